@@ -1,0 +1,264 @@
+//! Composition: one [`App`] holds the store, the keys and the live sessions, and is handed to every handler. The
+//! clock and randomness enter here and nowhere below.
+
+mod ingest;
+mod provision;
+mod seams;
+
+pub use ingest::IngestError;
+pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
+pub use seams::{Clock, Entropy, SystemClock, SystemEntropy};
+
+use crate::auth::{
+    AssetKeyring, Authority, Grant, GrantStanding, KeyStanding, MasterKey, Secret, Sessions, Unsealable, VerifyingKey,
+};
+use crate::config::Config;
+use crate::domain::{
+    AssetKey, AssetKeyId, Kind, MediaFileId, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp,
+    Video, VideoId,
+};
+use crate::store::{Catalog, IndexError, JournalError, MediaDir, StateDir, StateDirError, WriteError, read_master_key};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The assembled server.
+pub struct App {
+    /// What the operator decided.
+    pub config: Config,
+    /// Records.
+    pub store: Catalog,
+    /// Bytes.
+    pub media: MediaDir,
+    /// Live playback sessions.
+    pub sessions: Sessions,
+    /// The server's own origin.
+    pub own_origin: Origin,
+    asset_keys: AssetKeyring,
+    master: MasterKey,
+    clock: Box<dyn Clock>,
+    entropy: Box<dyn Entropy>,
+    /// When each signing key last opened a video, until it is written down.
+    last_used: Mutex<HashMap<SigningKeyId, Timestamp>>,
+    state: StateDir,
+}
+
+/// Why the server can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory or the master key's file.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A write that starting takes.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The media directory.
+    #[error("media directory: {0}")]
+    Media(std::io::Error),
+    /// The master key opens nothing.
+    #[error(
+        "the master key in {0} does not fit this state directory: it does not open {1}. \
+         Put the right key back; with another one every signing key would be unreadable"
+    )]
+    WrongMasterKey(std::path::PathBuf, String),
+    /// The public URL is no web origin.
+    #[error("server.public_url is not a web origin")]
+    PublicUrl,
+}
+
+impl App {
+    /// Opens everything below `state`, in the order in which each part rests on the one before: lock, master key,
+    /// catalog, keys, media.
+    pub async fn start(
+        config: Config,
+        state: StateDir,
+        clock: Box<dyn Clock>,
+        entropy: Box<dyn Entropy>,
+    ) -> Result<Self, StartError> {
+        let own_origin = Origin::of(&config.server.public_url).ok_or(StartError::PublicUrl)?;
+        let master = MasterKey::new(&Secret::new(*read_master_key(&config.state.master_key_file)?));
+        let store = Catalog::open(
+            state.path(),
+            config.state.index_cache_mib << 20,
+            Duration::from_secs(config.state.index_open_timeout_s),
+        )?;
+        let wrong_key = |what: String| StartError::WrongMasterKey(config.state.master_key_file.clone(), what);
+        let has_asset_key = store.access().asset_keys().next().is_some();
+        if !has_asset_key {
+            let id = AssetKeyId::from_random(entropy.random());
+            let secret = Secret::new(entropy.random::<32>());
+            let now = clock.now();
+            let sealed = master.seal(&id.to_string(), secret.expose(), entropy.random());
+            store
+                .write(now, move |draft| {
+                    draft.put(&AssetKey { id, secret: sealed, created_at: now });
+                    Ok::<_, WriteError>(())
+                })
+                .await?;
+        }
+        let asset_keys = {
+            let access = store.access();
+            for key in access.signing_keys() {
+                let opened = master.open(&key.id.to_string(), &key.secret);
+                opened.map_err(|Unsealable| wrong_key(format!("signing key {}", key.id)))?;
+            }
+            let mut keys: Vec<&AssetKey> = access.asset_keys().collect();
+            keys.sort_by_key(|key| std::cmp::Reverse(key.created_at));
+            let open = |key: &AssetKey| {
+                let secret = master.open(&key.id.to_string(), &key.secret);
+                secret
+                    .map(|secret| (key.short_id(), secret))
+                    .map_err(|Unsealable| wrong_key(format!("asset key {}", key.id)))
+            };
+            AssetKeyring::new(keys.into_iter().map(open).collect::<Result<_, _>>()?)
+        };
+        let media = MediaDir::open(state.path()).map_err(StartError::Media)?;
+        let named: HashSet<MediaFileId> = store.media_files()?;
+        media.sweep(&named).map_err(StartError::Media)?;
+        Ok(Self {
+            config,
+            store,
+            media,
+            sessions: Sessions::default(),
+            own_origin,
+            asset_keys,
+            master,
+            clock,
+            entropy,
+            last_used: Mutex::default(),
+            state,
+        })
+    }
+
+    /// What time it is. Asked once per request.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        self.entropy.random()
+    }
+
+    /// The server secrets behind asset URLs.
+    pub fn asset_keys(&self) -> &AssetKeyring {
+        &self.asset_keys
+    }
+
+    /// The state directory.
+    pub fn state(&self) -> &StateDir {
+        &self.state
+    }
+
+    /// An absolute URL of ours.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.config.server.public_url)
+    }
+
+    /// Seals a signing key's secret.
+    pub fn seal(&self, id: SigningKeyId, secret: &Secret<String>) -> crate::domain::Sealed {
+        self.master.seal(&id.to_string(), secret.expose().as_bytes(), self.random())
+    }
+
+    /// The signing key that a token names, if it is `organization`'s.
+    pub fn verifying_key(&self, organization: OrganizationId, id: SigningKeyId) -> Option<VerifyingKey> {
+        let key: Arc<SigningKey> = Arc::clone(self.store.access().signing_key(id)?);
+        if key.organization != organization {
+            return None;
+        }
+        let secret = self.master.open(&id.to_string(), &key.secret).ok()?;
+        Some(VerifyingKey { secret, revoked: key.revoked_at.is_some() })
+    }
+
+    /// The facts of this moment about what a grant stands on.
+    pub fn standing(&self, grant: &Grant) -> GrantStanding {
+        let access = self.store.access();
+        let video = access.video(grant.video);
+        let owner = video.map(|video| video.organization);
+        let key_is_active = |id: SigningKeyId| {
+            access.signing_key(id).is_some_and(|key| key.revoked_at.is_none() && Some(key.organization) == owner)
+        };
+        let standing_of = |id| if key_is_active(id) { KeyStanding::Active } else { KeyStanding::Gone };
+        let prolonged = self
+            .sessions
+            .find(grant.video, grant.session)
+            .filter(|live| live.epoch == grant.epoch && live.authority.is_none_or(key_is_active));
+        GrantStanding {
+            video: video.map(|video| (video.organization, video.visibility, video.epoch)),
+            token_access: owner
+                .and_then(|owner| access.organization(owner))
+                .is_some_and(|organization| organization.settings.token_access),
+            authority: grant.authority.map_or(Authority::Public, |id| Authority::Token(standing_of(id))),
+            session_ended: access.is_ended(grant.video, grant.session),
+            prolonged_until: prolonged.map(|live| live.live_until),
+        }
+    }
+
+    /// An organization's record.
+    pub fn organization(&self, id: OrganizationId) -> Option<Arc<Organization>> {
+        self.store.access().organization(id).cloned()
+    }
+
+    /// A video of one organization.
+    pub async fn video_of(&self, organization: OrganizationId, id: VideoId) -> Result<Option<Video>, IndexError> {
+        Ok(self.store.find::<Video>(id.0).await?.filter(|video| video.organization == organization))
+    }
+
+    /// Remembers that a signing key opened a video.
+    pub fn note_use(&self, id: SigningKeyId, now: Timestamp) {
+        self.last_used.lock().unwrap_or_else(PoisonError::into_inner).insert(id, now);
+    }
+
+    /// When a signing key last opened a video, written down or not.
+    pub fn last_used(&self, key: &SigningKey) -> Option<Timestamp> {
+        let noted = self.last_used.lock().unwrap_or_else(PoisonError::into_inner).get(&key.id).copied();
+        noted.or(key.last_used_at)
+    }
+
+    /// Writes down when keys were last used, and forgets ended sessions whose grants have died of age.
+    pub async fn housekeeping(&self) {
+        let now = self.now();
+        self.sessions.sweep(now);
+        let used = std::mem::take(&mut *self.last_used.lock().unwrap_or_else(PoisonError::into_inner));
+        let used: Vec<(SigningKeyId, Timestamp)> = used.into_iter().collect();
+        for chunk in used.chunks(crate::domain::limits::EMBEDS_PER_COMMIT) {
+            let chunk = chunk.to_vec();
+            let written = self.store.write(now, move |draft| {
+                for (id, at) in chunk {
+                    if let Some(mut key) = draft.find::<SigningKey>(id.0) {
+                        key.last_used_at = Some(at);
+                        draft.put(&key);
+                    }
+                }
+                Ok::<_, WriteError>(())
+            });
+            if let Err(error) = written.await {
+                tracing::warn!(%error, "the last use of signing keys was not written down");
+            }
+        }
+        let past: Vec<_> = {
+            let access = self.store.access();
+            access.ended_sessions().filter(|ended| ended.forget_at <= now).take(90).cloned().collect()
+        };
+        if !past.is_empty() {
+            let forgotten = self.store.write(now, move |draft| {
+                past.iter().for_each(|ended| draft.remove(ended));
+                Ok::<_, WriteError>(())
+            });
+            if let Err(error) = forgotten.await {
+                tracing::warn!(%error, "ended sessions were not forgotten");
+            }
+        }
+    }
+}
+
+/// The audit log's name for a record.
+pub fn subject(kind: Kind, id: uuid::Uuid) -> crate::domain::Subject {
+    crate::domain::Subject { kind, id }
+}

@@ -1,0 +1,79 @@
+//! `screener backup`: made by the running server, checked and restored on files.
+
+use super::output::{Output, print_verified};
+use super::{Common, JsonArgs};
+use crate::app::{Clock, SystemClock};
+use crate::store::{restore_backup, verify_backup};
+use anyhow::Context;
+use clap::Subcommand;
+use serde_json::json;
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub(super) enum BackupVerb {
+    /// Back a running server up into a new directory; media are linked where the file system allows
+    Create {
+        /// A directory that does not exist yet
+        directory: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Check a backup: journal, audit chain, every media file
+    Verify {
+        /// The backup
+        directory: PathBuf,
+        #[command(flatten)]
+        output: JsonArgs,
+    },
+    /// Restore a backup into an empty directory, keeping every revocation that the present state directory knows
+    Restore {
+        /// The backup
+        directory: PathBuf,
+        /// The directory to restore into, missing or empty; name it as state.dir afterwards
+        #[arg(long, value_name = "DIR")]
+        into: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+impl BackupVerb {
+    pub(super) fn json(&self) -> bool {
+        match self {
+            Self::Create { common, .. } | Self::Restore { common, .. } => common.output.json,
+            Self::Verify { output, .. } => output.json,
+        }
+    }
+}
+
+pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
+    match verb {
+        BackupVerb::Create { directory, common } => {
+            let directory = std::path::absolute(&directory)?;
+            let report = common.connect()?.post("/appliance/v1/backup", &json!({ "directory": directory }))?;
+            let text = format!(
+                "Backed up to {}. The master key is not in it: keep a copy of it elsewhere.",
+                directory.display()
+            );
+            Output::new(common.output.json).print(&report, &text)
+        }
+        BackupVerb::Verify { directory, output } => print_verified(&verify_backup(&directory)?, output.json),
+        BackupVerb::Restore { directory, into, common } => {
+            let known = common.load()?.config.state.dir;
+            let report = restore_backup(&directory, &into, Some(&known), SystemClock.now())
+                .with_context(|| format!("{} was not restored", directory.display()))?;
+            let text = format!(
+                "Restored {} as of change {} into {}: {} media files; {} revocations newer than the backup kept, \
+                 {} newer keys kept, {} videos kept private. Name it as state.dir and start the server.",
+                directory.display(),
+                report.seq,
+                into.display(),
+                report.media_files,
+                report.revocations_kept,
+                report.keys_kept,
+                report.kept_private
+            );
+            Output::new(common.output.json).print(&json!(report), &text)
+        }
+    }
+}

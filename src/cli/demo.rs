@@ -1,0 +1,149 @@
+//! `screener demo`: the main job in one command. A server with a public and a private video, and what to try.
+//!
+//! Sets everything up through the admin API, as an operator would.
+
+use super::init::create_state;
+use super::output::{line, start_logging};
+use super::socket::Client;
+use crate::app::{Clock, SystemClock};
+use crate::auth::mint_token;
+use crate::config::{Config, LogFormat};
+use crate::domain::{SigningKeyId, VideoId};
+use crate::server::{self, Ready};
+use crate::store::StateDir;
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Ten seconds of our own making, so that the demo needs nothing else (`tests/fixtures/make-sample.sh`).
+static SAMPLE: &[u8] = include_bytes!("../../static/sample.mp4");
+/// Life of the printed token, in seconds: long enough to look around.
+const TOKEN_LIFETIME_S: i64 = 3_600;
+
+#[derive(Args)]
+pub(super) struct DemoArgs {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Where to keep everything; a fresh temporary directory unless given
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// A video of your own instead of the sample
+    #[arg(long, value_name = "FILE")]
+    video: Option<PathBuf>,
+    /// Print one line of JSON instead
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
+    let (directory, is_temporary) = match &args.state_dir {
+        Some(directory) => (std::path::absolute(directory)?, false),
+        None => (std::env::temp_dir().join(format!("screener-demo-{}", std::process::id())), true),
+    };
+    let mut config = Config::default_for(directory.clone());
+    config.server.listen = args.listen;
+    config.server.public_url = config.server.url_of_address(args.listen);
+    config.media.min_free_mib = 0;
+    let (format, level) = if args.json { (LogFormat::Json, "info") } else { (LogFormat::Text, "warn") };
+    start_logging(format, level)?;
+    let state = if directory.join("format").exists() {
+        StateDir::open(&directory)?
+    } else {
+        create_state(&directory, &config.state.master_key_file)?
+    };
+    let on_ready = move |ready: Ready| {
+        // The server goes on while a thread of its own sets the demo up as any client would.
+        std::thread::spawn(move || {
+            if let Err(error) = set_up_and_print(&ready, &args) {
+                super::output::failure(&error.context("the demo could not be set up"), args.json);
+                std::process::exit(1);
+            }
+        });
+    };
+    let outcome = actix_web::rt::System::new().block_on(server::run(config, state, on_ready));
+    if is_temporary {
+        // Left behind, it would only be clutter below the temporary directory.
+        let _ = std::fs::remove_dir_all(&directory);
+    }
+    Ok(outcome?)
+}
+
+fn set_up_and_print(ready: &Ready, args: &DemoArgs) -> anyhow::Result<()> {
+    let made = set_up(ready, args.video.as_deref())?;
+    if args.json { line(&made.to_string()) } else { line(&words(&made)) }
+}
+
+fn set_up(ready: &Ready, video: Option<&Path>) -> anyhow::Result<Value> {
+    let socket = Client::new(ready.socket.clone())?;
+    let organization = socket.post("/appliance/v1/organizations", &json!({ "name": "Demo" }))?;
+    let admin = socket.with_key(text(&organization, "/privateKey")?);
+    admin.patch("/admin/v1/organization", &json!({ "tokenAccess": true }))?;
+    let key = admin.post("/admin/v1/signing-keys", &json!({ "label": "demo" }))?;
+    let public = import(&admin, "A public video", "public", video)?;
+    let private = import(&admin, "A private video", "private", video)?;
+    let kid = SigningKeyId::parse(text(&key, "/id")?).context("the signing key's id")?;
+    let private_id = VideoId::parse(text(&private, "/id")?).context("the video's id")?;
+    let now = SystemClock.now().secs();
+    let token = mint_token(kid, text(&key, "/secret")?.as_bytes(), private_id, now, TOKEN_LIFETIME_S)
+        .ok_or_else(|| anyhow!("the token could not be signed"))?;
+    Ok(json!({
+        "baseUrl": ready.base_url,
+        "caCertificate": ready.ca_certificate,
+        "privateKey": organization["privateKey"],
+        "publishableKey": organization["publishableKey"],
+        "signingKey": { "id": key["id"], "secret": key["secret"] },
+        "publicVideo": { "videoId": public["id"], "embedId": public["embedId"] },
+        "privateVideo": { "videoId": private["id"], "embedId": private["embedId"] },
+        "token": token
+    }))
+}
+
+fn import(admin: &Client, title: &str, visibility: &str, file: Option<&Path>) -> anyhow::Result<Value> {
+    let video = admin.post("/admin/v1/videos", &json!({ "title": title, "visibility": visibility }))?;
+    let path = format!("/admin/v1/videos/{}/source", text(&video, "/id")?);
+    match file {
+        None => admin.put(&path, SAMPLE.len() as u64, &mut &*SAMPLE)?,
+        Some(file) => {
+            let mut source = File::open(file).with_context(|| file.display().to_string())?;
+            let length = source.metadata()?.len();
+            admin.put(&path, length, &mut source).with_context(|| file.display().to_string())?
+        }
+    };
+    Ok(video)
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> anyhow::Result<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str).ok_or_else(|| anyhow!("the server's answer lacks {pointer}"))
+}
+
+fn words(made: &Value) -> String {
+    let text = |pointer| made.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
+    let (base, ca, token) = (text("/baseUrl"), text("/caCertificate"), text("/token"));
+    let (public, private) = (text("/publicVideo/embedId"), text("/privateVideo/embedId"));
+    let (publishable, admin, kid) = (text("/publishableKey"), text("/privateKey"), text("/signingKey/id"));
+    format!(
+        "Screener is running at {base}. Its certificate is self-made: your browser will ask once.
+
+Open in a browser
+  public video                  {base}/embed/{public}
+  private video, with a token   {base}/embed/{private}?token={token}
+  private video, without one    {base}/embed/{private}
+
+Ask the playback API, as an app or another player would
+  curl --cacert {ca} \\
+    -H 'Authorization: Bearer {publishable}' \\
+    -H 'x-moviie-playback-token: {token}' \\
+    {base}/api/v1/embeds/{private}/playback
+
+Revoke the key that signed the token: the private video stops at once
+  curl --cacert {ca} -X POST \\
+    -H 'Authorization: Bearer {admin}' \\
+    {base}/admin/v1/signing-keys/{kid}/revoke
+
+The token is good for an hour. Ctrl-C ends the demo."
+    )
+}

@@ -1,0 +1,71 @@
+//! `screener init`: everything a first start needs, made once.
+
+use super::Common;
+use super::output::Output;
+use crate::app::{App, Entropy, SystemClock, SystemEntropy, new_organization};
+use crate::domain::Actor;
+use crate::store::{StateDir, write_master_key};
+use anyhow::anyhow;
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::Path;
+
+#[derive(Args)]
+pub(super) struct InitArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// What people call the organization
+    #[arg(long, default_value = "My organization")]
+    name: String,
+}
+
+pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
+    let config = args.common.load()?.config;
+    let name = args.name.clone();
+    let made = actix_web::rt::System::new().block_on(async move {
+        let state = create_state(&config.state.dir, &config.state.master_key_file)?;
+        let app = App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?;
+        let keys = new_organization(&app, Actor::Appliance, name).await?;
+        app.store.close();
+        Ok::<_, anyhow::Error>(json!({
+            "organizationId": keys.organization.id.to_string(),
+            "name": keys.organization.name,
+            "privateKey": keys.private_key.expose(),
+            "publishableKey": keys.publishable_key.expose(),
+            "stateDir": app.state().path(),
+            "masterKeyFile": app.config.state.master_key_file
+        }))
+    })?;
+    print_first_keys(&made, args.common.output.json)
+}
+
+/// A new state directory and master key. Neither may exist: `init` never runs twice.
+pub(super) fn create_state(directory: &Path, master_key: &Path) -> anyhow::Result<StateDir> {
+    if master_key.exists() {
+        return Err(anyhow!(
+            "{} exists already: this was initialised before. Start with `screener serve`; to begin anew, name another state.dir",
+            master_key.display()
+        ));
+    }
+    let state = StateDir::create(directory)?;
+    let entropy: &dyn Entropy = &SystemEntropy;
+    write_master_key(master_key, &entropy.random())?;
+    Ok(state)
+}
+
+/// Prints an organization's first keys.
+pub(super) fn print_first_keys(made: &Value, json: bool) -> anyhow::Result<()> {
+    let text = |name| made.get(name).and_then(Value::as_str).unwrap_or("-");
+    let mut lines = format!(
+        "Organization {} ({})\n\n  private key      {}\n  publishable key  {}\n\n\
+         The private key is shown this once: keep it on your server. The publishable key may stand in web pages.",
+        text("name"),
+        text("organizationId"),
+        text("privateKey"),
+        text("publishableKey"),
+    );
+    if let Some(file) = made.get("masterKeyFile").and_then(Value::as_str) {
+        lines.push_str(&format!("\nKeep a copy of the master key apart from your backups: {file}"));
+    }
+    Output::new(json).print(made, &lines)
+}

@@ -1,0 +1,261 @@
+//! The command line. Verbs that change a running server speak to its socket; the others work on files.
+
+mod backup;
+mod demo;
+mod init;
+mod output;
+mod socket;
+mod token;
+
+use crate::config::{Config, Loaded, process_environment};
+use crate::server;
+use crate::store::{StateDir, verify_store};
+use anyhow::{Context, anyhow};
+use clap::{Args, Parser, Subcommand};
+use output::{Output, line};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// A private-video server: only viewers your backend authorises can watch.
+#[derive(Parser)]
+#[command(name = "screener", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Serve two sample videos, one public and one private, and print what to try
+    Demo(demo::DemoArgs),
+    /// Make the state directory, the master key, and an organization with its first keys
+    Init(init::InitArgs),
+    /// Run the server
+    Serve(Common),
+    /// Say all that is wrong with the configuration
+    CheckConfig(CheckArgs),
+    /// Organizations of a running server
+    #[command(subcommand)]
+    Organization(OrganizationVerb),
+    /// Signing keys of a running server
+    #[command(subcommand)]
+    Key(KeyVerb),
+    /// Viewer tokens
+    #[command(subcommand)]
+    Token(token::TokenVerb),
+    /// The records and media on disk
+    #[command(subcommand)]
+    Store(StoreVerb),
+    /// Backups
+    #[command(subcommand)]
+    Backup(backup::BackupVerb),
+    /// What a running server says of itself
+    Status(Common),
+    /// The version
+    Version(JsonArgs),
+}
+
+/// What most verbs take.
+#[derive(Args)]
+struct Common {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    config: PathBuf,
+    #[command(flatten)]
+    output: JsonArgs,
+}
+
+#[derive(Args, Clone, Copy)]
+struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Print every value with where it came from
+    #[arg(long)]
+    print: bool,
+    /// Print a configuration file with every key at its default, explained
+    #[arg(long)]
+    example: bool,
+}
+
+#[derive(Subcommand)]
+enum OrganizationVerb {
+    /// Make another organization and print its first keys, once
+    Create {
+        /// What people call it
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List them
+    List(Common),
+}
+
+#[derive(Subcommand)]
+enum KeyVerb {
+    /// List the signing keys of every organization
+    List(Common),
+    /// Revoke one: tokens signed by it stop working at once
+    Revoke {
+        /// The key's id (a token's kid)
+        id: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Subcommand)]
+enum StoreVerb {
+    /// Check the journal, the audit log's chain and every media file's hash
+    Verify(Common),
+}
+
+const DEFAULT_CONFIG: &str = "/etc/screener/config.toml";
+
+/// Runs the command; exit codes: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    // One crypto library for TLS and tokens. A second installation is the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = Cli::parse();
+    // Whatever is made from here on is for this user alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let json = wants_json(&cli.verb);
+    match run(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::failure(&error, json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wants_json(verb: &Verb) -> bool {
+    match verb {
+        Verb::Demo(args) => args.json,
+        Verb::Init(args) => args.common.output.json,
+        Verb::Serve(common) | Verb::Status(common) => common.output.json,
+        Verb::CheckConfig(args) => args.common.output.json,
+        Verb::Organization(OrganizationVerb::Create { common, .. } | OrganizationVerb::List(common)) => {
+            common.output.json
+        }
+        Verb::Key(KeyVerb::List(common) | KeyVerb::Revoke { common, .. }) => common.output.json,
+        Verb::Token(verb) => verb.json(),
+        Verb::Store(StoreVerb::Verify(common)) => common.output.json,
+        Verb::Backup(verb) => verb.json(),
+        Verb::Version(args) => args.json,
+    }
+}
+
+fn run(verb: Verb) -> anyhow::Result<()> {
+    match verb {
+        Verb::Demo(args) => demo::run(args),
+        Verb::Init(args) => init::run(&args),
+        Verb::Serve(common) => serve(&common),
+        Verb::CheckConfig(args) => check_config(&args),
+        Verb::Organization(OrganizationVerb::Create { name, common }) => {
+            let made = common.connect()?.post("/appliance/v1/organizations", &json!({ "name": name }))?;
+            init::print_first_keys(&made, common.output.json)
+        }
+        Verb::Organization(OrganizationVerb::List(common)) => {
+            let list = common.connect()?.get("/appliance/v1/organizations?limit=100")?;
+            common.print(&list, "items", &["id", "name", "createdAt"])
+        }
+        Verb::Key(KeyVerb::List(common)) => {
+            let list = common.connect()?.get("/appliance/v1/signing-keys")?;
+            common.print(&list, "items", &["id", "status", "label", "organizationId", "lastUsedAt"])
+        }
+        Verb::Key(KeyVerb::Revoke { id, common }) => {
+            let path = format!("/appliance/v1/signing-keys/{}/revoke", socket::path_segment(&id)?);
+            let key = common.connect()?.post(&path, &json!({}))?;
+            Output::new(common.output.json)
+                .print(&key, &format!("Signing key {id} is revoked. Tokens signed by it no longer work."))
+        }
+        Verb::Token(verb) => token::run(verb),
+        Verb::Store(StoreVerb::Verify(common)) => verify(&common),
+        Verb::Backup(verb) => backup::run(verb),
+        Verb::Status(common) => {
+            let status = common.connect()?.get("/appliance/v1/status")?;
+            let text = serde_json::to_string_pretty(&status)?;
+            Output::new(common.output.json).print(&status, &text)
+        }
+        Verb::Version(args) => {
+            let version = env!("CARGO_PKG_VERSION");
+            let body = json!({ "version": version, "format": 1 });
+            Output::new(args.json).print(&body, &format!("screener {version}"))
+        }
+    }
+}
+
+impl Common {
+    fn load(&self) -> anyhow::Result<Loaded> {
+        load(&self.config)
+    }
+
+    fn connect(&self) -> anyhow::Result<socket::Client> {
+        let config = self.load()?.config;
+        socket::Client::new(StateDir::socket(&config.state.dir))
+    }
+
+    /// Prints a list as JSON, or as a table of these members.
+    fn print(&self, body: &serde_json::Value, list: &str, columns: &[&str]) -> anyhow::Result<()> {
+        Output::new(self.output.json).print(body, &output::table(body, list, columns))
+    }
+}
+
+/// Reads the configuration; the error lists every problem.
+fn load(path: &Path) -> anyhow::Result<Loaded> {
+    Config::load(Some(path), process_environment()).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow!("the configuration is not right:\n{}", lines.join("\n"))
+    })
+}
+
+fn serve(common: &Common) -> anyhow::Result<()> {
+    let config = common.load()?.config;
+    output::start_logging(config.log.format, &config.log.level)?;
+    let state = StateDir::open(&config.state.dir)?;
+    actix_web::rt::System::new().block_on(server::run(config, state, |_| {}))?;
+    Ok(())
+}
+
+fn check_config(args: &CheckArgs) -> anyhow::Result<()> {
+    if args.example {
+        return line(crate::config::render_example().trim_end());
+    }
+    let json = args.common.output.json;
+    let (loaded, mut problems) = match Config::load(Some(&args.common.config), process_environment()) {
+        Ok(loaded) => (Some(loaded), Vec::new()),
+        Err(problems) => (None, problems),
+    };
+    if let Some(loaded) = &loaded {
+        problems = loaded.check_environment();
+        if args.print {
+            line(loaded.print().trim_end())?;
+        }
+    }
+    let body = json!({ "ok": problems.is_empty(), "problems": problems.iter().map(|problem| json!({
+        "key": problem.key, "value": problem.value, "source": problem.source.to_string(), "message": problem.message
+    })).collect::<Vec<_>>() });
+    if problems.is_empty() {
+        return Output::new(json).print(&body, &format!("{} is right.", args.common.config.display()));
+    }
+    if json {
+        line(&body.to_string())?;
+    }
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Err(anyhow!("the configuration is not right:\n{}", lines.join("\n")))
+}
+
+fn verify(common: &Common) -> anyhow::Result<()> {
+    let config = common.load()?.config;
+    let report = verify_store(&config.state.dir).context("the store can't be checked")?;
+    output::print_verified(&report, common.output.json)
+}

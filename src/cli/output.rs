@@ -1,0 +1,82 @@
+//! Printing: results to standard output, errors and the log to standard error.
+
+use crate::config::LogFormat;
+use crate::store::VerifyReport;
+use anyhow::anyhow;
+use serde_json::{Value, json};
+use std::io::Write;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+/// How results are printed.
+pub(super) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints `body` as one line of JSON, or `text` for people.
+    pub(super) fn print(&self, body: &Value, text: &str) -> anyhow::Result<()> {
+        if self.json { line(&body.to_string()) } else { line(text) }
+    }
+}
+
+/// Prints a line; a reader that went away is an error, not a panic.
+pub(super) fn line(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+/// Prints why the command failed.
+pub(super) fn failure(error: &anyhow::Error, as_json: bool) {
+    let text =
+        if as_json { json!({ "error": format!("{error:#}") }).to_string() } else { format!("screener: {error:#}") };
+    // Nothing is left to do for a standard error that is closed.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A list as columns.
+pub(super) fn table(body: &Value, list: &str, columns: &[&str]) -> String {
+    let cell = |item: &Value, column: &str| match item.get(column) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => "-".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    let rows = body.get(list).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut lines = vec![columns.join("\t")];
+    lines
+        .extend(rows.iter().map(|item| columns.iter().map(|column| cell(item, column)).collect::<Vec<_>>().join("\t")));
+    lines.join("\n")
+}
+
+/// Prints what a check found; problems make the command fail.
+pub(super) fn print_verified(report: &VerifyReport, as_json: bool) -> anyhow::Result<()> {
+    let body = json!({
+        "seq": report.seq, "unfinishedBytes": report.unfinished_bytes, "records": report.records,
+        "auditEntries": report.audit_entries, "mediaFiles": report.media_files, "problems": report.problems
+    });
+    let text = format!(
+        "{} records as of change {}, {} audit entries in an unbroken chain, {} media files with the right hash.",
+        report.records, report.seq, report.audit_entries, report.media_files
+    );
+    Output::new(as_json).print(&body, &text)?;
+    if report.problems.is_empty() { Ok(()) } else { Err(anyhow!("{}", report.problems.join("\n"))) }
+}
+
+/// Starts the log.
+pub(super) fn start_logging(format: LogFormat, level: &str) -> anyhow::Result<()> {
+    let targets: Targets = level.parse()?;
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+        LogFormat::Text => layer.with_ansi(false).with_target(false).boxed(),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(targets)).try_init()?;
+    Ok(())
+}

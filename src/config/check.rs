@@ -1,0 +1,267 @@
+//! What `screener check-config` looks at beyond the text: files, their modes, and whether key and certificate fit.
+//!
+//! Relies on rustls to judge the pair. Never binds a port, never changes a file.
+
+use super::keys::Key;
+use super::layers::read_bounded;
+use super::problem::{Problem, Source};
+use super::{Config, Loaded};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Largest PEM file that is read, in bytes: a chain has a few KiB.
+const PEM_MAX_BYTES: u64 = 1 << 20;
+
+impl Config {
+    /// Looks at the files the configuration names and returns everything that would stop or endanger the server.
+    ///
+    /// Blocks on the disk. Whether the listen address is free is not tested: the running server holds it.
+    pub fn check_environment(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        self.check_public_url(&mut problems);
+        self.check_certificate(&mut problems);
+        self.check_state_dir(&mut problems);
+        self.check_master_key_file(&mut problems);
+        self.check_static_dir(&mut problems);
+        problems
+    }
+
+    fn check_public_url(&self, problems: &mut Vec<Problem>) {
+        if self.server.listen.ip().is_unspecified()
+            && self.server.public_url == self.server.url_of_address(self.server.listen)
+        {
+            let message = "is no address a viewer can open; set server.public_url to what viewers reach";
+            problems.push(self.problem("server.public_url", message));
+        }
+    }
+
+    fn check_certificate(&self, problems: &mut Vec<Problem>) {
+        let (Some(certificate_file), Some(key_file)) = (&self.server.tls_certificate_file, &self.server.tls_key_file)
+        else {
+            return;
+        };
+        let chain = read_pem(certificate_file, "certificate (BEGIN CERTIFICATE)", |pem| {
+            let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
+            if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) }
+        });
+        let key = read_pem(key_file, "unencrypted private key (BEGIN PRIVATE KEY)", PrivateKeyDer::from_pem_slice);
+        match (chain, key) {
+            (Ok(chain), Ok(key)) => {
+                if let Err(error) = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()) {
+                    let message = format!(
+                        "does not make a pair with server.tls_key_file ({}): {error}; name the certificate and key \
+                         that were made together",
+                        key_file.display()
+                    );
+                    problems.push(self.problem("server.tls_certificate_file", message));
+                }
+            }
+            (chain, key) => {
+                let chain = chain.err().map(|message| self.problem("server.tls_certificate_file", message));
+                let key = key.err().map(|message| self.problem("server.tls_key_file", message));
+                problems.extend(chain.into_iter().chain(key));
+            }
+        }
+    }
+
+    fn check_state_dir(&self, problems: &mut Vec<Problem>) {
+        let dir = &self.state.dir;
+        let message = match existing(dir) {
+            Ok(None) => return,
+            Ok(Some(found)) if !found.is_dir() => "is not a directory; name one, or a path that is free".to_owned(),
+            Ok(Some(found)) if mode(&found) & 0o077 != 0 => {
+                format!("is open to other users (mode {:04o}); run: chmod 0700 {}", mode(&found), dir.display())
+            }
+            Ok(Some(_)) => return,
+            Err(message) => message,
+        };
+        problems.push(self.problem("state.dir", message));
+    }
+
+    fn check_master_key_file(&self, problems: &mut Vec<Problem>) {
+        let file = &self.state.master_key_file;
+        // systemd's LoadCredential grants the service user by an ACL, whose mask shows as the group's bits.
+        let forbidden = if file.starts_with("/run/credentials") { 0o007 } else { 0o077 };
+        let message = match existing(file) {
+            Ok(None) => return,
+            Ok(Some(found)) if !found.is_file() => "is not a file; name one, or a path that is free".to_owned(),
+            Ok(Some(found)) if mode(&found) & forbidden != 0 => {
+                format!("is open to other users (mode {:04o}); run: chmod 0600 {}", mode(&found), file.display())
+            }
+            Ok(Some(_)) => return,
+            Err(message) => message,
+        };
+        problems.push(self.problem("state.master_key_file", message));
+    }
+
+    fn check_static_dir(&self, problems: &mut Vec<Problem>) {
+        let Some(dir) = &self.ui.static_dir else { return };
+        let message = match existing(dir) {
+            Ok(Some(found)) if found.is_dir() => return,
+            Ok(Some(_)) => "is not a directory; name one or remove the key".to_owned(),
+            Ok(None) => "does not exist; create the directory or remove the key".to_owned(),
+            Err(message) => message,
+        };
+        problems.push(self.problem("ui.static_dir", message));
+    }
+
+    /// A problem of `name` with the value in force.
+    fn problem(&self, name: &'static str, message: impl Into<String>) -> Problem {
+        let value = Key::named(name).and_then(|key| (key.show)(self)).unwrap_or_default();
+        Problem::of_key(name, &value, Source::InForce, message)
+    }
+}
+
+impl Loaded {
+    /// [`Config::check_environment`], with each problem saying where its value was written.
+    pub fn check_environment(&self) -> Vec<Problem> {
+        let sourced = |problem: Problem| Problem { source: self.source(&problem.key), ..problem };
+        self.config.check_environment().into_iter().map(sourced).collect()
+    }
+}
+
+/// What stands at `path`, `None` if nothing.
+fn existing(path: &Path) -> Result<Option<Metadata>, String> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("cannot be looked at: {error}; give the user that runs the server access")),
+    }
+}
+
+fn mode(found: &Metadata) -> u32 {
+    found.permissions().mode() & 0o7777
+}
+
+/// What `parse` finds in the file, or why it is no `wanted`.
+fn read_pem<T>(path: &Path, wanted: &str, parse: impl Fn(&[u8]) -> Result<T, pem::Error>) -> Result<T, String> {
+    match existing(path)? {
+        None => return Err("does not exist; correct the path or create the file".to_owned()),
+        Some(found) if !found.is_file() => return Err("is not a file; name a PEM file".to_owned()),
+        Some(_) => {}
+    }
+    let bytes = read_bounded(path, PEM_MAX_BYTES).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => "is over 1 MiB; name a PEM file".to_owned(),
+        _ => format!("cannot be read: {error}; give the user that runs the server read access"),
+    })?;
+    // The parser's own words are left out: they may quote the file.
+    parse(&bytes).map_err(|_| format!("holds no {wanted} in PEM; name a file that does"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    /// A configuration whose files are all in a fresh directory, with a certificate made for it.
+    fn sound() -> (TempDir, Config) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default_for(dir.path().join("state"));
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate_file = dir.path().join("cert.pem");
+        let key_file = dir.path().join("key.pem");
+        fs::write(&certificate_file, made.cert.pem()).unwrap();
+        fs::write(&key_file, made.signing_key.serialize_pem()).unwrap();
+        fs::create_dir(&config.state.dir).unwrap();
+        set_mode(&config.state.dir, 0o700);
+        fs::write(&config.state.master_key_file, [0; 32]).unwrap();
+        set_mode(&config.state.master_key_file, 0o600);
+        config.server.tls_certificate_file = Some(certificate_file);
+        config.server.tls_key_file = Some(key_file);
+        config.ui.static_dir = Some(dir.path().to_owned());
+        (dir, config)
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// The only problem, as key and message.
+    fn only_problem(config: &Config) -> (String, String) {
+        let problems = config.check_environment();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        (problems[0].key.clone(), problems[0].message.clone())
+    }
+
+    #[test]
+    fn files_that_are_in_order_and_files_yet_to_be_made_are_no_problem() {
+        let (_dir, config) = sound();
+        assert_eq!(config.check_environment(), []);
+        assert_eq!(Config::default_for("/nonexistent/state".into()).check_environment(), []);
+    }
+
+    #[test]
+    fn a_certificate_of_another_key_is_refused() {
+        let (_dir, config) = sound();
+        let (other_dir, other) = sound();
+        let mut mixed = config;
+        mixed.server.tls_key_file = other.server.tls_key_file;
+        let (key, message) = only_problem(&mixed);
+        assert_eq!(key, "server.tls_certificate_file");
+        assert!(message.starts_with("does not make a pair with server.tls_key_file"), "{message}");
+        drop(other_dir);
+        let (key, message) = only_problem(&mixed);
+        assert_eq!((key.as_str(), message.starts_with("does not exist; ")), ("server.tls_key_file", true));
+    }
+
+    #[test]
+    fn files_without_certificate_or_key_are_refused_and_not_quoted() {
+        let (_dir, mut config) = sound();
+        std::mem::swap(&mut config.server.tls_certificate_file, &mut config.server.tls_key_file);
+        let problems = config.check_environment();
+        let keys: Vec<&str> = problems.iter().map(|problem| problem.key.as_str()).collect();
+        assert_eq!(keys, ["server.tls_certificate_file", "server.tls_key_file"]);
+        fs::write(config.server.tls_key_file.as_ref().unwrap(), "-----BEGIN hunter2\nhunter2\n").unwrap();
+        assert!(!format!("{:?}", config.check_environment()).contains("hunter2"));
+    }
+
+    #[test]
+    fn state_open_to_other_users_is_refused_with_the_command_that_closes_it() {
+        let (_dir, config) = sound();
+        set_mode(&config.state.dir, 0o750);
+        let remedy = format!("is open to other users (mode 0750); run: chmod 0700 {}", config.state.dir.display());
+        assert_eq!(only_problem(&config), ("state.dir".to_owned(), remedy));
+        set_mode(&config.state.dir, 0o700);
+        set_mode(&config.state.master_key_file, 0o640);
+        let (key, message) = only_problem(&config);
+        assert_eq!(key, "state.master_key_file");
+        assert!(message.contains("(mode 0640); run: chmod 0600 "), "{message}");
+    }
+
+    #[test]
+    fn a_file_where_a_directory_belongs_is_refused() {
+        let (dir, mut config) = sound();
+        config.ui.static_dir = Some(dir.path().join("cert.pem"));
+        assert_eq!(only_problem(&config).0, "ui.static_dir");
+        config.ui.static_dir = Some(dir.path().join("nothing"));
+        assert!(only_problem(&config).1.starts_with("does not exist; "));
+        config.ui.static_dir = None;
+        config.state.dir = dir.path().join("cert.pem");
+        assert_eq!(only_problem(&config).0, "state.dir");
+    }
+
+    #[test]
+    fn a_public_url_nobody_can_open_is_refused() {
+        let (_dir, mut config) = sound();
+        config.server.listen = "0.0.0.0:443".parse().unwrap();
+        config.server.public_url = config.server.url_of_address(config.server.listen);
+        assert_eq!(only_problem(&config).0, "server.public_url");
+        config.server.public_url = "https://video.example.com".to_owned();
+        assert_eq!(config.check_environment(), []);
+    }
+
+    #[test]
+    fn a_problem_of_a_loaded_configuration_says_where_the_value_was_written() {
+        let environment = [("SCREENER__UI__STATIC_DIR".to_owned(), "/nonexistent".to_owned())];
+        let problems = Config::load(None, environment).unwrap().check_environment();
+        let found = problems.iter().find(|problem| problem.key == "ui.static_dir").unwrap();
+        let said = "ui.static_dir = \"/nonexistent\" (from environment SCREENER__UI__STATIC_DIR): does not exist; ";
+        assert!(found.to_string().starts_with(said), "{found}");
+    }
+}

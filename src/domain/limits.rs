@@ -1,0 +1,80 @@
+//! Every limit of the program: a name, a unit, a reason. What an operator may set has its bounds here and its key in
+//! the configuration or the organization's settings.
+
+/// Longest accepted viewer token, in bytes. Real ones are under 400; a header line is bounded anyway.
+pub const TOKEN_BYTES: usize = 8_192;
+/// How far ahead of our clock `iat` and `nbf` may be, in seconds: backends' clocks differ.
+pub const TOKEN_CLOCK_SKEW_S: i64 = 60;
+/// Longest accepted `exp - iat` unless the organization sets another, in seconds (24 h): tokens are meant to be short.
+pub const TOKEN_LIFETIME_DEFAULT_S: u32 = 86_400;
+/// What an organization may set that to, in seconds: a minute to 30 days.
+pub const TOKEN_LIFETIME_S: std::ops::RangeInclusive<u32> = 60..=2_592_000;
+
+/// Life of an asset URL unless the organization sets another, in seconds.
+pub const ASSET_URL_TTL_DEFAULT_S: u32 = 300;
+/// What an organization may set that to, in seconds: long enough to renew on a bad line, no longer than a day.
+pub const ASSET_URL_TTL_S: std::ops::RangeInclusive<u32> = 30..=86_400;
+/// Longest time a session renews its URLs unless the organization sets another, in seconds (12 h).
+pub const SESSION_MAX_AGE_DEFAULT_S: u32 = 43_200;
+/// What an organization may set that to, in seconds: 0 forbids renewal; at most 7 days.
+pub const SESSION_MAX_AGE_S: std::ops::RangeInclusive<u32> = 0..=604_800;
+
+/// Longest title, label, name or reference, in characters: they stand in lists.
+pub const NAME_CHARS: usize = 200;
+/// Origin rules of one list: they are repeated in the embed page's header.
+pub const ORIGIN_RULES: usize = 30;
+/// Bundle ids of one publishable key.
+pub const BUNDLE_IDS: usize = 30;
+/// Longest bundle id, in bytes (Apple and Google both stay under 155).
+pub const BUNDLE_ID_BYTES: usize = 155;
+/// Signing keys that one organization may have, revoked ones included: each is held in memory.
+pub const SIGNING_KEYS: usize = 10_000;
+/// Publishable keys, and private keys, that one organization may have.
+pub const API_KEYS: usize = 10_000;
+
+/// Items in a page of a list unless the caller asks otherwise.
+pub const PAGE_ITEMS_DEFAULT: usize = 24;
+/// What a caller may ask for.
+pub const PAGE_ITEMS: std::ops::RangeInclusive<usize> = 1..=100;
+
+/// Operations in one commit of the catalog: a commit is applied as one step, which must stay short.
+pub const COMMIT_OPERATIONS: usize = 100;
+/// Size of one commit in the journal, in bytes.
+pub const COMMIT_BYTES: usize = 1 << 20;
+/// Commits that share one `fdatasync`.
+pub const GROUP_COMMITS: usize = 64;
+/// Changes that may wait for the writer; more are answered 503.
+pub const WRITE_QUEUE: usize = 1_024;
+/// Embeds that are removed with their video in one commit; the rest go in commits before it.
+pub const EMBEDS_PER_COMMIT: usize = 90;
+/// The journal is compacted at start when it is larger than this, in bytes, and mostly dead.
+pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
+/// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.
+pub const INDEX_VALUE_BYTES: usize = 16 << 10;
+
+/// JSON body of an admin or renewal request, in bytes.
+pub const JSON_BODY_BYTES: usize = 64 << 10;
+/// Longest path and query of a request, in bytes: a viewer token and room.
+pub const TARGET_BYTES: usize = 12 << 10;
+/// Time to receive a request's head, in seconds.
+pub const REQUEST_HEAD_S: u64 = 5;
+/// Time for a TLS handshake, in seconds.
+pub const TLS_HANDSHAKE_S: u64 = 5;
+/// Life of an idle connection, in seconds.
+pub const KEEP_ALIVE_S: u64 = 15;
+/// Longest silence inside a request body, in seconds.
+pub const BODY_IDLE_S: u64 = 15;
+/// Longest time that sent bytes may stay unacknowledged, in seconds (`TCP_USER_TIMEOUT`): frees what a dead peer holds.
+pub const WRITE_STALL_S: u64 = 30;
+
+/// Bytes read from a media file at a time: one step keeps a fast line busy and a slow viewer cheap.
+pub const MEDIA_STEP_BYTES: usize = 256 << 10;
+/// Bytes of an upload gathered before they are written.
+pub const UPLOAD_STEP_BYTES: usize = 1 << 20;
+
+/// Live sessions remembered. Past it a session still plays by its grants; it is not listed and cannot prolong old URLs.
+pub const LIVE_SESSIONS: usize = 100_000;
+/// Client addresses whose rates are tracked before idle ones are swept.
+pub const RATE_ENTRIES: usize = 100_000;
+/// How often `lastUsedAt` of signing keys is written down, in seconds.
+pub const LAST_USED_FLUSH_S: u64 = 60;

@@ -1,0 +1,52 @@
+//! A media file: stored bytes that belong to a video. The bytes never change; new bytes get a new id.
+
+use super::{Kind, MediaFileId, OrganizationId, Record, Timestamp, VideoId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What stored bytes are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaKind {
+    /// What was uploaded; also the progressive rendition while nothing better is made of it.
+    Source,
+}
+
+/// A media file's record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MediaFile {
+    /// Its id, and its name on disk.
+    pub id: MediaFileId,
+    /// Its owner.
+    pub organization: OrganizationId,
+    /// The video it belongs to.
+    pub video: VideoId,
+    /// What it is for.
+    pub kind: MediaKind,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of its bytes, lower-case hexadecimal.
+    pub sha256: String,
+    /// When it was stored.
+    pub created_at: Timestamp,
+}
+
+impl Record for MediaFile {
+    const KIND: Kind = Kind::MediaFile;
+
+    fn key(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn owner(&self) -> OrganizationId {
+        self.organization
+    }
+
+    fn order(&self) -> u64 {
+        self.created_at.millis().unsigned_abs()
+    }
+
+    fn parent(&self) -> Option<Uuid> {
+        Some(self.video.0)
+    }
+}

@@ -1,0 +1,31 @@
+//! The nouns of Screener: records, their ids, the rules they carry, and every limit.
+//!
+//! Relies on serde alone. Never does I/O, never asks what time it is, never holds the bytes of a secret.
+
+mod audit;
+mod credentials;
+mod embed;
+mod ids;
+pub mod limits;
+mod media_file;
+mod organization;
+mod origin;
+mod record;
+mod session;
+mod time;
+mod video;
+
+pub use audit::{Actor, AuditEntry, AuditEvent, Subject};
+pub use credentials::{AssetKey, PrivateKey, PublishableKey, Sealed, SecretHash, SigningKey};
+pub use embed::Embed;
+pub use ids::{
+    AssetKeyId, AuditId, EmbedId, MediaFileId, OrganizationId, PrivateKeyId, PublishableKeyId, SessionId, SigningKeyId,
+    VideoId,
+};
+pub use media_file::{MediaFile, MediaKind};
+pub use organization::{Organization, Settings};
+pub use origin::{Origin, OriginRule, OriginRuleError, admits};
+pub use record::{Kind, Record, Reference};
+pub use session::EndedSession;
+pub use time::Timestamp;
+pub use video::{MediaSummary, Track, TrackKind, Video, VideoStatus, Visibility};

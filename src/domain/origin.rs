@@ -1,0 +1,217 @@
+//! Origin rules: where an embed may be shown and the playback API called from.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One allowed host: `acme.com`, `*.acme.com` (exactly one label more) or either with `:port`.
+///
+/// Without a port it means the default port of the page's scheme, as in Content-Security-Policy (CSP3 §6.7.2.11).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct OriginRule {
+    /// Whether one more label stands before `host`.
+    wildcard: bool,
+    /// Lower case, no trailing dot.
+    host: String,
+    port: Option<u16>,
+}
+
+/// Why a text is not an origin rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginRuleError;
+
+impl fmt::Display for OriginRuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be a host such as acme.com, *.acme.com or localhost:3000, without scheme or path")
+    }
+}
+
+impl OriginRule {
+    /// Reads a rule.
+    pub fn parse(text: &str) -> Result<Self, OriginRuleError> {
+        let (host, port) = split_port(text).ok_or(OriginRuleError)?;
+        let (wildcard, host) = host.strip_prefix("*.").map_or((false, host), |rest| (true, rest));
+        let host = host.to_ascii_lowercase();
+        let is_host = is_host_name(&host) || (!wildcard && is_ip_literal(&host));
+        if is_host && port != Some(0) { Ok(Self { wildcard, host, port }) } else { Err(OriginRuleError) }
+    }
+
+    /// Whether a page of `origin` satisfies this rule.
+    pub fn admits(&self, origin: &Origin) -> bool {
+        let port_fits = match self.port {
+            Some(port) => port == origin.port,
+            None => origin.port == origin.default_port(),
+        };
+        let host_fits = if self.wildcard {
+            let before = origin.host.strip_suffix(&self.host).and_then(|rest| rest.strip_suffix('.'));
+            before.is_some_and(|label| !label.is_empty() && !label.contains('.'))
+        } else {
+            origin.host == self.host
+        };
+        port_fits && host_fits
+    }
+
+    /// The rule as sources of a `frame-ancestors` directive: both schemes, since a rule names none.
+    pub fn csp_sources(&self) -> String {
+        format!("https://{self} http://{self}")
+    }
+}
+
+/// Whether a list of rules lets `origin` in: an empty list is anywhere.
+pub fn admits(rules: &[OriginRule], origin: &Origin) -> bool {
+    rules.is_empty() || rules.iter().any(|rule| rule.admits(origin))
+}
+
+impl fmt::Display for OriginRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.wildcard { "*." } else { "" }, self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+impl TryFrom<String> for OriginRule {
+    type Error = OriginRuleError;
+
+    fn try_from(text: String) -> Result<Self, OriginRuleError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<OriginRule> for String {
+    fn from(rule: OriginRule) -> Self {
+        rule.to_string()
+    }
+}
+
+/// A web origin (RFC 6454 §4): scheme `http` or `https`, host, port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    https: bool,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// Reads the origin of a URL or of an `Origin` header; `None` for `null`, other schemes and what is no URL.
+    pub fn of(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let https = match scheme.to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let authority = rest.split(['/', '?', '#', '\\']).next()?;
+        let (host, port) = split_port(authority)?;
+        let host = host.to_ascii_lowercase();
+        if !is_host_name(&host) && !is_ip_literal(&host) {
+            return None;
+        }
+        Some(Self { https, host, port: port.unwrap_or(if https { 443 } else { 80 }) })
+    }
+
+    /// Its host; an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        self.host.trim_matches(['[', ']'])
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.https { 443 } else { 80 }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.host)?;
+        if self.port == self.default_port() { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+/// Splits `host[:port]`, leaving the brackets of an IPv6 literal on the host.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    let after_host = authority.rfind(']').map_or(0, |end| end + 1);
+    let Some(colon) = authority.get(after_host..)?.find(':').map(|at| at + after_host) else {
+        return Some((authority, None));
+    };
+    let (host, port) = (authority.get(..colon)?, authority.get(colon + 1..)?);
+    let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let port: u16 = if is_number { port.parse().ok()? } else { return None };
+    Some((host, Some(port)))
+}
+
+/// Letters, digits and hyphens in dot-separated labels (RFC 1123 §2.1); internationalised names in their ASCII form.
+fn is_host_name(host: &str) -> bool {
+    host.len() <= 253
+        && host.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        })
+}
+
+fn is_ip_literal(host: &str) -> bool {
+    host.strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Origin, OriginRule};
+
+    fn fits(rule: &str, origin: &str) -> bool {
+        OriginRule::parse(rule).unwrap().admits(&Origin::of(origin).unwrap())
+    }
+
+    #[test]
+    fn a_rule_admits_its_own_host_alone() {
+        assert!(fits("acme.com", "https://acme.com"));
+        assert!(fits("ACME.com", "https://acme.COM/page?x#y"));
+        assert!(!fits("acme.com", "https://www.acme.com"));
+        assert!(!fits("www.acme.com", "https://acme.com"));
+        assert!(!fits("acme.com", "https://acme.com.evil.example"));
+        assert!(!fits("acme.com", "https://evilacme.com"));
+        assert!(!fits("acme.com", "https://acme.com:8443"));
+    }
+
+    #[test]
+    fn a_wildcard_is_exactly_one_label() {
+        assert!(fits("*.acme.com", "https://www.acme.com"));
+        assert!(!fits("*.acme.com", "https://acme.com"));
+        assert!(!fits("*.acme.com", "https://a.b.acme.com"));
+        assert!(!fits("*.acme.com", "https://evilacme.com"));
+    }
+
+    #[test]
+    fn a_port_may_be_given() {
+        assert!(fits("localhost:3000", "http://localhost:3000"));
+        assert!(!fits("localhost:3000", "http://localhost:3001"));
+        assert!(!fits("localhost", "http://localhost:3000"));
+        assert!(fits("acme.com:443", "https://acme.com"));
+        assert!(fits("[::1]:3000", "http://[::1]:3000"));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for text in [
+            "",
+            "*",
+            "*.",
+            "https://acme.com",
+            "acme.com/",
+            "a b",
+            "acme.com:0",
+            "acme.com:99999",
+            "*.*.com",
+            "acme..com",
+            "a;b",
+            "'self'",
+        ] {
+            assert!(OriginRule::parse(text).is_err(), "{text:?}");
+        }
+        for text in ["null", "", "acme.com", "file:///x", "https://", "https://user@acme.com"] {
+            assert_eq!(Origin::of(text), None, "{text:?}");
+        }
+    }
+}

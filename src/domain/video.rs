@@ -1,0 +1,125 @@
+//! A video: what a viewer watches.
+
+use super::{Kind, MediaFileId, OrganizationId, Record, Timestamp, VideoId};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Who may watch a video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Anyone who can reach the embed.
+    Public,
+    /// Bearers of a valid viewer token.
+    Private,
+}
+
+/// Where a video stands between upload and playback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoStatus {
+    /// No source has been stored yet.
+    PendingUpload,
+    /// A source is on disk and is being read.
+    Processing,
+    /// It plays.
+    Ready,
+    /// The source could not be used; `status_detail` says why.
+    Error,
+}
+
+/// A video's record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Video {
+    /// Its id, a token's `sub`.
+    pub id: VideoId,
+    /// Its owner.
+    pub organization: OrganizationId,
+    /// What people call it.
+    pub title: String,
+    /// Who may watch it.
+    pub visibility: Visibility,
+    /// Access epoch: counts re-classifications. Asset URLs carry it, so that raising it ends all of them at once.
+    pub epoch: u32,
+    /// Where it stands.
+    pub status: VideoStatus,
+    /// For an uploader: why the source could not be used.
+    pub status_detail: Option<String>,
+    /// The operator's own name for it, unique within the organization.
+    pub reference_id: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its record last changed.
+    pub updated_at: Timestamp,
+    /// The stored bytes it plays from, and what was read from them.
+    pub source: Option<MediaSummary>,
+}
+
+/// What was read from a stored source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MediaSummary {
+    /// The stored file.
+    pub file: MediaFileId,
+    /// When it was stored; its `Last-Modified`.
+    pub stored_at: Timestamp,
+    /// Length of its longest track, in milliseconds.
+    pub duration_ms: u64,
+    /// Every track, in the file's order.
+    pub tracks: Vec<Track>,
+}
+
+/// One track of a source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Track {
+    /// What it carries.
+    pub kind: TrackKind,
+    /// Sample entry name (ISO/IEC 14496-12 §8.5.2), such as `avc1` or `mp4a`.
+    pub codec: String,
+    /// Its length in milliseconds.
+    pub duration_ms: u64,
+    /// Width as displayed, in pixels; video only.
+    pub width_px: Option<u32>,
+    /// Height as displayed, in pixels; video only.
+    pub height_px: Option<u32>,
+}
+
+/// What a track carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackKind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+    /// Anything else: text, timecode, metadata.
+    Other,
+}
+
+impl MediaSummary {
+    /// Displayed width and height in pixels of the first video track.
+    pub fn dimensions(&self) -> Option<(u32, u32)> {
+        let video = self.tracks.iter().find(|track| track.kind == TrackKind::Video)?;
+        Some((video.width_px?, video.height_px?))
+    }
+
+    /// What viewers call this quality: the shorter side, as in `720p`; `audio` where there is no picture.
+    pub fn label(&self) -> String {
+        self.dimensions().map_or_else(|| "audio".to_owned(), |(width, height)| format!("{}p", width.min(height)))
+    }
+}
+
+impl Record for Video {
+    const KIND: Kind = Kind::Video;
+
+    fn key(&self) -> Uuid {
+        self.id.0
+    }
+
+    fn owner(&self) -> OrganizationId {
+        self.organization
+    }
+
+    fn order(&self) -> u64 {
+        self.created_at.millis().unsigned_abs()
+    }
+}

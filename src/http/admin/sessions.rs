@@ -1,0 +1,90 @@
+//! `/sessions`: who is watching, and ending it.
+
+use super::{Refused, event, no_content, ok};
+use crate::app::App;
+use crate::auth::LiveSession;
+use crate::domain::{EndedSession, Kind, SessionId};
+use crate::http::extract::{Admin, path_id};
+use crate::http::problem::Problem;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+
+/// `GET /sessions`: those that can still have bytes. `cursor` is the id of the last one of the page before.
+pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let wanted = SessionsPage::of(&request)?;
+    let stands = |session: &LiveSession| {
+        let access = app.store.access();
+        let key_stands =
+            session.authority.is_none_or(|key| access.signing_key(key).is_some_and(|key| key.revoked_at.is_none()));
+        access.video(session.video).is_some_and(|video| video.epoch == session.epoch)
+            && key_stands
+            && !access.is_ended(session.video, session.session)
+    };
+    let live: Vec<LiveSession> = app.sessions.list(admin.organization, app.now()).into_iter().filter(stands).collect();
+    let begin = wanted
+        .after
+        .map_or(0, |after| live.iter().position(|session| session.session == after).map_or(live.len(), |at| at + 1));
+    let items: Vec<&LiveSession> = live.iter().skip(begin).take(wanted.limit).collect();
+    let next = items.last().filter(|_| begin + items.len() < live.len()).map(|session| session.session.to_string());
+    let items: Vec<Value> = items.into_iter().map(body).collect();
+    Ok(ok(&json!({ "items": items, "pageInfo": { "nextCursor": next } })))
+}
+
+/// `DELETE /sessions/{id}`: its URLs stop within a second, and it can't be renewed, not even after a restart.
+pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let id = path_id(&request, SessionId::parse)?;
+    let now = app.now();
+    let live = app.sessions.list(admin.organization, now);
+    let session = live.into_iter().find(|session| session.session == id).ok_or_else(Problem::not_found)?;
+    let (organization, actor) = (admin.organization, admin.actor());
+    let ended =
+        EndedSession { session: id, organization, video: session.video, ended_at: now, forget_at: session.ends_at };
+    app.store
+        .write(now, move |draft| {
+            draft.put(&ended);
+            let detail = json!({ "videoId": ended.video.to_string() });
+            draft.audit(event(actor, organization, "session.end", (Kind::EndedSession, id.0), detail));
+            Ok::<_, Refused>(())
+        })
+        .await?;
+    app.sessions.forget(session.video, id);
+    Ok(no_content())
+}
+
+struct SessionsPage {
+    limit: usize,
+    after: Option<SessionId>,
+}
+
+impl SessionsPage {
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let mut page = Self { limit: crate::domain::limits::PAGE_ITEMS_DEFAULT, after: None };
+        let mut errors = serde_json::Map::new();
+        for (name, value) in request.query_string().split('&').filter_map(|pair| pair.split_once('=')) {
+            match name {
+                "limit" => match value.parse().ok().filter(|n| crate::domain::limits::PAGE_ITEMS.contains(n)) {
+                    Some(limit) => page.limit = limit,
+                    None => drop(errors.insert("limit".into(), json!(["must be a whole number from 1 to 100"]))),
+                },
+                "cursor" => match SessionId::parse(value) {
+                    Some(after) => page.after = Some(after),
+                    None => drop(errors.insert("cursor".into(), json!(["is not one that a list gave out"]))),
+                },
+                _ => {}
+            }
+        }
+        if errors.is_empty() { Ok(page) } else { Err(Problem::invalid_fields(errors)) }
+    }
+}
+
+fn body(session: &LiveSession) -> Value {
+    json!({
+        "id": session.session.to_string(),
+        "videoId": session.video.to_string(),
+        "embedId": session.embed.map(|embed| embed.to_string()),
+        "signingKeyId": session.authority.map(|key| key.to_string()),
+        "startedAt": session.started_at.to_string(),
+        "liveUntil": session.live_until.to_string(),
+        "endsAt": session.ends_at.to_string()
+    })
+}

@@ -1,0 +1,84 @@
+//! `PUT /videos/{id}/source`: a source of any size, streamed to disk in constant memory.
+
+use super::ok;
+use super::videos::body;
+use crate::app::App;
+use crate::domain::{MediaFileId, VideoId};
+use crate::http::extract::{Admin, path_id};
+use crate::http::form::next_chunk;
+use crate::http::headers::single;
+use crate::http::problem::Problem;
+use crate::store::MediaError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderName};
+use actix_web::{HttpRequest, HttpResponse, web};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+/// Takes a body with `Content-Length` or chunked, and `Repr-Digest: sha-256=:…:` (RFC 9530) to check it against.
+pub async fn put(
+    admin: Admin,
+    request: HttpRequest,
+    mut payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let id = path_id(&request, VideoId::parse)?;
+    app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)?;
+    let wanted_digest = read_digest(&request)?;
+    let limit_bytes = app.config.media.max_source_mib << 20;
+    let announced = single(&request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse::<u64>().ok());
+    check_room(&app, announced.unwrap_or(0), limit_bytes)?;
+    let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
+    let (mut received_bytes, mut checked_bytes) = (0_u64, 0_u64);
+    while let Some(chunk) = next_chunk(&mut payload).await? {
+        received_bytes += chunk.len() as u64;
+        incoming.write(chunk).await?;
+        // A body of unknown length is held to the same floor, looked at now and then.
+        if received_bytes - checked_bytes >= ROOM_CHECK_BYTES {
+            checked_bytes = received_bytes;
+            check_room(&app, 0, limit_bytes)?;
+        }
+    }
+    if received_bytes == 0 {
+        return Err(Problem::bad_request("The body is empty. Send the video file as the body."));
+    }
+    let received = incoming.finish().await?;
+    if wanted_digest.is_some_and(|wanted| wanted != received.sha256()) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "digest_mismatch",
+            "The body does not match its Repr-Digest. Nothing was kept; send it again.",
+        ));
+    }
+    let video = app.ingest(admin.actor(), id, received).await?;
+    Ok(ok(&body(&video)))
+}
+
+/// How much of a body is taken between two looks at the free space.
+const ROOM_CHECK_BYTES: u64 = 256 << 20;
+
+/// Refuses early what would fill the disk.
+fn check_room(app: &App, announced_bytes: u64, limit_bytes: u64) -> Result<(), Problem> {
+    if announced_bytes > limit_bytes {
+        return Err(MediaError::TooLong { limit_bytes }.into());
+    }
+    let free_bytes = app.media.free_bytes().map_err(|error| Problem::internal(&error))?;
+    let floor_bytes = app.config.media.min_free_mib << 20;
+    if free_bytes < floor_bytes.saturating_add(announced_bytes) {
+        return Err(MediaError::NoSpace.into());
+    }
+    Ok(())
+}
+
+/// The `sha-256` of `Repr-Digest`, in lower-case hexadecimal. Other algorithms are not ours to check.
+fn read_digest(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    let malformed = || Problem::bad_request("Repr-Digest must look like sha-256=:<base64 of 32 bytes>:.");
+    let header = single(request, &HeaderName::from_static("repr-digest")).map_err(|()| malformed())?;
+    let Some(header) = header else { return Ok(None) };
+    let Some(member) = header.split(',').find_map(|member| member.trim().strip_prefix("sha-256=")) else {
+        return Ok(None);
+    };
+    let encoded = member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).ok_or_else(malformed)?;
+    let bytes = BASE64_STANDARD.decode(encoded).ok().filter(|bytes| bytes.len() == 32).ok_or_else(malformed)?;
+    Ok(Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+}

@@ -1,0 +1,207 @@
+//! `/videos`: creating, listing, reading, renaming, re-classifying, deleting.
+
+use super::organization::difference;
+use super::{Refused, created, event, no_content, ok, page};
+use crate::app::App;
+use crate::auth::sha256_hex;
+use crate::domain::{
+    Embed, EmbedId, Kind, MediaFile, OrganizationId, Reference, TrackKind, Video, VideoId, VideoStatus, Visibility,
+    limits,
+};
+use crate::http::extract::{Admin, PageRequest, path_id};
+use crate::http::form::Form;
+use crate::http::playback::seconds;
+use crate::http::problem::Problem;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// `POST /videos`: makes a video and an embed for it.
+pub async fn create(
+    admin: Admin,
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let mut form = Form::read(&request, payload).await?;
+    let title = form.required_name("title");
+    let visibility = form.word("visibility", "\"public\" or \"private\"");
+    let reference_id = form.name("referenceId");
+    form.finish()?;
+    let organization = app.organization(admin.organization).ok_or_else(Problem::not_found)?;
+    let now = app.now();
+    let video = Video {
+        id: VideoId::from_random(app.random()),
+        organization: admin.organization,
+        title,
+        visibility: visibility.unwrap_or(organization.settings.default_visibility),
+        epoch: 0,
+        status: VideoStatus::PendingUpload,
+        status_detail: None,
+        reference_id,
+        created_at: now,
+        updated_at: now,
+        source: None,
+    };
+    let embed = Embed {
+        id: EmbedId::from_random(app.random()),
+        organization: admin.organization,
+        video: video.id,
+        created_at: now,
+    };
+    let shown = with_embed(body(&video), embed.id);
+    let actor = admin.actor();
+    app.store
+        .write(now, move |draft| {
+            if let Some(text) = &video.reference_id {
+                let id = reference_key(video.organization, text);
+                if let Some(taken) = draft.find::<Reference>(id) {
+                    let sentence = format!("Video {} already has this referenceId.", taken.video);
+                    return Err(Problem::conflict("reference_taken", sentence).into());
+                }
+                draft.put(&Reference { id, organization: video.organization, video: video.id });
+            }
+            draft.put(&video);
+            draft.put(&embed);
+            let detail =
+                json!({ "title": video.title, "visibility": video.visibility, "embedId": embed.id.to_string() });
+            draft.audit(event(actor, video.organization, "video.create", (Kind::Video, video.id.0), detail));
+            Ok::<_, Refused>(())
+        })
+        .await?;
+    Ok(created(&shown))
+}
+
+/// `GET /videos`
+pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let wanted = PageRequest::of(&request)?;
+    let found = app.store.list::<Video>(admin.organization, wanted.cursor, wanted.limit).await?;
+    Ok(page(found.items.iter().map(body).collect(), found.next))
+}
+
+/// `GET /videos/{id}`
+pub async fn read(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let id = path_id(&request, VideoId::parse)?;
+    let video = app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)?;
+    let embeds = app.store.children::<Embed>(id.0, 1).await?;
+    let mut shown = body(&video);
+    shown["embedId"] = json!(embeds.first().map(|embed| embed.id.to_string()));
+    Ok(ok(&shown))
+}
+
+/// `PATCH /videos/{id}`: `title`, `visibility`. Re-classifying ends every asset URL of the video.
+pub async fn change(
+    admin: Admin,
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let id = path_id(&request, VideoId::parse)?;
+    let mut form = Form::read(&request, payload).await?;
+    let title = form.name("title");
+    let visibility: Option<Visibility> = form.word("visibility", "\"public\" or \"private\"");
+    form.finish()?;
+    let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
+    let changed = app.store.write(now, move |draft| {
+        let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
+        let mut video = video.ok_or_else(Problem::not_found)?;
+        let before = body(&video);
+        if let Some(title) = title {
+            video.title = title;
+        }
+        if let Some(visibility) = visibility.filter(|visibility| *visibility != video.visibility) {
+            video.visibility = visibility;
+            video.epoch = video.epoch.saturating_add(1);
+        }
+        let detail = difference(&before, &body(&video));
+        if detail.as_object().is_some_and(|members| !members.is_empty()) {
+            video.updated_at = now;
+            draft.put(&video);
+            draft.audit(event(actor, organization, "video.change", (Kind::Video, id.0), detail));
+        }
+        Ok::<_, Refused>(body(&video))
+    });
+    Ok(ok(&changed.await?))
+}
+
+/// `DELETE /videos/{id}`: the rows first, then the files. Its embeds go with it.
+pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let id = path_id(&request, VideoId::parse)?;
+    let organization = admin.organization;
+    loop {
+        let actor = admin.actor();
+        let removed = app.store.write(app.now(), move |draft| {
+            let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
+            let video = video.ok_or_else(Problem::not_found)?;
+            let embeds = draft.children::<Embed>(id.0, limits::EMBEDS_PER_COMMIT + 1);
+            let has_more = embeds.len() > limits::EMBEDS_PER_COMMIT;
+            for key in embeds.into_iter().take(limits::EMBEDS_PER_COMMIT) {
+                if let Some(embed) = draft.find::<Embed>(key).filter(|embed| embed.video == id) {
+                    draft.remove(&embed);
+                }
+            }
+            if has_more {
+                return Ok(None);
+            }
+            let file = video.source.as_ref().and_then(|source| draft.find::<MediaFile>(source.file.0));
+            if let Some(file) = &file {
+                draft.remove(file);
+            }
+            if let Some(text) = &video.reference_id
+                && let Some(reference) = draft.find::<Reference>(reference_key(organization, text))
+            {
+                draft.remove(&reference);
+            }
+            draft.remove(&video);
+            let detail = json!({ "title": video.title });
+            draft.audit(event(actor, organization, "video.delete", (Kind::Video, id.0), detail));
+            Ok::<_, Refused>(Some(file))
+        });
+        if let Some(file) = removed.await? {
+            app.media.remove(file.into_iter().map(|file| file.id).collect()).await;
+            return Ok(no_content());
+        }
+    }
+}
+
+/// The key under which a `referenceId` is held for one video.
+fn reference_key(organization: OrganizationId, text: &str) -> Uuid {
+    let hash = sha256_hex(format!("screener reference {organization} {text}").as_bytes());
+    hash.get(..32).and_then(|hex| Uuid::try_parse(hex).ok()).unwrap_or_default()
+}
+
+fn with_embed(mut body: Value, embed: EmbedId) -> Value {
+    body["embedId"] = json!(embed.to_string());
+    body
+}
+
+/// A video on the wire.
+pub fn body(video: &Video) -> Value {
+    let source = video.source.as_ref();
+    let tracks = source.map(|source| source.tracks.as_slice()).unwrap_or_default();
+    json!({
+        "id": video.id.to_string(),
+        "title": video.title,
+        "visibility": video.visibility,
+        "status": video.status,
+        "statusDetail": video.status_detail,
+        "referenceId": video.reference_id,
+        "durationSeconds": source.map(|source| seconds(source.duration_ms)),
+        "tracks": tracks.iter().map(|track| json!({
+            "kind": match track.kind {
+                TrackKind::Video => "video",
+                TrackKind::Audio => "audio",
+                TrackKind::Other => "other",
+            },
+            "codec": track.codec,
+            "durationSeconds": seconds(track.duration_ms),
+            "widthPx": track.width_px,
+            "heightPx": track.height_px
+        })).collect::<Vec<_>>(),
+        "renditions": source.map(|source| json!({
+            "id": source.file.to_string(), "kind": "progressive", "label": source.label()
+        })).into_iter().collect::<Vec<_>>(),
+        "createdAt": video.created_at.to_string(),
+        "updatedAt": video.updated_at.to_string()
+    })
+}

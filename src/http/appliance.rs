@@ -1,0 +1,121 @@
+//! What concerns the whole appliance: health on the public listener, and over the unix socket organizations, keys of
+//! any organization, backups. Whoever may open the socket is root or the service's own user.
+
+use super::admin::signing_keys::{self, revoke_key};
+use super::admin::{created, explain as explaining, ok};
+use super::extract::{PageRequest, path_id};
+use super::form::Form;
+use super::problem::Problem;
+use crate::app::{App, new_organization};
+use crate::domain::{Actor, Organization, OrganizationId, SigningKey, SigningKeyId};
+use crate::store::{Cursor, create_backup};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// `GET /healthz`: the process answers.
+pub async fn alive() -> HttpResponse {
+    ok(&json!({ "status": "ok" }))
+}
+
+/// `GET /readyz`: changes are taken and reads answered.
+pub async fn ready(app: web::Data<App>) -> HttpResponse {
+    if app.store.is_healthy() {
+        ok(&json!({ "status": "ok" }))
+    } else {
+        super::admin::answer(StatusCode::SERVICE_UNAVAILABLE).json(json!({ "status": "failing", "cause": "store" }))
+    }
+}
+
+/// `GET /appliance/v1/status`
+pub async fn status(app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let free_bytes = app.media.free_bytes().map_err(|error| Problem::internal(&error))?;
+    let organizations = app.store.access().organizations().count();
+    Ok(ok(&json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "publicUrl": app.config.server.public_url,
+        "stateDir": app.state().path().display().to_string(),
+        "organizations": organizations,
+        "freeBytes": free_bytes,
+        "healthy": app.store.is_healthy()
+    })))
+}
+
+/// `GET /appliance/v1/organizations`
+pub async fn organizations(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let wanted = PageRequest::of(&request)?;
+    let found = app.store.list::<Organization>(OrganizationId::APPLIANCE, wanted.cursor, wanted.limit).await?;
+    let items = found.items.iter().map(|organization| {
+        json!({
+            "id": organization.id.to_string(),
+            "name": organization.name,
+            "createdAt": organization.created_at.to_string()
+        })
+    });
+    Ok(super::admin::page(items.collect(), found.next))
+}
+
+/// `POST /appliance/v1/organizations`: another organization, with its first keys, shown once.
+pub async fn create_organization(
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let mut form = Form::read(&request, payload).await?;
+    let name = form.required_name("name");
+    form.finish()?;
+    let keys = new_organization(&app, Actor::Appliance, name).await?;
+    Ok(created(&json!({
+        "organizationId": keys.organization.id.to_string(),
+        "name": keys.organization.name,
+        "privateKey": keys.private_key.expose(),
+        "publishableKey": keys.publishable_key.expose()
+    })))
+}
+
+/// `GET /appliance/v1/signing-keys`: of every organization.
+pub async fn signing_keys(app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let mut keys: Vec<std::sync::Arc<SigningKey>> = app.store.access().signing_keys().cloned().collect();
+    keys.sort_by_key(|key| std::cmp::Reverse((key.created_at, key.id)));
+    let items: Vec<Value> = keys
+        .iter()
+        .map(|key| {
+            let mut shown = signing_keys::body(&app, key, 0);
+            shown["organizationId"] = json!(key.organization.to_string());
+            shown
+        })
+        .collect();
+    Ok(super::admin::page(items, None::<Cursor>))
+}
+
+/// `POST /appliance/v1/signing-keys/{id}/revoke`
+pub async fn revoke_signing_key(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let id = path_id(&request, SigningKeyId::parse)?;
+    let key = revoke_key(&app, Actor::Appliance, None, id).await?;
+    Ok(ok(&signing_keys::body(&app, &key, 0)))
+}
+
+/// `POST /appliance/v1/explain`
+pub async fn explain(
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let form = Form::read(&request, payload).await?;
+    Ok(ok(&explaining::explained(&app, None, form).await?))
+}
+
+/// `POST /appliance/v1/backup`: `{"directory"}`, an absolute path that does not exist yet, written by the server.
+pub async fn backup(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let mut form = Form::read(&request, payload).await?;
+    let directory = PathBuf::from(form.required_text("directory"));
+    if !directory.is_absolute() {
+        form.wrong("directory", "must be an absolute path");
+    }
+    form.finish()?;
+    let report = create_backup(&app.store, &app.media, &directory, app.now())
+        .await
+        .map_err(|error| Problem::new(StatusCode::CONFLICT, "backup_failed", error.to_string()))?;
+    Ok(ok(&json!(report)))
+}

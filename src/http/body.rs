@@ -1,0 +1,64 @@
+//! The body of a media answer: a range of a file, read in large steps, checked before each of them.
+
+use super::flights::Flight;
+use super::problem::Problem;
+use crate::app::App;
+use crate::auth::Asset;
+use crate::domain::limits;
+use crate::store::StoredMedia;
+use actix_web::body::SizedStream;
+use actix_web::web;
+use bytes::Bytes;
+use futures_util::stream;
+use std::io;
+use std::ops::Range;
+
+struct Sending {
+    app: web::Data<App>,
+    media: StoredMedia,
+    left: Range<u64>,
+    asset: Asset,
+    /// Keeps the answer on the list of those under way.
+    _flight: Flight,
+}
+
+/// The bytes `range` of `media`, for whoever holds `asset`. Its length is known before its first byte. It ends early,
+/// with the connection, when the file is shorter than promised or what the grant stands on goes.
+pub fn media_body(
+    app: web::Data<App>,
+    media: StoredMedia,
+    range: Range<u64>,
+    asset: Asset,
+    flight: Flight,
+) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, io::Error>>> {
+    let length = range.end - range.start;
+    let sending = Sending { app, media, left: range, asset, _flight: flight };
+    SizedStream::new(length, stream::try_unfold(sending, next_step))
+}
+
+async fn next_step(mut sending: Sending) -> Result<Option<(Bytes, Sending)>, io::Error> {
+    let left = sending.left.end - sending.left.start;
+    if left == 0 {
+        return Ok(None);
+    }
+    let grant = sending.asset.grant();
+    if sending.app.standing(grant).owner(grant).is_none() {
+        return Err(io::Error::other("withdrawn"));
+    }
+    let step = usize::try_from(left).unwrap_or(usize::MAX).min(limits::MEDIA_STEP_BYTES);
+    let bytes = sending.media.read(sending.left.start, step).await.inspect_err(|error| {
+        tracing::error!(%error, video = %sending.asset.grant().video, "a media file can't be read; run `screener store verify`");
+    })?;
+    sending.left.start += step as u64;
+    Ok(Some((bytes, sending)))
+}
+
+/// A file that a record names and the disk does not have.
+pub fn missing_file(video: crate::domain::VideoId) -> Problem {
+    tracing::error!(%video, "a media file is missing; run `screener store verify`");
+    Problem::new(
+        actix_web::http::StatusCode::SERVICE_UNAVAILABLE,
+        "media_unavailable",
+        "The server can't read this video's file at the moment.",
+    )
+}

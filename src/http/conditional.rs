@@ -1,0 +1,197 @@
+//! Conditional requests (RFC 9110 §13), for representations that never change under their validator.
+
+use crate::domain::Timestamp;
+use httpdate::HttpDate;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// What a representation is compared by.
+pub struct Validators {
+    /// Strong entity tag, quotes included.
+    pub etag: String,
+    /// When it was stored, in whole seconds.
+    pub last_modified: Timestamp,
+}
+
+/// The request's conditional headers, each as received.
+#[derive(Default)]
+pub struct Conditions<'a> {
+    /// `If-Match`
+    pub if_match: Option<&'a str>,
+    /// `If-None-Match`
+    pub if_none_match: Option<&'a str>,
+    /// `If-Modified-Since`
+    pub if_modified_since: Option<&'a str>,
+    /// `If-Unmodified-Since`
+    pub if_unmodified_since: Option<&'a str>,
+    /// `If-Range`
+    pub if_range: Option<&'a str>,
+}
+
+/// What the conditions say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Answer as if there were none.
+    Proceed,
+    /// 304
+    NotModified,
+    /// 412
+    Failed,
+}
+
+impl Validators {
+    /// Evaluates everything but `If-Range`, in the order of RFC 9110 §13.2.2, for GET and HEAD.
+    pub fn evaluate(&self, conditions: &Conditions<'_>) -> Verdict {
+        if let Some(list) = conditions.if_match {
+            if !self.is_listed(list, Comparison::Strong) {
+                return Verdict::Failed;
+            }
+        } else if let Some(date) = conditions.if_unmodified_since.and_then(seconds_of)
+            && self.last_modified.secs() > date
+        {
+            return Verdict::Failed;
+        }
+        if let Some(list) = conditions.if_none_match {
+            if self.is_listed(list, Comparison::Weak) {
+                return Verdict::NotModified;
+            }
+        } else if let Some(date) = conditions.if_modified_since.and_then(seconds_of)
+            && self.last_modified.secs() <= date
+        {
+            return Verdict::NotModified;
+        }
+        Verdict::Proceed
+    }
+
+    /// Whether a `Range` may be honoured (RFC 9110 §13.1.5): the validator must match exactly and strongly. A date is
+    /// not a strong validator unless it is known to have been set a second before the answer, which we don't track:
+    /// our files never change, so an equal date names the same bytes.
+    pub fn admits_range(&self, conditions: &Conditions<'_>) -> bool {
+        match conditions.if_range {
+            None => true,
+            Some(value) if value.starts_with('"') || value.starts_with("W/") => value == self.etag,
+            Some(value) => seconds_of(value) == Some(self.last_modified.secs()),
+        }
+    }
+
+    /// `Last-Modified` as it stands in the answer.
+    pub fn last_modified_text(&self) -> String {
+        let seconds = u64::try_from(self.last_modified.secs()).unwrap_or(0);
+        HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+    }
+
+    fn is_listed(&self, list: &str, comparison: Comparison) -> bool {
+        if list.trim() == "*" {
+            return true;
+        }
+        tags(list).any(|(weak, tag)| tag == self.etag && !(weak && comparison == Comparison::Strong))
+    }
+}
+
+#[derive(PartialEq, Eq, Clone, Copy)]
+enum Comparison {
+    Strong,
+    Weak,
+}
+
+/// The entity tags of a list, each with whether it is weak. Stops at what is no tag.
+fn tags(list: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let (weak, after) = rest.strip_prefix("W/").map_or((false, rest), |after| (true, after));
+        let inner = after.strip_prefix('"')?;
+        let end = inner.find('"')?;
+        let tag = after.get(..end + 2)?;
+        rest = after.get(end + 2..)?;
+        Some((weak, tag))
+    })
+}
+
+fn seconds_of(date: &str) -> Option<i64> {
+    let at = httpdate::parse_http_date(date).ok()?;
+    i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Conditions, Validators, Verdict};
+    use crate::domain::Timestamp;
+
+    const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+    const SAME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+
+    fn validators() -> Validators {
+        Validators { etag: "\"a\"".into(), last_modified: Timestamp::from_millis(784_111_777_500) }
+    }
+
+    fn verdict(conditions: Conditions<'_>) -> Verdict {
+        validators().evaluate(&conditions)
+    }
+
+    #[test]
+    fn if_match_compares_strongly_and_goes_first() {
+        for (list, expected) in [
+            ("\"a\"", Verdict::Proceed),
+            ("\"b\", \"a\"", Verdict::Proceed),
+            ("*", Verdict::Proceed),
+            ("\"b\"", Verdict::Failed),
+            ("W/\"a\"", Verdict::Failed),
+            ("a", Verdict::Failed),
+        ] {
+            assert_eq!(verdict(Conditions { if_match: Some(list), ..Conditions::default() }), expected, "{list}");
+        }
+        let both = Conditions { if_match: Some("\"b\""), if_none_match: Some("\"a\""), ..Conditions::default() };
+        assert_eq!(verdict(both), Verdict::Failed);
+        let over = Conditions { if_match: Some("\"a\""), if_unmodified_since: Some(BEFORE), ..Conditions::default() };
+        assert_eq!(verdict(over), Verdict::Proceed);
+    }
+
+    #[test]
+    fn if_none_match_compares_weakly_and_hides_if_modified_since() {
+        for (list, expected) in [
+            ("\"a\"", Verdict::NotModified),
+            ("W/\"a\"", Verdict::NotModified),
+            ("\"b\" , W/\"a\"", Verdict::NotModified),
+            ("*", Verdict::NotModified),
+            ("\"b\"", Verdict::Proceed),
+            ("\"a", Verdict::Proceed),
+        ] {
+            assert_eq!(verdict(Conditions { if_none_match: Some(list), ..Conditions::default() }), expected, "{list}");
+        }
+        let over = Conditions { if_none_match: Some("\"b\""), if_modified_since: Some(AFTER), ..Conditions::default() };
+        assert_eq!(verdict(over), Verdict::Proceed);
+    }
+
+    #[test]
+    fn dates_are_compared_in_whole_seconds() {
+        for (date, since, unmodified) in [
+            (BEFORE, Verdict::Proceed, Verdict::Failed),
+            (SAME, Verdict::NotModified, Verdict::Proceed),
+            (AFTER, Verdict::NotModified, Verdict::Proceed),
+            ("yesterday", Verdict::Proceed, Verdict::Proceed),
+        ] {
+            assert_eq!(verdict(Conditions { if_modified_since: Some(date), ..Conditions::default() }), since, "{date}");
+            let condition = Conditions { if_unmodified_since: Some(date), ..Conditions::default() };
+            assert_eq!(verdict(condition), unmodified, "{date}");
+        }
+        assert_eq!(validators().last_modified_text(), SAME);
+    }
+
+    #[test]
+    fn if_range_takes_the_very_validator_alone() {
+        for (value, expected) in [
+            ("\"a\"", true),
+            (SAME, true),
+            ("\"b\"", false),
+            ("W/\"a\"", false),
+            (BEFORE, false),
+            (AFTER, false),
+            ("garbage", false),
+        ] {
+            let conditions = Conditions { if_range: Some(value), ..Conditions::default() };
+            assert_eq!(validators().admits_range(&conditions), expected, "{value}");
+        }
+        assert!(validators().admits_range(&Conditions::default()));
+    }
+}

@@ -1,0 +1,247 @@
+//! The embed page: `GET /embed/{embedId}?token=…`. The player where the viewer may watch, a page of the same look that
+//! says why where not.
+
+use super::extract::path_id;
+use super::headers::{lone, single};
+use super::playback::{Subject, open_session};
+use super::problem::{Problem, ProblemCode};
+use super::rate::RateLimits;
+use super::trace::{self, LoggedOrganization};
+use super::ui::Ui;
+use crate::app::App;
+use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
+use crate::domain::{EmbedId, Origin, OriginRule};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERER, REFERRER_POLICY,
+    RETRY_AFTER,
+};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use askama::Template;
+use serde_json::Value;
+
+#[derive(Template)]
+#[template(path = "player.html")]
+struct PlayerPage<'a> {
+    title: &'a str,
+    lang: &'a str,
+    script_url: String,
+    style_url: String,
+    playback_json: String,
+    media_uri: &'a str,
+    poster: Option<&'a str>,
+    controls: bool,
+}
+
+#[derive(Template)]
+#[template(path = "blocked.html")]
+struct BlockedPage<'a> {
+    heading: &'a str,
+    help: &'a str,
+    code: &'a str,
+    trace_id: String,
+    lang: &'a str,
+    script_url: String,
+    style_url: String,
+    status: u16,
+}
+
+/// Answers GET and HEAD.
+pub async fn page(
+    request: HttpRequest,
+    app: web::Data<App>,
+    rates: web::Data<RateLimits>,
+    ui: web::Data<Ui>,
+) -> HttpResponse {
+    let (rules, answer) = match find(&request, &app, &rates).await {
+        Ok(subject) => {
+            let rules = subject.organization.settings.origin_rules.clone();
+            (rules, admit(&request, &app, &subject))
+        }
+        Err(problem) => (Vec::new(), Err(problem)),
+    };
+    let rendered = match answer {
+        Ok(playback) => render_player(&ui, &playback).map(|html| (StatusCode::OK, html, None)),
+        Err(problem) => render_blocked(&ui, &problem).map(|html| (problem.status(), html, Some(problem))),
+    };
+    let (status, html, problem) = match rendered {
+        Ok(rendered) => rendered,
+        Err(error) => return actix_web::ResponseError::error_response(&Problem::internal(&error)),
+    };
+    let mut response = HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((CONTENT_SECURITY_POLICY, content_security_policy(&rules)))
+        .insert_header((
+            HeaderName::from_static("permissions-policy"),
+            "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+        ))
+        .insert_header((HeaderName::from_static("x-robots-tag"), "noindex"))
+        .insert_header((HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"))
+        .body(html);
+    if let Some(problem) = problem {
+        if matches!(problem.status(), StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response.extensions_mut().insert(ProblemCode(problem.code()));
+    }
+    response
+}
+
+async fn find(request: &HttpRequest, app: &App, rates: &RateLimits) -> Result<Subject, Problem> {
+    rates.count_playback(request)?;
+    let id = path_id(request, EmbedId::parse)?;
+    let subject = Subject::find(app, id).await?.ok_or_else(Problem::not_found)?;
+    request.extensions_mut().insert(LoggedOrganization(subject.organization.id));
+    Ok(subject)
+}
+
+fn admit(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, Problem> {
+    let now = app.now();
+    let page = embedding_page(request);
+    let viewer = admit_viewer(
+        &ViewerRequest {
+            organization: &subject.organization,
+            video: &subject.video,
+            caller: Caller::EmbedPage,
+            page: &page,
+            own_origin: &app.own_origin,
+            token: token_in_query(request.query_string()),
+        },
+        |kid| app.verifying_key(subject.organization.id, kid),
+        now,
+    )?;
+    open_session(app, subject, &viewer, "", now)
+}
+
+/// `token` of the query, undecoded: nothing in a token needs encoding. `Err` if it is repeated.
+fn token_in_query(query: &str) -> Result<Option<&str>, ()> {
+    let mut tokens = query.split('&').filter_map(|pair| pair.strip_prefix("token="));
+    let first = tokens.next();
+    if tokens.next().is_some() { Err(()) } else { Ok(first) }
+}
+
+/// The page around the frame, where the browser names it. A page that is no frame is embedded by nobody: following a
+/// link to it is not embedding.
+fn embedding_page(request: &HttpRequest) -> PageOrigin {
+    if lone(request, &HeaderName::from_static("sec-fetch-dest")) == Some("document") {
+        return PageOrigin::Unsaid;
+    }
+    match single(request, &REFERER) {
+        Ok(None) => PageOrigin::Unsaid,
+        Ok(Some(text)) => Origin::of(text).map_or(PageOrigin::Opaque, PageOrigin::Page),
+        Err(()) => PageOrigin::Opaque,
+    }
+}
+
+fn content_security_policy(rules: &[OriginRule]) -> String {
+    let ancestors = if rules.is_empty() {
+        "*".to_owned()
+    } else {
+        let sources: Vec<String> = rules.iter().map(OriginRule::csp_sources).collect();
+        format!("'self' {}", sources.join(" "))
+    };
+    format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; media-src 'self'; connect-src 'self'; \
+         img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
+    )
+}
+
+fn render_player(ui: &Ui, playback: &Value) -> Result<String, askama::Error> {
+    let text = |pointer| playback.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    PlayerPage {
+        title: text("/title"),
+        lang: "en",
+        script_url: ui.url("player.js"),
+        style_url: ui.url("player.css"),
+        playback_json: json_in_html(playback),
+        media_uri: text("/playback/uri"),
+        poster: playback.get("posterUrl").and_then(Value::as_str),
+        controls: true,
+    }
+    .render()
+}
+
+/// JSON that can stand inside a `<script>` element: no character that HTML could read as markup.
+fn json_in_html(value: &Value) -> String {
+    value
+        .to_string()
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+fn render_blocked(ui: &Ui, problem: &Problem) -> Result<String, askama::Error> {
+    let (heading, help) = words_for_a_viewer(problem.code());
+    BlockedPage {
+        heading,
+        help,
+        code: problem.code(),
+        trace_id: trace::id(),
+        lang: "en",
+        script_url: ui.url("blocked.js"),
+        style_url: ui.url("player.css"),
+        status: problem.status().as_u16(),
+    }
+    .render()
+}
+
+/// What a viewer reads. General terms: what exactly is wrong with a token is the backend developer's to know.
+fn words_for_a_viewer(code: &str) -> (&'static str, &'static str) {
+    match code {
+        "playback_token_missing" => ("This video is private", "Open it from the site that shared it with you."),
+        "playback_token_expired" => {
+            ("This link has expired", "Go back to the page you came from and reload it to continue.")
+        }
+        "playback_token_revoked" | "token_access_disabled" => {
+            ("This video is not available here", "Ask whoever shared it with you for a new link.")
+        }
+        "playback_token_wrong_video" => {
+            ("This link is for a different video", "Open the video from the site that shared it with you.")
+        }
+        "referrer_blocked" | "bundle_blocked" => {
+            ("This video can't be shown here", "Its owner allows it on certain sites only.")
+        }
+        "not_found" => ("Video not found", "It may have been removed, or the link is incomplete."),
+        "video_not_ready" => ("Almost ready", "This video is still being prepared. Try again in a moment."),
+        "rate_limit" => ("Too many requests", "Wait a moment, then reload the page."),
+        code if code.starts_with("playback_token") => {
+            ("This link is not valid", "Open the video from the site that shared it with you.")
+        }
+        _ => ("This video can't be played right now", "Try again in a moment."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn json_cannot_break_out_of_its_element() {
+        let text = json_in_html(&json!({ "title": "</script><!--&\u{2028}" }));
+        assert!(!text.contains(['<', '>', '&', '\u{2028}']), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "title": "</script><!--&\u{2028}" }));
+    }
+
+    #[test]
+    fn a_token_is_read_from_the_query_once() {
+        assert_eq!(token_in_query(""), Ok(None));
+        assert_eq!(token_in_query("a=b&token=x.y.z&c"), Ok(Some("x.y.z")));
+        assert_eq!(token_in_query("token="), Ok(Some("")));
+        assert_eq!(token_in_query("token=a&token=a"), Err(()));
+        assert_eq!(token_in_query("xtoken=a"), Ok(None));
+    }
+
+    #[test]
+    fn a_policy_names_the_pages_that_may_embed() {
+        let rules = [OriginRule::parse("*.acme.com").unwrap(), OriginRule::parse("localhost:3000").unwrap()];
+        assert!(content_security_policy(&rules).ends_with(
+            "frame-ancestors 'self' https://*.acme.com http://*.acme.com https://localhost:3000 http://localhost:3000"
+        ));
+        assert!(content_security_policy(&[]).ends_with("frame-ancestors *"));
+    }
+}

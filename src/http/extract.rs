@@ -1,0 +1,146 @@
+//! Who asks, and for what. What these answer cannot be made anywhere else.
+
+use super::headers::{bearer, lone, single};
+use super::problem::Problem;
+use super::rate::RateLimits;
+use super::trace::LoggedOrganization;
+use crate::app::App;
+use crate::auth::Credential;
+use crate::domain::{Actor, OrganizationId, PrivateKeyId, PublishableKey, limits};
+use crate::store::Cursor;
+use actix_web::dev::Payload;
+use actix_web::http::header::{AUTHORIZATION, HeaderName};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Proof that a request came with an organization's private key.
+pub struct Admin {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// The key's record.
+    key: PrivateKeyId,
+}
+
+impl Admin {
+    /// As the audit log names them.
+    pub fn actor(&self) -> Actor {
+        Actor::PrivateKey { id: self.key }
+    }
+
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let app = state::<App>(request)?;
+        let credential = match single(request, &AUTHORIZATION) {
+            Ok(Some(text)) => bearer(text).map(Credential::parse),
+            Ok(None) | Err(()) => None,
+        };
+        match credential {
+            Some(Credential::Private(hash)) => {
+                let key = app.store.access().private_key(&hash).cloned();
+                if let Some(key) = key.filter(|key| key.revoked_at.is_none()) {
+                    request.extensions_mut().insert(LoggedOrganization(key.organization));
+                    return Ok(Self { organization: key.organization, key: key.id });
+                }
+            }
+            Some(Credential::Publishable(_)) => return Err(Problem::publishable_key_not_allowed()),
+            Some(Credential::Signing) => tracing::warn!("a signing secret was sent as a private key: rotate it"),
+            Some(Credential::Unknown) | None => {}
+        }
+        state::<RateLimits>(request)?.count_admin_failure(request)?;
+        Err(Problem::private_key_invalid())
+    }
+}
+
+impl FromRequest for Admin {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::of(request))
+    }
+}
+
+/// The publishable key of a playback request.
+pub fn publishable_key(request: &HttpRequest, app: &App) -> Result<Arc<PublishableKey>, Problem> {
+    let authorization = single(request, &AUTHORIZATION).map_err(|()| Problem::publishable_key_invalid())?;
+    let api_key = single(request, &X_API_KEY).map_err(|()| Problem::publishable_key_invalid())?;
+    let text = match authorization {
+        Some(text) => bearer(text),
+        None => api_key,
+    };
+    match text.map(Credential::parse) {
+        Some(Credential::Publishable(hash)) => {
+            let key = app.store.access().publishable_key(&hash).cloned();
+            key.filter(|key| key.revoked_at.is_none()).ok_or_else(Problem::publishable_key_invalid)
+        }
+        Some(Credential::Private(_)) => Err(Problem::private_key_not_allowed()),
+        Some(Credential::Signing) => {
+            tracing::warn!("a signing secret was sent as a publishable key: rotate it");
+            Err(Problem::publishable_key_invalid())
+        }
+        Some(Credential::Unknown) | None => Err(Problem::publishable_key_invalid()),
+    }
+}
+
+/// `bundle_id` of `x-moviie-client: bundle_id=…;platform=…;sdk=…`.
+pub fn bundle_id(request: &HttpRequest) -> Option<&str> {
+    let client = lone(request, &HeaderName::from_static("x-moviie-client"))?;
+    client.split(';').find_map(|part| part.trim().strip_prefix("bundle_id="))
+}
+
+/// The viewer token's header, as the gate takes it.
+pub fn playback_token(request: &HttpRequest) -> Result<Option<&str>, ()> {
+    single(request, &HeaderName::from_static("x-moviie-playback-token"))
+}
+
+/// An id in the path; 404 if it is not one.
+pub fn path_id<T>(request: &HttpRequest, parse: impl Fn(&str) -> Option<T>) -> Result<T, Problem> {
+    named_id(request, "id", parse)
+}
+
+/// A named id in the path; 404 if it is not one.
+pub fn named_id<T>(request: &HttpRequest, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, Problem> {
+    request.match_info().get(name).and_then(parse).ok_or_else(Problem::not_found)
+}
+
+/// What a list was asked for: `limit` and `cursor`.
+pub struct PageRequest {
+    /// Items wanted.
+    pub limit: usize,
+    /// Where to go on.
+    pub cursor: Option<Cursor>,
+}
+
+impl PageRequest {
+    /// Reads the query; 422 for anything that is not right.
+    pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let mut page = Self { limit: limits::PAGE_ITEMS_DEFAULT, cursor: None };
+        let mut errors = serde_json::Map::new();
+        for (name, value) in request.query_string().split('&').filter_map(|pair| pair.split_once('=')) {
+            let fault = match name {
+                "limit" => match value.parse().ok().filter(|limit| limits::PAGE_ITEMS.contains(limit)) {
+                    Some(limit) => {
+                        page.limit = limit;
+                        None
+                    }
+                    None => Some("must be a whole number from 1 to 100"),
+                },
+                "cursor" => {
+                    page.cursor = Cursor::decode(value);
+                    page.cursor.is_none().then_some("is not one that a list gave out")
+                }
+                _ => None,
+            };
+            if let Some(fault) = fault {
+                errors.insert(name.to_owned(), serde_json::json!([fault]));
+            }
+        }
+        if errors.is_empty() { Ok(page) } else { Err(Problem::invalid_fields(errors)) }
+    }
+}
+
+fn state<T: 'static>(request: &HttpRequest) -> Result<&web::Data<T>, Problem> {
+    request.app_data::<web::Data<T>>().ok_or_else(|| Problem::internal(&"a part of the server is not assembled"))
+}

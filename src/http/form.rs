@@ -1,0 +1,199 @@
+//! Reading a JSON body field by field, so that an answer can say what is wrong with each of them.
+
+use super::problem::Problem;
+use crate::domain::{OriginRule, limits};
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, web};
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use serde_json::{Map, Value, json};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The members of a body that have not been read yet, and what was wrong with those that have.
+pub struct Form {
+    members: Map<String, Value>,
+    errors: Map<String, Value>,
+}
+
+impl Form {
+    /// Reads a body: one JSON object, sent as `application/json`, no longer than [`limits::JSON_BODY_BYTES`].
+    pub async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Self, Problem> {
+        let media_type = super::headers::lone(request, &CONTENT_TYPE).unwrap_or_default();
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Send JSON, with Content-Type: application/json.",
+            ));
+        }
+        let body = read_body(payload).await?;
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new() }),
+            Ok(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not a JSON object.")),
+            Err(error) => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "malformed_json",
+                format!("The body is not JSON: it breaks at line {}, column {}.", error.line(), error.column()),
+            )),
+        }
+    }
+
+    /// The same, where no body at all is as good as `{}`.
+    pub async fn read_optional(request: &HttpRequest, payload: web::Payload) -> Result<Self, Problem> {
+        let has_body = request.headers().contains_key("content-type")
+            || request.headers().contains_key("transfer-encoding")
+            || super::headers::lone(request, &actix_web::http::header::CONTENT_LENGTH)
+                .is_some_and(|length| length != "0");
+        if has_body { Self::read(request, payload).await } else { Ok(Self { members: Map::new(), errors: Map::new() }) }
+    }
+
+    /// Notes what is wrong with a field.
+    pub fn wrong(&mut self, field: &str, what: impl Into<String>) {
+        let list = self.errors.entry(field).or_insert_with(|| json!([]));
+        if let Value::Array(list) = list {
+            list.push(Value::String(what.into()));
+        }
+    }
+
+    /// Takes a member: `None` if it is absent.
+    pub fn take(&mut self, field: &str) -> Option<Value> {
+        self.members.remove(field)
+    }
+
+    /// A text of 1 to [`limits::NAME_CHARS`] characters without control characters.
+    pub fn name(&mut self, field: &str) -> Option<String> {
+        let text = self.text(field)?.trim().to_owned();
+        if text.is_empty() || text.chars().count() > limits::NAME_CHARS || text.chars().any(char::is_control) {
+            self.wrong(
+                field,
+                format!("must be 1 to {} characters, none of them control characters", limits::NAME_CHARS),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Like [`Form::name`], and it must be there.
+    pub fn required_name(&mut self, field: &str) -> String {
+        self.require(field);
+        self.name(field).unwrap_or_default()
+    }
+
+    /// A text.
+    pub fn text(&mut self, field: &str) -> Option<String> {
+        match self.take(field)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.wrong(field, "must be a string");
+                None
+            }
+        }
+    }
+
+    /// A text that must be there.
+    pub fn required_text(&mut self, field: &str) -> String {
+        self.require(field);
+        self.text(field).unwrap_or_default()
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, field: &str) -> Option<bool> {
+        let value = self.take(field)?;
+        if value.as_bool().is_none() {
+            self.wrong(field, "must be true or false");
+        }
+        value.as_bool()
+    }
+
+    /// A whole number of seconds.
+    pub fn seconds(&mut self, field: &str, range: &RangeInclusive<u32>) -> Option<u32> {
+        let value = self.take(field)?;
+        let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok()).filter(|s| range.contains(s));
+        if seconds.is_none() {
+            self.wrong(field, format!("must be a whole number of seconds from {} to {}", range.start(), range.end()));
+        }
+        seconds
+    }
+
+    /// One of the words that `T` reads.
+    pub fn word<T: serde::de::DeserializeOwned>(&mut self, field: &str, words: &str) -> Option<T> {
+        let value = self.take(field)?;
+        let read = serde_json::from_value(value).ok();
+        if read.is_none() {
+            self.wrong(field, format!("must be {words}"));
+        }
+        read
+    }
+
+    /// A list of texts that `read` takes.
+    pub fn list<T>(&mut self, field: &str, limit: usize, read: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+        let Value::Array(values) = self.take(field)? else {
+            self.wrong(field, "must be an array of strings");
+            return None;
+        };
+        if values.len() > limit {
+            self.wrong(field, format!("may have {limit} entries at most"));
+            return None;
+        }
+        let mut items = Vec::with_capacity(values.len());
+        for value in values {
+            match value.as_str().map(&read) {
+                Some(Ok(item)) => items.push(item),
+                Some(Err(what)) => self.wrong(field, format!("{value}: {what}")),
+                None => self.wrong(field, format!("{value}: must be a string")),
+            }
+        }
+        Some(items)
+    }
+
+    /// A list of origin rules.
+    pub fn origin_rules(&mut self, field: &str) -> Option<Vec<OriginRule>> {
+        self.list(field, limits::ORIGIN_RULES, |text| OriginRule::parse(text).map_err(|error| error.to_string()))
+    }
+
+    fn require(&mut self, field: &str) {
+        if !self.members.contains_key(field) {
+            self.wrong(field, "is required");
+        }
+    }
+
+    /// Ends the reading: 422 if anything was wrong, or if members are left that nobody asked for.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        let unknown: Vec<String> = self.members.keys().take(20).cloned().collect();
+        for field in unknown {
+            self.wrong(&field.chars().take(limits::NAME_CHARS).collect::<String>(), "is not a field of this call");
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(self.errors)) }
+    }
+}
+
+async fn read_body(mut payload: web::Payload) -> Result<BytesMut, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = next_chunk(&mut payload).await? {
+        if body.len() + chunk.len() > limits::JSON_BODY_BYTES {
+            return Err(Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!("The body is longer than {} bytes.", limits::JSON_BODY_BYTES),
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The next part of a body; 408 when it stays away for [`limits::BODY_IDLE_S`].
+pub async fn next_chunk(payload: &mut web::Payload) -> Result<Option<bytes::Bytes>, Problem> {
+    let idle = Duration::from_secs(limits::BODY_IDLE_S);
+    match tokio::time::timeout(idle, payload.next()).await {
+        Ok(chunk) => chunk.transpose().map_err(|_| Problem::bad_request("The body ended before it was whole.")),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timeout",
+            format!("No more of the body came for {} seconds.", limits::BODY_IDLE_S),
+        )),
+    }
+}

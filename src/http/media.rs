@@ -1,0 +1,166 @@
+//! `GET /media/{videoId}/{grant}/{asset}`: the one door to stored bytes.
+
+use super::body::{media_body, missing_file};
+use super::conditional::{Conditions, Validators, Verdict};
+use super::cors;
+use super::flights::{Connection, Flights};
+use super::headers::lone;
+use super::problem::Problem;
+use super::range::{Wanted, wanted};
+use super::trace::LoggedOrganization;
+use crate::app::App;
+use crate::auth::{Asset, Denied, Grant, admit_asset};
+use crate::domain::{MediaFileId, Timestamp, VideoId};
+use actix_web::body::SizedStream;
+use actix_web::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use bytes::Bytes;
+use futures_util::stream;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// The path of an asset URL, taken apart without decoding: what was signed is what is compared.
+struct AssetPath<'a> {
+    video: &'a str,
+    grant: &'a str,
+    asset: &'a str,
+}
+
+impl<'a> AssetPath<'a> {
+    fn of(request: &'a HttpRequest) -> Option<Self> {
+        let (video, rest) = request.uri().path().strip_prefix("/media/")?.split_once('/')?;
+        let (grant, asset) = rest.split_once('/')?;
+        Some(Self { video, grant, asset })
+    }
+}
+
+/// The path of a video's progressive rendition under a grant.
+pub fn progressive_path(video: VideoId, grant: &str, file: MediaFileId) -> String {
+    format!("/media/{video}/{grant}/{file}.mp4")
+}
+
+/// Answers GET and HEAD.
+pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data<Arc<Flights>>) -> HttpResponse {
+    let owner = AssetPath::of(&request)
+        .and_then(|path| VideoId::parse(path.video))
+        .and_then(|video| app.store.access().video(video))
+        .map(|video| video.organization);
+    let origin = cors::allowed_origin(&request, &app, owner);
+    let mut response = match answer(&request, &app, &flights) {
+        Ok(response) => response,
+        Err(problem) => problem.error_response(),
+    };
+    cors::expose(&mut response, origin.as_ref(), &cors::MEDIA);
+    // Pages of other sites may play what they hold a URL of, with or without CORS.
+    response.headers_mut().insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        actix_web::http::header::HeaderValue::from_static("cross-origin"),
+    );
+    response
+}
+
+/// Answers preflights: no grant is looked at, nothing of the video is told.
+pub async fn preflight(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    let owner = AssetPath::of(&request)
+        .and_then(|path| VideoId::parse(path.video))
+        .and_then(|video| app.store.access().video(video))
+        .map(|video| video.organization);
+    cors::preflight(cors::allowed_origin(&request, &app, owner).as_ref(), &cors::MEDIA)
+}
+
+fn answer(
+    request: &HttpRequest,
+    app: &web::Data<App>,
+    flights: &web::Data<Arc<Flights>>,
+) -> Result<HttpResponse, Problem> {
+    let now = app.now();
+    let (asset, grant) = admit(request, app, now)?;
+    let (file, stored_at) = find(app, &grant, AssetPath::of(request).map_or("", |path| path.asset))?;
+    let media = app
+        .media
+        .open_file(file)
+        .map_err(|error| Problem::internal(&error))?
+        .ok_or_else(|| missing_file(grant.video))?;
+    // A file's bytes never change under its id; neither inode nor times of the disk are told.
+    let validators = Validators { etag: format!("\"{file}\""), last_modified: stored_at };
+    let header = |name| lone(request, &name);
+    let conditions = Conditions {
+        if_match: header(IF_MATCH),
+        if_none_match: header(IF_NONE_MATCH),
+        if_modified_since: header(IF_MODIFIED_SINCE),
+        if_unmodified_since: header(IF_UNMODIFIED_SINCE),
+        if_range: header(IF_RANGE),
+    };
+    let mut response = HttpResponse::build(StatusCode::OK);
+    let max_age = asset.expires_at().secs().saturating_sub(now.secs()).max(0);
+    response
+        .insert_header((ETAG, validators.etag.as_str()))
+        .insert_header((LAST_MODIFIED, validators.last_modified_text()))
+        .insert_header((CACHE_CONTROL, format!("private, max-age={max_age}, immutable")))
+        .insert_header((ACCEPT_RANGES, "bytes"));
+    match validators.evaluate(&conditions) {
+        Verdict::Proceed => {}
+        Verdict::NotModified => return Ok(response.status(StatusCode::NOT_MODIFIED).finish()),
+        Verdict::Failed => {
+            return Err(Problem::new(
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                "The file is not the one this request is about.",
+            ));
+        }
+    }
+    let size = media.size_bytes();
+    let is_get = request.method() == Method::GET;
+    // RFC 9110 §14.2: a Range is defined for GET alone.
+    let range_header = if is_get && validators.admits_range(&conditions) { header(RANGE) } else { None };
+    let range = match wanted(range_header, size) {
+        Wanted::Whole => 0..size,
+        Wanted::Part(range) => {
+            response
+                .status(StatusCode::PARTIAL_CONTENT)
+                .insert_header((CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1)));
+            range
+        }
+        Wanted::Unsatisfiable => {
+            return Err(Problem::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "range_not_satisfiable",
+                "The file has no such bytes.",
+            )
+            .with(CONTENT_RANGE, format!("bytes */{size}").try_into().map_err(|_| Problem::not_found())?));
+        }
+    };
+    response.insert_header((CONTENT_TYPE, "video/mp4"));
+    if !is_get {
+        // A body of known length that is never asked for: HEAD tells what GET would.
+        return Ok(response.body(SizedStream::new(size, stream::empty::<Result<Bytes, Infallible>>())));
+    }
+    let flight = flights.depart(grant, request.conn_data::<Connection>().cloned());
+    Ok(response.body(media_body(app.clone(), media, range, asset, flight)))
+}
+
+/// The gate: MAC before anything else is looked up.
+fn admit(request: &HttpRequest, app: &App, now: Timestamp) -> Result<(Asset, Grant), Problem> {
+    let path = AssetPath::of(request).ok_or(Denied::AssetUrlInvalid)?;
+    if request.uri().query().is_some() {
+        return Err(Denied::AssetUrlInvalid.into());
+    }
+    let grant = app.asset_keys().verify(path.video, path.grant).ok_or(Denied::AssetUrlInvalid)?;
+    let standing = app.standing(&grant);
+    if let Some(owner) = standing.owner(&grant) {
+        request.extensions_mut().insert(LoggedOrganization(owner));
+    }
+    let asset = admit_asset(grant.clone(), &standing, now)?;
+    Ok((asset, grant))
+}
+
+/// The file behind an asset's name, from memory: `{media file}.mp4`.
+fn find(app: &App, grant: &Grant, name: &str) -> Result<(MediaFileId, Timestamp), Problem> {
+    let id = name.strip_suffix(".mp4").and_then(MediaFileId::parse).ok_or_else(Problem::not_found)?;
+    let source = app.store.access().video(grant.video).and_then(|video| video.source);
+    source.filter(|(file, _)| *file == id).ok_or_else(Problem::not_found)
+}

@@ -1,0 +1,29 @@
+//! Everything on the wire: routes, extractors, answers. Handlers read *extract, admit, act, answer*.
+//!
+//! Relies on actix-web, and on the gate for every decision. Never touches sled or files itself.
+
+mod admin;
+mod appliance;
+mod body;
+mod conditional;
+mod cors;
+mod embed;
+mod extract;
+mod flights;
+mod form;
+mod headers;
+mod media;
+mod playback;
+mod problem;
+mod range;
+mod rate;
+mod routes;
+mod sessions;
+mod trace;
+mod ui;
+
+pub use flights::{Connection, Flights, cut_when_revoked};
+pub use rate::RateLimits;
+pub use routes::{appliance, public};
+pub use trace::request;
+pub use ui::Ui;

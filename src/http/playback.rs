@@ -1,0 +1,252 @@
+//! The playback answer, and the API door to it: `GET /api/v1/embeds/{id}/playback`.
+
+use super::cors;
+use super::extract::{bundle_id, path_id, playback_token, publishable_key};
+use super::headers::single;
+use super::media::progressive_path;
+use super::problem::Problem;
+use super::rate::RateLimits;
+use super::trace::LoggedOrganization;
+use crate::app::App;
+use crate::auth::{Caller, Grant, LiveSession, PageOrigin, Purpose, Viewer, ViewerRequest, admit_viewer};
+use crate::domain::{Embed, EmbedId, Organization, Origin, SessionId, Timestamp, Video};
+use actix_web::http::header::{CACHE_CONTROL, ORIGIN};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use serde_json::{Value, json};
+
+/// Answers GET and HEAD.
+pub async fn playback(request: HttpRequest, app: web::Data<App>, rates: web::Data<RateLimits>) -> HttpResponse {
+    let answer = answer(&request, &app, &rates).await;
+    let origin = match &answer {
+        // A blocked site learns nothing, not even why.
+        Err((problem, _)) if problem.code() == "referrer_blocked" => None,
+        Ok((_, owner)) => cors::allowed_origin(&request, &app, Some(*owner)),
+        Err((_, owner)) => cors::allowed_origin(&request, &app, *owner),
+    };
+    let mut response = match answer {
+        Ok((body, _)) => HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(body),
+        Err((problem, _)) => problem.error_response(),
+    };
+    cors::expose(&mut response, origin.as_ref(), &cors::API);
+    response
+}
+
+/// Answers preflights, which carry no key: the embed's organization decides.
+pub async fn preflight(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
+    let owner = match path_id(&request, EmbedId::parse) {
+        Ok(id) => app.store.find::<Embed>(id.0).await.ok().flatten().map(|embed| embed.organization),
+        Err(_) => None,
+    };
+    cors::preflight(cors::allowed_origin(&request, &app, owner).as_ref(), &cors::API)
+}
+
+type Owner = crate::domain::OrganizationId;
+
+async fn answer(
+    request: &HttpRequest,
+    app: &App,
+    rates: &RateLimits,
+) -> Result<(Value, Owner), (Problem, Option<Owner>)> {
+    let early = |problem: Problem| (problem, None);
+    rates.count_playback(request).map_err(early)?;
+    let key = publishable_key(request, app).map_err(early)?;
+    request.extensions_mut().insert(LoggedOrganization(key.organization));
+    let owner = key.organization;
+    let later = |problem: Problem| (problem, Some(owner));
+    let now = app.now();
+    let id = path_id(request, EmbedId::parse).map_err(later)?;
+    let subject = Subject::find(app, id).await.map_err(later)?;
+    let subject =
+        subject.filter(|subject| subject.organization.id == owner).ok_or_else(|| later(Problem::not_found()))?;
+    let page = page_of_origin(request);
+    let viewer = admit_viewer(
+        &ViewerRequest {
+            organization: &subject.organization,
+            video: &subject.video,
+            caller: Caller::Api { key: &key, bundle_id: bundle_id(request) },
+            page: &page,
+            own_origin: &app.own_origin,
+            token: playback_token(request),
+        },
+        |kid| app.verifying_key(owner, kid),
+        now,
+    )
+    .map_err(|denied| later(denied.into()))?;
+    let body = open_session(app, &subject, &viewer, &app.config.server.public_url, now).map_err(later)?;
+    Ok((body, owner))
+}
+
+/// What the `Origin` header says of the page.
+pub fn page_of_origin(request: &HttpRequest) -> PageOrigin {
+    match single(request, &ORIGIN) {
+        Ok(None) => PageOrigin::Unsaid,
+        Ok(Some(text)) => Origin::of(text).map_or(PageOrigin::Opaque, PageOrigin::Page),
+        Err(()) => PageOrigin::Opaque,
+    }
+}
+
+/// An embed with what it points at.
+pub struct Subject {
+    /// The handle.
+    pub embed: Embed,
+    /// The video.
+    pub video: Video,
+    /// The owner of both.
+    pub organization: std::sync::Arc<Organization>,
+}
+
+impl Subject {
+    /// Finds an embed, its video and their owner; `None` if any is gone.
+    pub async fn find(app: &App, id: EmbedId) -> Result<Option<Self>, Problem> {
+        let Some(embed) = app.store.find::<Embed>(id.0).await? else { return Ok(None) };
+        let Some(video) = app.video_of(embed.organization, embed.video).await? else { return Ok(None) };
+        let organization = app.organization(embed.organization);
+        Ok(organization.map(|organization| Self { embed, video, organization }))
+    }
+}
+
+/// Opens a session for an admitted viewer and words the playback answer. URLs begin with `base`: the public URL for
+/// the API, nothing for the embed page, which may be reached under another name.
+pub fn open_session(
+    app: &App,
+    subject: &Subject,
+    viewer: &Viewer,
+    base: &str,
+    now: Timestamp,
+) -> Result<Value, Problem> {
+    let Subject { embed, video, organization } = subject;
+    let source = video.source.as_ref().ok_or(crate::auth::Denied::VideoNotReady)?;
+    let settings = &organization.settings;
+    let expires_at = now.plus_secs(i64::from(settings.asset_url_ttl_s));
+    let grant = Grant {
+        purpose: Purpose::Play,
+        video: viewer.video(),
+        epoch: viewer.epoch(),
+        session: SessionId::from_random(app.random()),
+        authority: viewer.authority(),
+        started_at: now,
+        expires_at,
+        // A session lasts at least as long as its first URL.
+        ends_at: now.plus_secs(i64::from(settings.session_max_age_s)).max(expires_at),
+    };
+    if let Some(key) = viewer.authority() {
+        app.note_use(key, now);
+    }
+    remember(app, &grant, Some(embed.id), viewer.organization(), now);
+    let urls = Urls::sign(app, &grant, base, now)?;
+    let uri = format!("{base}{}", progressive_path(video.id, &urls.grant, source.file));
+    let (width, height) = source.dimensions().unwrap_or_default();
+    let seconds = seconds(source.duration_ms);
+    Ok(json!({
+        "embedId": embed.id.to_string(),
+        "videoId": video.id.to_string(),
+        "title": video.title,
+        "visibility": video.visibility,
+        "durationSeconds": seconds,
+        "isVertical": height > width,
+        "videoWidthPx": width,
+        "videoHeightPx": height,
+        "playback": urls.playback(&uri),
+        "variants": [{
+            "id": source.file.to_string(), "kind": "progressive", "label": source.label(),
+            "durationSeconds": seconds, "uri": uri, "contentType": "mp4"
+        }],
+        "session": urls.session(&grant),
+        "posterUrl": null,
+        "captions": [],
+        "storyboardUrl": null,
+        "branding": { "organizationName": organization.name, "primaryColor": null, "showWatermark": false },
+        "controls": { "autoplay": false, "muted": false, "loop": false, "rememberPosition": true, "showSpeed": true }
+    }))
+}
+
+/// Milliseconds as the seconds of the wire.
+pub fn seconds(millis: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "no video is 285,000 years long")]
+    let seconds = millis as f64 / 1000.0;
+    seconds
+}
+
+/// Notes a session as live.
+pub fn remember(app: &App, grant: &Grant, embed: Option<EmbedId>, organization: Owner, now: Timestamp) {
+    let session = LiveSession {
+        session: grant.session,
+        video: grant.video,
+        embed,
+        organization,
+        authority: grant.authority,
+        epoch: grant.epoch,
+        started_at: grant.started_at,
+        live_until: grant.expires_at,
+        ends_at: grant.ends_at,
+    };
+    app.sessions.remember(session, now);
+}
+
+/// The signed texts of one opening or renewal.
+pub struct Urls {
+    /// The grant in asset URLs.
+    pub grant: String,
+    renew_token: String,
+    renew_uri: String,
+    expires_at: Timestamp,
+    lives_s: i64,
+}
+
+impl Urls {
+    /// Signs a grant for playing, and its twin for renewing.
+    pub fn sign(app: &App, grant: &Grant, base: &str, now: Timestamp) -> Result<Self, Problem> {
+        let no_key = || Problem::internal(&"there is no asset key to sign with");
+        // A viewer who pauses for an hour comes back to a session that can go on: its end is what bounds the token.
+        let renew = Grant { purpose: Purpose::Renew, expires_at: grant.ends_at, ..grant.clone() };
+        Ok(Self {
+            grant: app.asset_keys().sign(grant).ok_or_else(no_key)?,
+            renew_token: app.asset_keys().sign(&renew).ok_or_else(no_key)?,
+            renew_uri: format!("{base}/api/v1/videos/{}/sessions/{}/renew", grant.video, grant.session),
+            expires_at: grant.expires_at,
+            lives_s: grant.expires_at.secs() - now.secs(),
+        })
+    }
+
+    /// From when on a player should renew: three fifths into the URL's life, which leaves time to try again.
+    fn refresh_in_s(&self) -> i64 {
+        self.lives_s * 3 / 5
+    }
+
+    /// The `playback` member. The two durations spare a player from trusting the viewer's clock.
+    pub fn playback(&self, uri: &str) -> Value {
+        json!({
+            "uri": uri,
+            "contentType": "mp4",
+            "expiresAt": self.expires_at.to_string(),
+            "refreshAfter": self.expires_at.plus_secs(self.refresh_in_s() - self.lives_s).to_string(),
+            "expiresInSeconds": self.lives_s,
+            "refreshInSeconds": self.refresh_in_s(),
+            "requestHeaders": {}
+        })
+    }
+
+    fn session(&self, grant: &Grant) -> Value {
+        json!({
+            "id": grant.session.to_string(),
+            "renewUri": self.renew_uri,
+            "renewToken": self.renew_token,
+            "endsAt": grant.ends_at.to_string(),
+            "endsInSeconds": grant.ends_at.secs() - grant.started_at.secs()
+        })
+    }
+
+    /// The answer to a renewal.
+    pub fn renewed(&self, uri: &str, grant: &Grant, now: Timestamp) -> Value {
+        json!({
+            "uri": uri,
+            "expiresAt": self.expires_at.to_string(),
+            "refreshAfter": self.expires_at.plus_secs(self.refresh_in_s() - self.lives_s).to_string(),
+            "expiresInSeconds": self.lives_s,
+            "refreshInSeconds": self.refresh_in_s(),
+            "renewToken": self.renew_token,
+            "endsAt": grant.ends_at.to_string(),
+            "endsInSeconds": grant.ends_at.secs() - now.secs()
+        })
+    }
+}

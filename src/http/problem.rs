@@ -1,0 +1,303 @@
+//! The one error answer. Every refusal gets its status and code here; nothing below this room knows either.
+
+use super::trace;
+use crate::app::IngestError;
+use crate::auth::{Denied, TokenDenied};
+use crate::store::{IndexError, MediaError, WriteError};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::fmt;
+
+/// An error on the wire: `{"error","code","traceId"}` with its status.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    sentence: Cow<'static, str>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// For 422: what is wrong with each field.
+    errors: Option<Map<String, Value>>,
+}
+
+/// The code of an error answer, for the log.
+#[derive(Clone, Copy)]
+pub struct ProblemCode(pub &'static str);
+
+impl Problem {
+    /// An error with this status, code and sentence.
+    pub fn new(status: StatusCode, code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, code, sentence: sentence.into(), headers: Vec::new(), errors: None }
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// 404 for what is not there, or is another organization's.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here under this name.")
+    }
+
+    /// 405 with what would be allowed.
+    pub fn method_not_allowed(allow: &str) -> Self {
+        let sentence = format!("This URL takes {allow}.");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", sentence);
+        match HeaderValue::from_str(allow) {
+            Ok(allow) => problem.with(ALLOW, allow),
+            Err(_) => problem,
+        }
+    }
+
+    /// 400 for a request that can't be read.
+    pub fn bad_request(sentence: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", sentence)
+    }
+
+    /// 401 for a publishable key that is missing, unknown or revoked.
+    pub fn publishable_key_invalid() -> Self {
+        Self::unauthorized(
+            "publishable_key_invalid",
+            "A publishable key (mvi_pub_…) is needed in Authorization: Bearer or x-api-key, and this one is missing, unknown or revoked.",
+        )
+    }
+
+    /// 403 for a private key where a publishable one belongs.
+    pub fn private_key_not_allowed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "private_key_not_allowed",
+            "This is a private key. Use a publishable key here, keep the private one on your server, and revoke it if it was in a browser or app.",
+        )
+    }
+
+    /// 401 for a private key that is missing, unknown or revoked.
+    pub fn private_key_invalid() -> Self {
+        Self::unauthorized(
+            "private_key_invalid",
+            "A private key (mvi_priv_…) is needed in Authorization: Bearer, and this one is missing, unknown or revoked.",
+        )
+    }
+
+    /// 403 for a publishable key on the admin API.
+    pub fn publishable_key_not_allowed() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "publishable_key_not_allowed",
+            "This is a publishable key. The admin API takes a private key (mvi_priv_…).",
+        )
+    }
+
+    /// 409 for something that stands in the way.
+    pub fn conflict(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, sentence)
+    }
+
+    /// 422 with what is wrong with each field.
+    pub fn invalid_fields(errors: Map<String, Value>) -> Self {
+        let names = errors.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "validation_failed",
+            format!("Some fields are not right: {names}."),
+        );
+        problem.errors = Some(errors);
+        problem
+    }
+
+    /// 429 with when to come back.
+    pub fn rate_limit(retry_after_s: u64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limit",
+            "Too many requests from this address. Try again shortly.",
+        )
+        .with(RETRY_AFTER, HeaderValue::from(retry_after_s.max(1)))
+    }
+
+    /// 500 that says nothing more; the log does.
+    pub fn internal(error: &dyn fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "The server could not do this. Its log says why, under the trace id.",
+        )
+    }
+
+    fn unauthorized(code: &'static str, sentence: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, sentence).with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    fn token(code: &'static str, sentence: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, sentence)
+            .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
+    }
+
+    fn forbidden(code: &'static str, sentence: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, sentence)
+    }
+
+    /// The same with one more header.
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn body(&self) -> Value {
+        let mut body = json!({ "error": self.sentence, "code": self.code, "traceId": trace::id() });
+        if let (Some(errors), Some(body)) = (&self.errors, body.as_object_mut()) {
+            body.insert("errors".into(), Value::Object(errors.clone()));
+        }
+        body
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status)
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .insert_header((CONTENT_TYPE, "application/json"))
+            .body(self.body().to_string());
+        for (name, value) in &self.headers {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
+        response.extensions_mut().insert(ProblemCode(self.code));
+        response
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::ReferrerBlocked => Self::forbidden("referrer_blocked", "This video may not be shown on this site."),
+            Denied::BundleBlocked => Self::forbidden("bundle_blocked", "This video may not be played in this app."),
+            Denied::TokenMissing => {
+                Self::token("playback_token_missing", "This video is private: a viewer token is needed.")
+            }
+            Denied::Token(TokenDenied::Invalid(..)) => {
+                Self::token("playback_token_invalid", "The viewer token is not valid.")
+            }
+            Denied::Token(TokenDenied::Expired) => {
+                Self::token("playback_token_expired", "The viewer token has expired. Ask for a fresh one.")
+            }
+            Denied::Token(TokenDenied::Revoked) => {
+                Self::token("playback_token_revoked", "The key that signed the viewer token was revoked.")
+            }
+            Denied::Token(TokenDenied::TooLongLived) => Self::token(
+                "playback_token_too_long_lived",
+                "The viewer token lives longer than the organization allows. Sign it with a shorter exp.",
+            ),
+            Denied::Token(TokenDenied::WrongVideo) => {
+                Self::forbidden("playback_token_wrong_video", "The viewer token is for a different video.")
+            }
+            Denied::TokenAccessDisabled => Self::token(
+                "token_access_disabled",
+                "This video is private, and its organization has token access turned off.",
+            ),
+            Denied::VideoNotReady => Self::conflict("video_not_ready", "This video is not ready to play yet.")
+                .with(RETRY_AFTER, HeaderValue::from_static("5")),
+            Denied::AssetUrlInvalid => Self::forbidden("asset_url_invalid", "This URL was not signed by this server."),
+            Denied::AssetUrlExpired => {
+                Self::forbidden("asset_url_expired", "This URL has expired. Ask the playback API for a fresh one.")
+            }
+            Denied::AssetUrlRevoked => Self::forbidden("asset_url_revoked", "This URL was withdrawn."),
+            Denied::RenewTokenInvalid => {
+                Self::token("renew_token_invalid", "The renew token does not belong to this session.")
+            }
+            Denied::SessionTooOld => {
+                Self::forbidden("session_too_old", "This session may not be renewed any longer. Begin a new one.")
+            }
+            Denied::SessionRevoked => Self::forbidden("session_revoked", "This session was ended."),
+        }
+    }
+}
+
+impl From<IndexError> for Problem {
+    fn from(error: IndexError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        let sentence = match &error {
+            WriteError::NotWritten(_) => "The disk did not take the change. Nothing was changed.",
+            WriteError::Poisoned => {
+                "The server can't make changes until it is restarted. Whether this one was made is not known."
+            }
+            WriteError::Busy => "Too many changes are waiting. Nothing was changed.",
+            WriteError::TooLarge => {
+                return Self::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "change_too_large",
+                    "This is more than one change may say.",
+                );
+            }
+            WriteError::Index(IndexError::TooLong(_)) => {
+                return Self::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "record_too_large",
+                    "This is more than one record may hold.",
+                );
+            }
+            WriteError::Index(_) | WriteError::Record(_) => return Self::internal(&error),
+        };
+        tracing::error!(%error, "a change was not made");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_written", sentence)
+            .with(RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+}
+
+impl From<MediaError> for Problem {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::NoSpace => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "storage_full",
+                "There is not enough room on the server's disk for this upload. Nothing was kept.",
+            ),
+            MediaError::TooLong { limit_bytes } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "source_too_large",
+                format!("The source is larger than the {limit_bytes} bytes this server takes."),
+            ),
+            MediaError::Io(error) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<IngestError> for Problem {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Unplayable(reason) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "source_unplayable",
+                format!("The source can't be played: {reason}."),
+            ),
+            IngestError::VideoGone => Self::not_found(),
+            IngestError::Media(error) => error.into(),
+            IngestError::Write(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Every URL of the server. A page is here or nowhere.
+
+use super::problem::Problem;
+use super::ui::{self, Ui};
+use super::{admin, appliance as socket, embed, media, playback, sessions};
+use crate::app::App;
+use actix_web::dev::HttpServiceFactory;
+use actix_web::http::Method;
+use actix_web::{HttpResponse, Resource, web};
+
+/// A resource with its methods; any other is answered 405 with `Allow`.
+macro_rules! resource {
+    ($path:expr, $($method:ident => $handler:expr),+ $(,)?) => {
+        resource($path, &[$(Method::$method),+])$(.route(web::method(Method::$method).to($handler)))+
+    };
+}
+
+fn resource(path: &str, methods: &[Method]) -> Resource {
+    let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    let refuse = move || {
+        let problem = Problem::method_not_allowed(&allow);
+        async { Err::<HttpResponse, _>(problem) }
+    };
+    web::resource(path).default_service(web::to(refuse))
+}
+
+/// What the public listener serves.
+pub fn public(config: &mut web::ServiceConfig, app: &App, ui: &Ui) {
+    for prefix in ["/api/v1", "/v1"] {
+        config.service(resource!(&format!("{prefix}/embeds/{{id}}/playback"),
+            GET => playback::playback, HEAD => playback::playback, OPTIONS => playback::preflight));
+    }
+    config
+        .service(resource!("/api/v1/videos/{video}/sessions/{session}/renew",
+            POST => sessions::renew, OPTIONS => sessions::preflight))
+        .service(resource!("/embed/{id}", GET => embed::page, HEAD => embed::page))
+        .service(resource!("/media/{tail:.*}",
+            GET => media::serve, HEAD => media::serve, OPTIONS => media::preflight))
+        .service(ui::assets(ui, &app.config))
+        .service(resource!("/healthz", GET => socket::alive, HEAD => socket::alive))
+        .service(resource!("/readyz", GET => socket::ready, HEAD => socket::ready))
+        .service(admin_routes())
+        .default_service(web::to(not_found));
+}
+
+fn admin_routes() -> impl HttpServiceFactory {
+    use admin::{api_keys, audit, embeds, explain, organization, sessions, signing_keys, videos};
+    web::scope("/admin/v1")
+        .service(resource!("/organization", GET => organization::read, PATCH => organization::change))
+        .service(resource!("/signing-keys", GET => signing_keys::list, POST => signing_keys::create))
+        .service(resource!("/signing-keys/{id}/rotate", POST => signing_keys::rotate))
+        .service(resource!("/signing-keys/{id}/revoke", POST => signing_keys::revoke))
+        .service(resource!("/publishable-keys",
+            GET => api_keys::list_publishable, POST => api_keys::create_publishable))
+        .service(resource!("/publishable-keys/{id}/revoke", POST => api_keys::revoke_publishable))
+        .service(resource!("/private-keys",
+            GET => api_keys::list_private, POST => api_keys::create_private))
+        .service(resource!("/private-keys/{id}/revoke", POST => api_keys::revoke_private))
+        .service(resource!("/videos", GET => videos::list, POST => videos::create))
+        .service(resource!("/videos/{id}",
+            GET => videos::read, PATCH => videos::change, DELETE => videos::delete))
+        .service(resource!("/videos/{id}/source", PUT => admin::source::put))
+        .service(resource!("/embeds", GET => embeds::list, POST => embeds::create))
+        .service(resource!("/embeds/{id}",
+            GET => embeds::read, PATCH => embeds::change, DELETE => embeds::delete))
+        .service(resource!("/sessions", GET => sessions::list))
+        .service(resource!("/sessions/{id}", DELETE => sessions::end))
+        .service(resource!("/audit", GET => audit::list))
+        .service(resource!("/explain", POST => explain::explain))
+        .default_service(web::to(not_found))
+}
+
+/// What the unix socket serves, to whoever may open it: the whole appliance.
+pub fn appliance(config: &mut web::ServiceConfig) {
+    config
+        .service(resource!("/appliance/v1/status", GET => socket::status))
+        .service(resource!("/appliance/v1/organizations",
+            GET => socket::organizations, POST => socket::create_organization))
+        .service(resource!("/appliance/v1/signing-keys", GET => socket::signing_keys))
+        .service(resource!("/appliance/v1/signing-keys/{id}/revoke", POST => socket::revoke_signing_key))
+        .service(resource!("/appliance/v1/explain", POST => socket::explain))
+        .service(resource!("/appliance/v1/backup", POST => socket::backup))
+        .service(admin_routes())
+        .default_service(web::to(not_found));
+}
+
+async fn not_found() -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found())
+}

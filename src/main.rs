@@ -1,0 +1,5 @@
+//! The `screener` command.
+
+fn main() -> std::process::ExitCode {
+    screener::cli::main()
+}

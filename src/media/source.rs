@@ -1,0 +1,283 @@
+//! An uploaded source as a whole: its top-level boxes, its one index, and the verdict.
+//!
+//! Memory is bounded by one index or one fragment at a time, time by the file's length; nothing in a file may make
+//! this panic. Files are served as they are, so what is refused here is what browsers would fail to play.
+
+use super::boxes::{BoxKind, Boxes, child, decode, required};
+use super::fragments::{FragmentDefaults, add_fragment};
+use super::track::{Layout, Playback, SourceTrack, known, to_ms};
+use crate::domain::{Track, TrackKind};
+use mp4_atom::Mvhd;
+use std::io;
+
+/// Longest index (`moov`), in bytes: about 24 hours of film. It is held in memory while it is read.
+pub(super) const MAX_MOOV_BYTES: u64 = 64 << 20;
+/// Longest movie fragment (`moof`), in bytes. Real ones take some kilobytes; one is held in memory at a time.
+pub(super) const MAX_MOOF_BYTES: u64 = 16 << 20;
+/// Most boxes of a file or of a container. At the top level each costs a read.
+pub(super) const MAX_BOXES: usize = 100_000;
+/// Most tracks of a file. A film with many languages has a dozen; tables are read for each.
+pub(super) const MAX_TRACKS: usize = 16;
+/// Most samples of a track: 46 hours at 60 frames a second. Tables are read in time linear in it.
+pub(super) const MAX_SAMPLES_PER_TRACK: u64 = 10_000_000;
+/// Longest side of a picture, in pixels; beyond any decoder.
+pub(super) const MAX_SIDE_PX: u32 = 16_384;
+/// Longest source, in milliseconds: 100 hours. Longer ones are damaged headers.
+pub(super) const MAX_DURATION_MS: u64 = 100 * 3_600_000;
+
+/// What a file of this kind may begin with: ISO/IEC 14496-12, and `QuickTime` files from before `ftyp`.
+const FIRST_BOXES: [BoxKind; 15] = [
+    *b"ftyp", *b"styp", *b"moov", *b"mdat", *b"free", *b"skip", *b"wide", *b"pnot", *b"uuid", *b"PICT", *b"udta",
+    *b"meta", *b"moof", *b"sidx", *b"pdin",
+];
+
+/// Positioned reads of a source of known length.
+pub trait ReadAt {
+    /// Its length in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether it is empty.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+}
+
+impl ReadAt for [u8] {
+    fn len(&self) -> u64 {
+        <[u8]>::len(self) as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.get(offset..));
+        let bytes = rest.and_then(|rest| rest.get(..buffer.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// What was read from a source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceFacts {
+    /// Length of the longest track that is played, in milliseconds.
+    pub duration_ms: u64,
+    /// Every track, in the file's order. Those that browsers would not play are [`TrackKind::Other`].
+    pub tracks: Vec<Track>,
+}
+
+/// Why a source cannot be played, in words for whoever uploaded it.
+#[derive(Debug, thiserror::Error)]
+pub enum Unplayable {
+    /// Its first bytes are of something else.
+    #[error("this is not an MP4 or MOV file")]
+    NotMp4,
+    /// A part is longer than what is left of the file.
+    #[error("the file is cut short: it ends in the middle of one of its parts")]
+    CutShort,
+    /// Samples lie beyond its end.
+    #[error("the file is cut short: its index points past its end")]
+    IndexPastEnd,
+    /// No `moov`: what cameras leave when they lose power, and broken uploads of files whose index comes last.
+    #[error("the file has no index; its recording or its upload was cut short")]
+    NoIndex,
+    /// More than one `moov`.
+    #[error("the file has more than one index; export it again as one video")]
+    SeveralIndexes,
+    /// Something in it contradicts something else.
+    #[error("the file's index is damaged: {0}")]
+    Damaged(&'static str),
+    /// Above `MAX_MOOV_BYTES`.
+    #[error("the file's index is larger than {} MiB", MAX_MOOV_BYTES >> 20)]
+    IndexTooLarge,
+    /// A fragment above `MAX_MOOF_BYTES`.
+    #[error("the index of one of the file's fragments is larger than {} MiB", MAX_MOOF_BYTES >> 20)]
+    FragmentTooLarge,
+    /// Above `MAX_BOXES`.
+    #[error("the file consists of more than {MAX_BOXES} parts; export it again as a plain MP4")]
+    TooManyBoxes,
+    /// Above `MAX_TRACKS`.
+    #[error("the file has more than {MAX_TRACKS} tracks")]
+    TooManyTracks,
+    /// Above `MAX_SAMPLES_PER_TRACK`.
+    #[error("a track of the file has more than {MAX_SAMPLES_PER_TRACK} frames")]
+    TooManySamples,
+    /// Above `MAX_DURATION_MS`.
+    #[error("the video is longer than {} hours", MAX_DURATION_MS / 3_600_000)]
+    TooLong,
+    /// Some or all of it is encrypted.
+    #[error("the video is encrypted (DRM); upload the original")]
+    Encrypted,
+    /// No picture in a codec that browsers play.
+    #[error("the video codec '{0}' is not supported; use H.264, H.265, VP9 or AV1")]
+    VideoCodec(String),
+    /// No sound in a codec that browsers play.
+    #[error("the audio codec '{0}' is not supported; use AAC, MP3, Opus, FLAC or Dolby Digital")]
+    AudioCodec(String),
+    /// No track that could be played.
+    #[error("the file holds neither video nor sound")]
+    NoMedia,
+    /// Nothing in it lasts.
+    #[error("the video has no duration")]
+    NoDuration,
+    /// A side of zero, or above `MAX_SIDE_PX`.
+    #[error(
+        "the video's frame size of {width}×{height} is not supported; each side may have 1 to {MAX_SIDE_PX} pixels"
+    )]
+    FrameSize {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+    },
+    /// Its media stand elsewhere, such as in a `QuickTime` reference movie.
+    #[error("the file refers to media in another file; export it as a self-contained file")]
+    ExternalMedia,
+    /// Not the file's fault.
+    #[error("the file could not be read")]
+    Read(#[from] io::Error),
+}
+
+/// Reads a source and says what it is, or why it cannot be played.
+pub fn read_source(source: &(impl ReadAt + ?Sized)) -> Result<SourceFacts, Unplayable> {
+    let top = TopLevel::walk(source)?;
+    let moov = read_body(source, &top.moov)?;
+    let movie: Mvhd = decode(required(&moov, *b"mvhd")?)?;
+    let mut tracks = Vec::new();
+    for each in Boxes::new(&moov) {
+        let (kind, trak) = each?;
+        if kind == *b"trak" {
+            if tracks.len() == MAX_TRACKS {
+                return Err(Unplayable::TooManyTracks);
+            }
+            tracks.push(SourceTrack::read(trak, &movie, source.len())?);
+        }
+    }
+    let Some(mvex) = child(&moov, *b"mvex")? else {
+        return verdict(&tracks, Layout::Plain, known(movie.duration).map(|stated| to_ms(stated, movie.timescale)));
+    };
+    let defaults = FragmentDefaults::read(mvex, &tracks)?;
+    drop(moov);
+    for moof in &top.moofs {
+        add_fragment(&mut tracks, &defaults, &read_body(source, moof)?, moof.at, source.len())?;
+    }
+    verdict(&tracks, Layout::Fragmented, defaults.duration_ms(&movie))
+}
+
+/// What all tracks together come to. `stated_ms` is the movie's own word on its duration.
+fn verdict(tracks: &[SourceTrack], layout: Layout, stated_ms: Option<u64>) -> Result<SourceFacts, Unplayable> {
+    // Pictures without their sound, or sound without its pictures, would play and puzzle: each kind must play.
+    for kind in [TrackKind::Video, TrackKind::Audio] {
+        let mut of_kind = tracks.iter().filter(|track| track.kind == kind && track.samples > 0);
+        let unsupported = of_kind.clone().find(|track| track.playback == Playback::Unsupported);
+        if let Some(track) = unsupported
+            && !of_kind.any(SourceTrack::is_playable)
+        {
+            let codec = track.codec.clone();
+            return Err(match kind {
+                TrackKind::Video => Unplayable::VideoCodec(codec),
+                TrackKind::Audio | TrackKind::Other => Unplayable::AudioCodec(codec),
+            });
+        }
+    }
+    let playable = tracks.iter().filter(|track| track.is_playable());
+    let longest = playable.map(|track| track.duration_ms(layout)).max().ok_or(Unplayable::NoMedia)?;
+    let duration_ms = match layout {
+        Layout::Plain => Some(longest).filter(|longest| *longest > 0).or(stated_ms),
+        // The writer of fragments comes back to state it only once it knows.
+        Layout::Fragmented => stated_ms.or(Some(longest)),
+    };
+    match duration_ms.unwrap_or(0) {
+        0 => Err(Unplayable::NoDuration),
+        ms if ms.max(longest) > MAX_DURATION_MS => Err(Unplayable::TooLong),
+        duration_ms => {
+            let tracks = tracks.iter().map(|track| track.describe(layout)).collect::<Result<_, _>>()?;
+            Ok(SourceFacts { duration_ms, tracks })
+        }
+    }
+}
+
+/// Where the boxes of interest stand.
+struct TopLevel {
+    moov: Place,
+    moofs: Vec<Place>,
+}
+
+/// A top-level box, which lies inside the file.
+struct Place {
+    /// Where its header begins.
+    at: u64,
+    body_at: u64,
+    body_bytes: u64,
+}
+
+impl TopLevel {
+    fn walk(source: &(impl ReadAt + ?Sized)) -> Result<Self, Unplayable> {
+        let mut moov = None;
+        let mut moofs = Vec::new();
+        let mut at = 0;
+        let mut seen = 0;
+        while at < source.len() {
+            let (kind, place, end) = read_header(source, at)?;
+            seen += 1;
+            if seen > MAX_BOXES {
+                return Err(Unplayable::TooManyBoxes);
+            }
+            match &kind {
+                b"moov" if place.body_bytes > MAX_MOOV_BYTES => return Err(Unplayable::IndexTooLarge),
+                b"moov" if moov.is_some() => return Err(Unplayable::SeveralIndexes),
+                b"moov" => moov = Some(place),
+                b"moof" if place.body_bytes > MAX_MOOF_BYTES => return Err(Unplayable::FragmentTooLarge),
+                b"moof" => moofs.push(place),
+                _ => {}
+            }
+            at = end;
+        }
+        match moov {
+            Some(moov) => Ok(Self { moov, moofs }),
+            None if at == 0 => Err(Unplayable::NotMp4),
+            None => Err(Unplayable::NoIndex),
+        }
+    }
+}
+
+/// Reads the header at `at`; also says where the box ends, which is past `at` and inside the file.
+fn read_header(source: &(impl ReadAt + ?Sized), at: u64) -> Result<(BoxKind, Place, u64), Unplayable> {
+    let cut_short = || if at == 0 { Unplayable::NotMp4 } else { Unplayable::CutShort };
+    let left = source.len().saturating_sub(at);
+    if left < 8 {
+        return Err(cut_short());
+    }
+    let mut header = [0; 8];
+    source.read_exact_at(&mut header, at)?;
+    let [a, b, c, d, kind @ ..] = header;
+    if at == 0 && !FIRST_BOXES.contains(&kind) {
+        return Err(Unplayable::NotMp4);
+    }
+    let (header_bytes, size) = match u32::from_be_bytes([a, b, c, d]) {
+        0 => (8, left),
+        1 if left < 16 => return Err(Unplayable::CutShort),
+        1 => {
+            let mut size = [0; 8];
+            source.read_exact_at(&mut size, at.saturating_add(8))?;
+            (16, u64::from_be_bytes(size))
+        }
+        size => (8, size.into()),
+    };
+    if size > left {
+        return Err(Unplayable::CutShort);
+    }
+    let body_bytes = size.checked_sub(header_bytes).ok_or(Unplayable::Damaged("a part is shorter than its header"))?;
+    // Sums of what was just found to lie inside the file.
+    let place = Place { at, body_at: at.saturating_add(header_bytes), body_bytes };
+    Ok((kind, place, at.saturating_add(size)))
+}
+
+/// Reads a box whose length was found to be within its limit and within the file.
+fn read_body(source: &(impl ReadAt + ?Sized), place: &Place) -> Result<Vec<u8>, Unplayable> {
+    let length = usize::try_from(place.body_bytes).map_err(|_| Unplayable::IndexTooLarge)?;
+    let mut body = vec![0; length];
+    source.read_exact_at(&mut body, place.body_at)?;
+    Ok(body)
+}

@@ -1,0 +1,346 @@
+//! What is accepted, what is refused, and that nothing panics. Fixtures: `tests/fixtures/make.sh`.
+
+use super::source::{MAX_BOXES, MAX_MOOV_BYTES, MAX_TRACKS};
+use super::{ReadAt, SourceFacts, Unplayable, read_source};
+use crate::domain::{Track, TrackKind};
+use std::io;
+
+const H264_AAC: &[u8] = include_bytes!("../../tests/fixtures/h264_aac.mp4");
+const MOOV_LAST: &[u8] = include_bytes!("../../tests/fixtures/moov_last.mp4");
+const ROTATED: &[u8] = include_bytes!("../../tests/fixtures/rotated.mp4");
+const FRAGMENTED: &[u8] = include_bytes!("../../tests/fixtures/fragmented.mp4");
+const QUICKTIME: &[u8] = include_bytes!("../../tests/fixtures/quicktime.mov");
+const ALL: [&[u8]; 5] = [H264_AAC, MOOV_LAST, ROTATED, FRAGMENTED, QUICKTIME];
+
+fn video(codec: &str, duration_ms: u64, width: u32, height: u32) -> Track {
+    let (width_px, height_px) = (Some(width), Some(height));
+    Track { kind: TrackKind::Video, codec: codec.to_owned(), duration_ms, width_px, height_px }
+}
+
+fn audio(codec: &str, duration_ms: u64) -> Track {
+    Track { kind: TrackKind::Audio, codec: codec.to_owned(), duration_ms, width_px: None, height_px: None }
+}
+
+fn facts(file: &[u8]) -> SourceFacts {
+    read_source(file).expect("the file is playable")
+}
+
+fn refusal(file: &[u8]) -> Unplayable {
+    read_source(file).expect_err("the file is not playable")
+}
+
+/// Where the `nth` box of that kind in the index has its kind, counted from 0.
+fn place(file: &[u8], kind: &str, nth: usize) -> usize {
+    let positions = |kind: &str, from: usize| {
+        let windows = file.windows(4).enumerate().skip(from);
+        windows.filter(|(_, window)| *window == kind.as_bytes()).map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    let moov = *positions("moov", 0).last().expect("the file has an index");
+    *positions(kind, moov).get(nth).expect("the index has such a box")
+}
+
+/// `file` with the bytes from `offset` past that box's kind replaced.
+fn patched(file: &[u8], kind: &str, nth: usize, offset: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let at = place(&file, kind, nth) + offset;
+    file.get_mut(at..at + bytes.len()).expect("the patch lies in the file").copy_from_slice(bytes);
+    file
+}
+
+fn boxed(kind: &str, body: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(body.len() + 8).expect("a small box");
+    [&size.to_be_bytes(), kind.as_bytes(), body].concat()
+}
+
+/// The body of the first box of that kind in the index.
+fn body<'a>(file: &'a [u8], kind: &str) -> &'a [u8] {
+    let at = place(file, kind, 0);
+    let size = file.get(at - 4..at).and_then(|size| size.first_chunk()).map(|size| u32::from_be_bytes(*size));
+    let end = at - 4 + usize::try_from(size.expect("a size")).expect("a small box");
+    file.get(at + 4..end).expect("the box lies in the file")
+}
+
+fn top_level_ends(file: &[u8]) -> Vec<usize> {
+    let mut ends = vec![0];
+    while let Some(size) = file.get(ends.last().copied().unwrap_or(0)..).and_then(|rest| rest.first_chunk::<4>()) {
+        ends.push(ends.last().expect("never empty") + u32::from_be_bytes(*size) as usize);
+    }
+    ends
+}
+
+#[test]
+fn a_plain_mp4_is_read() {
+    let tracks = vec![video("avc1", 2000, 96, 64), audio("mp4a", 2000)];
+    assert_eq!(facts(H264_AAC), SourceFacts { duration_ms: 2000, tracks });
+}
+
+#[test]
+fn an_index_at_the_end_and_wide_pixels_are_read() {
+    let tracks = vec![video("hvc1", 2000, 192, 64), audio("mp4a", 2000)];
+    assert_eq!(facts(MOOV_LAST), SourceFacts { duration_ms: 2000, tracks });
+}
+
+#[test]
+fn a_video_held_upright_is_higher_than_wide() {
+    assert_eq!(facts(ROTATED), SourceFacts { duration_ms: 2000, tracks: vec![video("avc1", 2000, 64, 96)] });
+}
+
+#[test]
+fn fragments_are_added_up() {
+    // ffmpeg leaves 6.5 ms between the first samples of the two and says 2.007 s itself.
+    let tracks = vec![video("vp09", 2007, 96, 64), audio("Opus", 2007)];
+    assert_eq!(facts(FRAGMENTED), SourceFacts { duration_ms: 2007, tracks });
+}
+
+#[test]
+fn a_quicktime_movie_is_read() {
+    let tracks = vec![video("avc1", 2000, 96, 64), audio("mp4a", 2000)];
+    assert_eq!(facts(QUICKTIME), SourceFacts { duration_ms: 2000, tracks });
+}
+
+#[test]
+fn a_file_cut_short_anywhere_is_refused() {
+    for file in [H264_AAC, MOOV_LAST, ROTATED, QUICKTIME] {
+        for length in 0..file.len() {
+            let cut = file.get(..length).expect("shorter than the file");
+            assert!(read_source(cut).is_err(), "{length} of {} bytes", file.len());
+        }
+    }
+}
+
+#[test]
+fn a_fragmented_file_cut_short_plays_only_if_it_ends_between_boxes() {
+    let ends = top_level_ends(FRAGMENTED);
+    for length in 0..FRAGMENTED.len() {
+        let cut = FRAGMENTED.get(..length).expect("shorter than the file");
+        assert!(read_source(cut).is_err() || ends.contains(&length), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_changed_byte_never_panics() {
+    for file in ALL {
+        // Of the fragmented file everything but pictures and sound is index.
+        let moov = place(file, "moov", 0) - 4;
+        let end = if file == FRAGMENTED { file.len() } else { moov + body(file, "moov").len() + 8 };
+        let mut changed = file.to_vec();
+        for at in moov..end {
+            let byte = file.get(at).copied().expect("inside the file");
+            for value in [0, 1, 0x7f, 0x80, 0xff, byte ^ 1, !byte] {
+                *changed.get_mut(at).expect("inside the file") = value;
+                let _verdict = read_source(changed.as_slice());
+            }
+            *changed.get_mut(at).expect("inside the file") = byte;
+        }
+    }
+}
+
+#[test]
+fn what_is_no_mp4_is_called_that() {
+    let files: [&[u8]; 6] =
+        [b"", b"\0\0\0", b"<!doctype html><title>moov</title>", b"PK\x03\x04....", b"\x7fELF\x02\x01\x01\0", &[0; 64]];
+    for file in files {
+        assert!(matches!(refusal(file), Unplayable::NotMp4), "{file:?}");
+    }
+}
+
+#[test]
+fn a_file_has_exactly_one_index() {
+    let without = MOOV_LAST.get(..place(MOOV_LAST, "moov", 0) - 4).expect("inside the file");
+    assert!(matches!(refusal(without), Unplayable::NoIndex));
+    let twice = [H264_AAC, &boxed("moov", body(H264_AAC, "moov"))].concat();
+    assert!(matches!(refusal(&twice), Unplayable::SeveralIndexes));
+}
+
+#[test]
+fn every_way_to_write_a_size_is_understood_or_refused() {
+    let to_the_end = [MOOV_LAST, b"\0\0\0\0free....".as_slice()].concat();
+    assert_eq!(facts(&to_the_end).duration_ms, 2000);
+    let large = |size: u64| [MOOV_LAST, b"\0\0\0\x01free", &size.to_be_bytes(), b"...."].concat();
+    assert_eq!(facts(&large(20)).duration_ms, 2000);
+    for size in [0, 1, 8, 15, 21, 1 << 63, u64::MAX] {
+        assert!(read_source(large(size).as_slice()).is_err(), "{size}");
+    }
+    assert_eq!(facts(&[MOOV_LAST, b"\0\0\0\x08free"].concat()).duration_ms, 2000);
+    for size in [2, 3, 4, 5, 6, 7, 9] {
+        assert!(read_source([MOOV_LAST, &[0, 0, 0, size], b"free"].concat().as_slice()).is_err(), "{size}");
+    }
+    // In the index, a size that reaches to the end has no meaning.
+    let at = place(H264_AAC, "mdia", 0);
+    let mut inside = H264_AAC.to_vec();
+    inside.get_mut(at - 4..at).expect("inside the file").fill(0);
+    assert!(matches!(refusal(&inside), Unplayable::Damaged(_)));
+}
+
+#[test]
+fn tables_that_claim_too_much_are_refused() {
+    let most = u32::MAX.to_be_bytes();
+    let uniform = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff];
+    assert!(matches!(refusal(&patched(H264_AAC, "stsz", 0, 8, &uniform)), Unplayable::TooManySamples));
+    assert!(matches!(refusal(&patched(H264_AAC, "stsz", 0, 12, &most)), Unplayable::TooManySamples));
+    let nine_million = 9_000_000_u32.to_be_bytes();
+    assert!(matches!(refusal(&patched(H264_AAC, "stsz", 0, 12, &nine_million)), Unplayable::Damaged(_)));
+    assert!(matches!(refusal(&patched(H264_AAC, "stts", 0, 12, &most)), Unplayable::TooManySamples));
+    for table in ["stts", "stsc", "stco", "stsd"] {
+        for count in [u32::MAX, 0x2000_0000, 0x1fff_ffff, 0x1000_0000] {
+            let file = patched(H264_AAC, table, 0, 8, &count.to_be_bytes());
+            let refused = matches!(read_source(file.as_slice()), Err(Unplayable::Damaged(_)));
+            assert!(refused, "{table} × {count}");
+        }
+    }
+}
+
+#[test]
+fn a_fragment_that_claims_too_much_is_refused() {
+    assert!(matches!(refusal(&patched(FRAGMENTED, "trun", 0, 8, &[0xff; 4])), Unplayable::TooManySamples));
+    let nine_million = 9_000_000_u32.to_be_bytes();
+    assert!(matches!(refusal(&patched(FRAGMENTED, "trun", 0, 8, &nine_million)), Unplayable::Damaged(_)));
+    assert!(matches!(refusal(&patched(FRAGMENTED, "trun", 0, 12, &[0x7f; 4])), Unplayable::IndexPastEnd));
+}
+
+#[test]
+fn boxes_inside_each_other_do_not_exhaust_the_stack() {
+    for kind in ["moov", "trak", "mdia", "meta", "stsd", "avc1"] {
+        let depth = 20_000_u32;
+        let nested: Vec<u8> =
+            (1..=depth).rev().flat_map(|level| [&(level * 8).to_be_bytes(), kind.as_bytes()].concat()).collect();
+        let file = boxed("moov", &[&boxed("mvhd", body(H264_AAC, "mvhd")), nested.as_slice()].concat());
+        assert!(read_source(file.as_slice()).is_err());
+    }
+}
+
+#[test]
+fn too_many_boxes_or_tracks_are_refused() {
+    let frees = |count: usize| [MOOV_LAST, &b"\0\0\0\x08free".repeat(count)].concat();
+    assert_eq!(facts(&frees(MAX_BOXES - 10)).duration_ms, 2000);
+    assert!(matches!(refusal(&frees(MAX_BOXES)), Unplayable::TooManyBoxes));
+    // The index comes last in this file, so that a longer one moves nothing.
+    let with_tracks = |count: usize| {
+        let trak = boxed("trak", body(QUICKTIME, "trak")).repeat(count);
+        let moov = boxed("moov", &[&boxed("mvhd", body(QUICKTIME, "mvhd")), trak.as_slice()].concat());
+        let media = QUICKTIME.get(..place(QUICKTIME, "moov", 0) - 4).expect("inside the file");
+        [media, &moov].concat()
+    };
+    assert_eq!(facts(&with_tracks(MAX_TRACKS)).tracks.len(), MAX_TRACKS);
+    assert!(matches!(refusal(&with_tracks(MAX_TRACKS + 1)), Unplayable::TooManyTracks));
+}
+
+#[test]
+fn chunks_past_the_end_are_refused() {
+    for track in [0, 1] {
+        for offset in [u32::MAX, u32::try_from(H264_AAC.len()).expect("small")] {
+            let file = patched(H264_AAC, "stco", track, 12, &offset.to_be_bytes());
+            assert!(matches!(refusal(&file), Unplayable::IndexPastEnd));
+        }
+    }
+    let large_sample = patched(H264_AAC, "stsz", 0, 16, &[0x7f, 0, 0, 0]);
+    assert!(matches!(refusal(&large_sample), Unplayable::IndexPastEnd));
+}
+
+#[test]
+fn samples_outside_all_chunks_are_refused() {
+    assert!(matches!(refusal(&patched(H264_AAC, "stsc", 0, 12, &[0xff; 4])), Unplayable::Damaged(_)));
+}
+
+#[test]
+fn encrypted_media_are_refused() {
+    assert!(matches!(refusal(&patched(H264_AAC, "avc1", 0, 0, b"encv")), Unplayable::Encrypted));
+    assert!(matches!(refusal(&patched(H264_AAC, "mp4a", 0, 0, b"enca")), Unplayable::Encrypted));
+    assert!(matches!(refusal(&patched(H264_AAC, "avcC", 0, 0, b"sinf")), Unplayable::Encrypted));
+    assert!(matches!(refusal(&patched(H264_AAC, "esds", 0, 0, b"sinf")), Unplayable::Encrypted));
+}
+
+#[test]
+fn an_unknown_codec_is_named() {
+    let message = |file: &[u8]| refusal(file).to_string();
+    let expected = "the video codec 'apcn' is not supported; use H.264, H.265, VP9 or AV1";
+    assert_eq!(message(&patched(H264_AAC, "avc1", 0, 0, b"apcn")), expected);
+    let expected = "the audio codec 'sowt' is not supported; use AAC, MP3, Opus, FLAC or Dolby Digital";
+    assert_eq!(message(&patched(H264_AAC, "mp4a", 0, 0, b"sowt")), expected);
+    let expected = "the video codec '0x1b5b324a' is not supported; use H.264, H.265, VP9 or AV1";
+    assert_eq!(message(&patched(H264_AAC, "avc1", 0, 0, b"\x1b[2J")), expected);
+}
+
+#[test]
+fn a_track_of_something_else_is_listed_and_not_played() {
+    // Twelve bytes past the kind, after version, flags and a reserved word, stands the handler.
+    let file = patched(H264_AAC, "hdlr", 1, 12, b"tmcd");
+    let kinds: Vec<_> = facts(&file).tracks.iter().map(|track| track.kind).collect();
+    assert_eq!(kinds, [TrackKind::Video, TrackKind::Other]);
+    assert!(matches!(refusal(&patched(&file, "hdlr", 0, 12, b"text")), Unplayable::NoMedia));
+}
+
+#[test]
+fn media_in_another_file_are_refused() {
+    // QuickTime's own kind of reference, an alias; its flag says "in this file" until it is cleared.
+    let alias = patched(QUICKTIME, "url ", 1, 0, b"alis");
+    assert_eq!(facts(&alias).duration_ms, 2000);
+    assert!(matches!(refusal(&patched(&alias, "alis", 0, 7, &[0])), Unplayable::ExternalMedia));
+    let unnamed = patched(H264_AAC, "url ", 0, 7, &[0]);
+    assert_eq!(facts(&unnamed).duration_ms, 2000);
+    assert!(matches!(refusal(&patched(&unnamed, "url ", 0, 0, b"urn ")), Unplayable::ExternalMedia));
+}
+
+#[test]
+fn clocks_and_sizes_that_make_no_sense_are_refused() {
+    assert!(matches!(refusal(&patched(H264_AAC, "mdhd", 0, 16, &[0; 4])), Unplayable::Damaged(_)));
+    assert!(matches!(refusal(&patched(H264_AAC, "mvhd", 0, 16, &[0; 4])), Unplayable::Damaged(_)));
+    // Width and height end the track header, 80 bytes past its kind.
+    let size = |width: u16, height: u16| {
+        let bytes = [width.to_be_bytes(), [0; 2], height.to_be_bytes(), [0; 2]].concat();
+        patched(ROTATED, "tkhd", 0, 80, &bytes)
+    };
+    assert_eq!(facts(&size(640, 480)).tracks, [video("avc1", 2000, 480, 640)]);
+    assert_eq!(facts(&size(16_384, 1)).tracks, [video("avc1", 2000, 1, 16_384)]);
+    assert!(matches!(refusal(&size(65_535, 65_535)), Unplayable::FrameSize { width: 65_535, .. }));
+    let nothing = patched(&size(0, 0), "avc1", 0, 28, &[0; 4]);
+    assert!(matches!(refusal(&nothing), Unplayable::FrameSize { width: 0, height: 0 }));
+}
+
+#[test]
+fn a_duration_is_stated_or_summed_and_bounded() {
+    // Without its edit list a track lasts as long as its media header says, or else as its samples do.
+    let unedited = patched(ROTATED, "elst", 0, 0, b"free");
+    let media = |duration: u32| patched(&unedited, "mdhd", 0, 20, &duration.to_be_bytes());
+    let timescale = body(ROTATED, "mdhd").get(12..).and_then(|rest| rest.first_chunk()).expect("a timescale");
+    let timescale = u32::from_be_bytes(*timescale);
+    assert_eq!(facts(&media(timescale)).duration_ms, 1000);
+    assert_eq!(facts(&media(0)).duration_ms, 2000);
+    assert_eq!(facts(&media(u32::MAX)).duration_ms, 2000);
+    let slow = patched(&media(u32::MAX - 1), "mdhd", 0, 16, &1_u32.to_be_bytes());
+    assert!(matches!(refusal(&slow), Unplayable::TooLong));
+    let still = patched(&media(0), "stts", 0, 16, &[0; 4]);
+    assert_eq!(facts(&still).duration_ms, 2000, "the movie header's word is the last");
+    assert!(matches!(refusal(&patched(&still, "mvhd", 0, 20, &[0; 4])), Unplayable::NoDuration));
+}
+
+/// A file of which only the beginning is there.
+struct Sparse {
+    head: Vec<u8>,
+    bytes: u64,
+}
+
+impl ReadAt for Sparse {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        assert!(buffer.len() < 1024, "an index above the limit is not read");
+        self.head.as_slice().read_exact_at(buffer, offset)
+    }
+}
+
+#[test]
+fn an_index_above_the_limit_is_refused_unread() {
+    let size = u32::try_from(MAX_MOOV_BYTES + 9).expect("small");
+    let head = [boxed("ftyp", b"isom\0\0\0\0"), size.to_be_bytes().to_vec(), b"moov".to_vec()].concat();
+    let sparse = Sparse { bytes: 16 + u64::from(size), head };
+    assert!(matches!(read_source(&sparse), Err(Unplayable::IndexTooLarge)));
+}
+
+#[test]
+fn a_failing_disk_is_not_the_files_fault() {
+    let sparse = Sparse { bytes: 1 << 30, head: boxed("ftyp", b"isom\0\0\0\0") };
+    assert!(matches!(read_source(&sparse), Err(Unplayable::Read(_))));
+}

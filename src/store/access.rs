@@ -1,0 +1,239 @@
+//! What decides access, in memory: organizations' settings, keys, visibility, epochs, file ids. Written through by the
+//! one writer after the journal, filled from the journal at start. Asset requests touch nothing else.
+
+use super::op::Op;
+use crate::domain::{
+    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, MediaFileId, Organization, OrganizationId, PrivateKey,
+    PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SigningKey, SigningKeyId, Timestamp,
+    Video, VideoId, Visibility,
+};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What is counted of one organization's records.
+#[derive(Clone)]
+pub struct Tally {
+    /// Private keys that are not revoked.
+    pub private_keys: Vec<PrivateKeyId>,
+    /// Records of publishable and private keys, revoked ones included.
+    pub api_keys: usize,
+    /// Records of signing keys, revoked ones included.
+    pub signing_keys: usize,
+    /// Number and hash of the last entry of its audit log.
+    pub audit_head: (u64, String),
+}
+
+/// What is known of one video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoAccess {
+    /// Its owner.
+    pub organization: OrganizationId,
+    /// Who may watch it.
+    pub visibility: Visibility,
+    /// Its access epoch.
+    pub epoch: u32,
+    /// The bytes it plays from, and when they were stored.
+    pub source: Option<(MediaFileId, Timestamp)>,
+}
+
+/// All of it.
+#[derive(Clone, Default)]
+pub struct Access {
+    organizations: HashMap<OrganizationId, Arc<Organization>>,
+    tallies: HashMap<OrganizationId, Tally>,
+    videos: HashMap<VideoId, VideoAccess>,
+    signing_keys: HashMap<SigningKeyId, Arc<SigningKey>>,
+    publishable_keys: HashMap<SecretHash, Arc<PublishableKey>>,
+    publishable_hashes: HashMap<PublishableKeyId, SecretHash>,
+    private_keys: HashMap<SecretHash, Arc<PrivateKey>>,
+    private_hashes: HashMap<PrivateKeyId, SecretHash>,
+    asset_keys: BTreeMap<AssetKeyId, AssetKey>,
+    ended_sessions: HashMap<(VideoId, SessionId), EndedSession>,
+    ended_by_session: HashMap<SessionId, VideoId>,
+}
+
+/// Hash that the first entry of an audit log follows.
+pub(super) const NO_AUDIT: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { private_keys: Vec::new(), api_keys: 0, signing_keys: 0, audit_head: (0, NO_AUDIT.to_owned()) }
+    }
+}
+
+impl Access {
+    /// An organization.
+    pub fn organization(&self, id: OrganizationId) -> Option<&Arc<Organization>> {
+        self.organizations.get(&id)
+    }
+
+    /// Every organization.
+    pub fn organizations(&self) -> impl Iterator<Item = &Arc<Organization>> {
+        self.organizations.values()
+    }
+
+    /// What is counted of an organization's records.
+    pub fn tally(&self, id: OrganizationId) -> Tally {
+        self.tallies.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// A video.
+    pub fn video(&self, id: VideoId) -> Option<VideoAccess> {
+        self.videos.get(&id).copied()
+    }
+
+    /// A signing key of any organization, revoked or not.
+    pub fn signing_key(&self, id: SigningKeyId) -> Option<&Arc<SigningKey>> {
+        self.signing_keys.get(&id)
+    }
+
+    /// Every signing key.
+    pub fn signing_keys(&self) -> impl Iterator<Item = &Arc<SigningKey>> {
+        self.signing_keys.values()
+    }
+
+    /// The publishable key with this hash, revoked or not.
+    pub fn publishable_key(&self, hash: &SecretHash) -> Option<&Arc<PublishableKey>> {
+        self.publishable_keys.get(hash)
+    }
+
+    /// Every publishable key.
+    pub fn publishable_keys(&self) -> impl Iterator<Item = &Arc<PublishableKey>> {
+        self.publishable_keys.values()
+    }
+
+    /// The private key with this hash, revoked or not.
+    pub fn private_key(&self, hash: &SecretHash) -> Option<&Arc<PrivateKey>> {
+        self.private_keys.get(hash)
+    }
+
+    /// Every private key.
+    pub fn private_keys(&self) -> impl Iterator<Item = &Arc<PrivateKey>> {
+        self.private_keys.values()
+    }
+
+    /// Every asset key.
+    pub fn asset_keys(&self) -> impl Iterator<Item = &AssetKey> {
+        self.asset_keys.values()
+    }
+
+    /// Whether an operator ended this session.
+    pub fn is_ended(&self, video: VideoId, session: SessionId) -> bool {
+        self.ended_sessions.contains_key(&(video, session))
+    }
+
+    /// Sessions that were ended.
+    pub fn ended_sessions(&self) -> impl Iterator<Item = &EndedSession> {
+        self.ended_sessions.values()
+    }
+
+    /// Applies one commit's operations.
+    pub fn apply(&mut self, ops: &[Op]) -> Result<(), serde_json::Error> {
+        ops.iter().try_for_each(|op| match op {
+            Op::Put { kind, row, .. } => self.put(*kind, row),
+            Op::Remove { kind, key } => {
+                self.remove(*kind, *key);
+                Ok(())
+            }
+        })
+    }
+
+    fn put(&mut self, kind: Kind, row: &Value) -> Result<(), serde_json::Error> {
+        fn read<R: Record>(row: &Value) -> Result<R, serde_json::Error> {
+            R::deserialize(row)
+        }
+        match kind {
+            Kind::Organization => {
+                let organization: Organization = read(row)?;
+                self.organizations.insert(organization.id, Arc::new(organization));
+            }
+            Kind::Video => {
+                let video: Video = read(row)?;
+                let access = VideoAccess {
+                    organization: video.organization,
+                    visibility: video.visibility,
+                    epoch: video.epoch,
+                    source: video.source.map(|source| (source.file, source.stored_at)),
+                };
+                self.videos.insert(video.id, access);
+            }
+            Kind::SigningKey => {
+                let key: SigningKey = read(row)?;
+                let owner = key.organization;
+                if self.signing_keys.insert(key.id, Arc::new(key)).is_none() {
+                    self.count(owner, |known| known.signing_keys += 1);
+                }
+            }
+            Kind::PublishableKey => {
+                let key: PublishableKey = read(row)?;
+                if self.publishable_hashes.insert(key.id, key.hash.clone()).is_none() {
+                    self.count(key.organization, |known| known.api_keys += 1);
+                }
+                self.publishable_keys.insert(key.hash.clone(), Arc::new(key));
+            }
+            Kind::PrivateKey => {
+                let key: PrivateKey = read(row)?;
+                let is_new = self.private_hashes.insert(key.id, key.hash.clone()).is_none();
+                self.count(key.organization, |known| {
+                    known.api_keys += usize::from(is_new);
+                    known.private_keys.retain(|other| *other != key.id);
+                    if key.revoked_at.is_none() {
+                        known.private_keys.push(key.id);
+                    }
+                });
+                self.private_keys.insert(key.hash.clone(), Arc::new(key));
+            }
+            Kind::AssetKey => {
+                let key: AssetKey = read(row)?;
+                self.asset_keys.insert(key.id, key);
+            }
+            Kind::EndedSession => {
+                let ended: EndedSession = read(row)?;
+                self.ended_by_session.insert(ended.session, ended.video);
+                self.ended_sessions.insert((ended.video, ended.session), ended);
+            }
+            Kind::Audit => {
+                let entry: AuditEntry = read(row)?;
+                self.count(entry.organization, |known| {
+                    if entry.number > known.audit_head.0 {
+                        known.audit_head = (entry.number, entry.hash.clone());
+                    }
+                });
+            }
+            Kind::Embed | Kind::MediaFile | Kind::Reference => {}
+        }
+        Ok(())
+    }
+
+    /// Kept apart from the organizations: a compacted journal may name a key before its owner.
+    fn count(&mut self, organization: OrganizationId, change: impl FnOnce(&mut Tally)) {
+        change(self.tallies.entry(organization).or_default());
+    }
+
+    /// Keys and organizations are never removed: a revoked one stays, so that it is known to be revoked.
+    fn remove(&mut self, kind: Kind, key: uuid::Uuid) {
+        match kind {
+            Kind::Video => {
+                self.videos.remove(&VideoId(key));
+            }
+            Kind::AssetKey => {
+                self.asset_keys.remove(&AssetKeyId(key));
+            }
+            Kind::EndedSession => {
+                let session = SessionId(key);
+                if let Some(video) = self.ended_by_session.remove(&session) {
+                    self.ended_sessions.remove(&(video, session));
+                }
+            }
+            Kind::Organization
+            | Kind::SigningKey
+            | Kind::PublishableKey
+            | Kind::PrivateKey
+            | Kind::Embed
+            | Kind::MediaFile
+            | Kind::Reference
+            | Kind::Audit => {}
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Backup and restore. A backup is the journal as of one commit, the media files it names, and a manifest with their
+//! hashes, written last. The master key is not part of it.
+//!
+//! Restoring keeps every revocation that either side knows: a restored backup never brings a revoked key back.
+
+use super::catalog::Catalog;
+use super::journal::{Journal, JournalError, sync_directory};
+use super::media_dir::MediaDir;
+use super::op::Op;
+use super::state_dir::{StateDir, StateDirError};
+use super::verify::{Records, VerifyReport, replay, sha256_of, verify_store};
+use crate::domain::{
+    EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SigningKey, Timestamp, Video, Visibility, limits,
+};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a backup could not be made, checked or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The directory to restore into.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// The backup is not whole.
+    #[error("{path} is not a whole backup: {what}")]
+    NotWhole {
+        /// The backup.
+        path: PathBuf,
+        /// What is missing or wrong.
+        what: String,
+    },
+    /// Anything else.
+    #[error("{path}: {error}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// What was done.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupReport {
+    /// Number of the last change in it.
+    pub seq: u64,
+    /// Media files in it.
+    pub media_files: usize,
+    /// Keys that the backup held as active and that stay revoked.
+    pub revocations_kept: usize,
+    /// Keys made after the backup that were kept.
+    pub keys_kept: usize,
+    /// Videos that the backup held as public and that stay private.
+    pub kept_private: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    format: u32,
+    created_at: String,
+    seq: u64,
+    journal_bytes: u64,
+    journal_sha256: String,
+    media_files: usize,
+}
+
+const FORMAT: u32 = 1;
+
+/// Backs a running catalog up into `to`, which must not exist yet.
+pub async fn create_backup(
+    catalog: &Catalog,
+    media: &MediaDir,
+    to: &Path,
+    now: Timestamp,
+) -> Result<BackupReport, BackupError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |error| BackupError::Io { path, error }
+    };
+    for directory in [to, &to.join("media")] {
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(directory).map_err(at(directory))?;
+    }
+    // From here on no file goes away, so that what the copied journal names is there to be linked.
+    let _hold = media.hold().await;
+    let journal_path = to.join("journal");
+    let seq = catalog.copy_journal(journal_path.clone()).await?;
+    let records = replay(&journal_path)?;
+    let mut files = Vec::new();
+    for file in records.of::<MediaFile>(Kind::MediaFile) {
+        files.push(file.map_err(io::Error::other).map_err(at(&journal_path))?);
+    }
+    let pairs: Vec<(PathBuf, PathBuf)> =
+        files.iter().map(|file| (media.path(file.id), to.join("media").join(format!("{}.mp4", file.id)))).collect();
+    tokio::task::spawn_blocking(move || pairs.iter().try_for_each(|(from, to)| link_or_copy(from, to)))
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+        .map_err(at(to))?;
+    sync_directory(&to.join("media")).map_err(at(to))?;
+    let (journal_bytes, journal_sha256) = sha256_of(&journal_path).map_err(at(&journal_path))?;
+    let manifest = Manifest {
+        format: FORMAT,
+        created_at: now.to_string(),
+        seq,
+        journal_bytes,
+        journal_sha256,
+        media_files: files.len(),
+    };
+    let text = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other).map_err(at(to))?;
+    let path = to.join("manifest.json");
+    std::fs::write(&path, text).and_then(|()| std::fs::File::open(&path)?.sync_all()).map_err(at(&path))?;
+    sync_directory(to).map_err(at(to))?;
+    Ok(BackupReport { seq, media_files: files.len(), ..BackupReport::default() })
+}
+
+/// Checks a backup: manifest, journal, audit chain, every media file.
+pub fn verify_backup(backup: &Path) -> Result<VerifyReport, BackupError> {
+    let not_whole = |what: String| BackupError::NotWhole { path: backup.to_owned(), what };
+    let text = std::fs::read(backup.join("manifest.json"))
+        .map_err(|error| not_whole(format!("its manifest.json can't be read ({error}); it is written last")))?;
+    let manifest: Manifest = serde_json::from_slice(&text)
+        .map_err(|error| not_whole(format!("its manifest.json does not read: {error}")))?;
+    if manifest.format != FORMAT {
+        return Err(not_whole(format!("its format is {}, this version reads {FORMAT}", manifest.format)));
+    }
+    let journal = backup.join("journal");
+    let (bytes, sha256) = sha256_of(&journal).map_err(|error| BackupError::Io { path: journal, error })?;
+    if (bytes, &sha256) != (manifest.journal_bytes, &manifest.journal_sha256) {
+        return Err(not_whole("its journal does not match the manifest's hash".into()));
+    }
+    let mut report = verify_store(backup)?;
+    if report.media_files != manifest.media_files && report.problems.is_empty() {
+        report
+            .problems
+            .push(format!("{} media files are named, the manifest says {}", report.media_files, manifest.media_files));
+    }
+    Ok(report)
+}
+
+/// Restores `backup` into `into`, which must be empty or missing. `known` is the state directory in use until now, if
+/// it is still there: what it knows of revocations, keys and private videos is kept. All asset URLs end.
+pub fn restore_backup(
+    backup: &Path,
+    into: &Path,
+    known: Option<&Path>,
+    now: Timestamp,
+) -> Result<BackupReport, BackupError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |error| BackupError::Io { path, error }
+    };
+    let checked = verify_backup(backup)?;
+    if let Some(problem) = checked.problems.into_iter().next() {
+        return Err(BackupError::NotWhole { path: backup.to_owned(), what: problem });
+    }
+    let records = replay(&backup.join("journal"))?;
+    let known = known.map(|known| known.join("journal")).filter(|path| path.exists());
+    let known = known.map(|path| replay(&path)).transpose()?;
+    let state = StateDir::create(into)?;
+    let media = into.join("media");
+    std::fs::create_dir(&media).map_err(at(&media))?;
+    let mut report = BackupReport { seq: records.seq, ..BackupReport::default() };
+    for file in records.of::<MediaFile>(Kind::MediaFile) {
+        let file = file.map_err(io::Error::other).map_err(at(backup))?;
+        let name = format!("{}.mp4", file.id);
+        link_or_copy(&backup.join("media").join(&name), &media.join(&name)).map_err(at(&media))?;
+        report.media_files += 1;
+    }
+    sync_directory(&media).map_err(at(&media))?;
+    let journal_path = into.join("journal");
+    std::fs::copy(backup.join("journal"), &journal_path).map_err(at(&journal_path))?;
+    let mut journal = Journal::open(&journal_path, 0, |_| {})?;
+    let ops = merged(&records, known.as_ref(), &mut report).map_err(io::Error::other).map_err(at(backup))?;
+    for chunk in ops.chunks(limits::COMMIT_OPERATIONS) {
+        let seq = journal.seq() + 1;
+        let (_, frame) = journal
+            .frame(seq, now, chunk.to_vec())
+            .ok_or_else(|| io::Error::other("a merged record is too long"))
+            .map_err(at(&journal_path))?;
+        journal
+            .append(&frame, seq)
+            .map_err(|error| io::Error::other(format!("{error:?}")))
+            .map_err(at(&journal_path))?;
+    }
+    sync_directory(state.path()).map_err(at(into))?;
+    Ok(report)
+}
+
+/// What must be said on top of a backup so that nothing is weaker than `known` had it.
+fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) -> Result<Vec<Op>, serde_json::Error> {
+    let mut ops = Vec::new();
+    for video in backup.of::<Video>(Kind::Video) {
+        let mut video = video?;
+        let other: Option<Video> = known.and_then(|known| find(known, &video)).transpose()?;
+        if let Some(other) = other {
+            video.epoch = video.epoch.max(other.epoch);
+            if other.visibility == Visibility::Private && video.visibility == Visibility::Public {
+                video.visibility = Visibility::Private;
+                report.kept_private += 1;
+            }
+        }
+        video.epoch = video.epoch.saturating_add(1);
+        ops.push(Op::put(&video)?);
+    }
+    let Some(known) = known else { return Ok(ops) };
+    let mut keys = KeyMerge { backup, known, ops: &mut ops, report };
+    keys.merge::<SigningKey>(|key| &mut key.revoked_at)?;
+    keys.merge::<PublishableKey>(|key| &mut key.revoked_at)?;
+    keys.merge::<PrivateKey>(|key| &mut key.revoked_at)?;
+    for ended in known.of::<EndedSession>(Kind::EndedSession) {
+        ops.push(Op::put(&ended?)?);
+    }
+    Ok(ops)
+}
+
+struct KeyMerge<'a> {
+    backup: &'a Records,
+    known: &'a Records,
+    ops: &'a mut Vec<Op>,
+    report: &'a mut BackupReport,
+}
+
+impl KeyMerge<'_> {
+    fn merge<R: Record>(&mut self, revoked_at: fn(&mut R) -> &mut Option<Timestamp>) -> Result<(), serde_json::Error> {
+        for key in self.known.of::<R>(R::KIND) {
+            let mut key = key?;
+            let belongs = self.backup.rows.contains_key(&(Kind::Organization, key.owner().0));
+            match find(self.backup, &key).transpose()? {
+                Some(mut old) => {
+                    let (was, is) = (revoked_at(&mut old).is_some(), *revoked_at(&mut key));
+                    if !was && is.is_some() {
+                        *revoked_at(&mut old) = is;
+                        self.ops.push(Op::put(&old)?);
+                        self.report.revocations_kept += 1;
+                    }
+                }
+                None if belongs => {
+                    self.ops.push(Op::put(&key)?);
+                    self.report.keys_kept += 1;
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The record in `records` that has the same key as `like`.
+fn find<R: Record>(records: &Records, like: &R) -> Option<Result<R, serde_json::Error>> {
+    records.rows.get(&(R::KIND, like.key())).map(|row| R::deserialize(row))
+}
+
+/// Media files never change, so that one inode may serve both sides; across file systems they are copied.
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::hard_link(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+        Err(_) => {
+            std::fs::copy(from, to)?;
+            std::fs::File::open(to)?.sync_all()
+        }
+    }
+}

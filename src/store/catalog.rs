@@ -1,0 +1,271 @@
+//! The catalog: opening it, changing it, reading it.
+
+use super::access::Access;
+use super::draft::Draft;
+use super::index::{Index, IndexError, ListPosition};
+use super::journal::{Journal, JournalError, sync_directory};
+use super::writer::{Job, Shared, WriteError, Writer, job};
+use crate::domain::{MediaFile, MediaFileId, OrganizationId, Record, Timestamp, limits};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+/// The catalog of one state directory. One process at a time: the state directory's lock sees to that.
+pub struct Catalog {
+    shared: Arc<Shared>,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Where to go on in a list. Opaque on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(ListPosition);
+
+impl Cursor {
+    /// Reads what [`Cursor::encode`] wrote; `None` for anything else.
+    pub fn decode(text: &str) -> Option<Self> {
+        BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+    }
+
+    /// Its text on the wire.
+    pub fn encode(self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(self.0)
+    }
+}
+
+/// A page of a list, newest first.
+pub struct Page<R> {
+    /// The records.
+    pub items: Vec<R>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+}
+
+impl Catalog {
+    /// Opens the catalog in `directory`, making an empty one where there is none. The index is opened within `limit`,
+    /// caught up from the journal, and set aside and rebuilt when it won't open or does not fit.
+    ///
+    /// # Errors
+    /// A journal that can't be read. Trouble with the index is never one.
+    pub fn open(directory: &Path, cache_bytes: u64, limit: Duration) -> Result<Self, JournalError> {
+        let journal_path = directory.join("journal");
+        let index_path = directory.join("index");
+        if !journal_path.exists() {
+            Journal::create(&journal_path)?;
+            sync_directory(directory).map_err(|error| JournalError::Io { path: directory.to_owned(), error })?;
+        }
+        let mut slot = IndexSlot { path: index_path, cache_bytes, limit, open: None };
+        let known_seq = slot.open_existing();
+        let mut access = Access::default();
+        let mut unreadable = None;
+        let mut behind = known_seq;
+        let journal = Journal::open(&journal_path, known_seq, |commit| {
+            if let Err(error) = access.apply(&commit.ops) {
+                unreadable.get_or_insert((commit.seq, error.to_string()));
+            }
+            // A compacted head newer than the index says nothing of what it should forget: begin anew.
+            if commit.snapshot && behind != 0 && behind < commit.seq {
+                slot.set_aside("it is older than the compacted journal");
+                behind = 0;
+            }
+            if (commit.seq > behind || behind == 0)
+                && let Err(error) = slot.get().and_then(|index| index.apply(&commit.ops))
+            {
+                unreadable.get_or_insert((commit.seq, error.to_string()));
+            }
+        })?;
+        if let Some((seq, what)) = unreadable {
+            let error = std::io::Error::other(format!("change {seq} can't be applied: {what}"));
+            return Err(JournalError::Io { path: journal_path, error });
+        }
+        let io_error = |error: IndexError| JournalError::Io {
+            path: directory.join("index"),
+            error: std::io::Error::other(error.to_string()),
+        };
+        let index = slot.get().map_err(io_error)?;
+        index.set_applied(journal.seq()).map_err(io_error)?;
+        if journal.seq() > known_seq {
+            tracing::info!(from = known_seq, to = journal.seq(), "the index was caught up from the journal");
+        }
+        let shared = Arc::new(Shared {
+            index,
+            access: RwLock::new(access),
+            poisoned: AtomicBool::new(false),
+            changed: watch::Sender::new(0),
+        });
+        let (sender, receiver) = mpsc::channel(limits::WRITE_QUEUE);
+        let writer = Writer { shared: Arc::clone(&shared), journal, jobs: receiver };
+        let thread = std::thread::Builder::new()
+            .name("catalog-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|error| JournalError::Io { path: directory.to_owned(), error })?;
+        Ok(Self { shared, jobs: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)) })
+    }
+
+    /// Makes one change: `change` says it on a draft or refuses; the answer comes when it is on disk and everybody
+    /// reads it. Changes are made one after another, so what `change` finds is what it changes.
+    pub async fn write<T, E>(
+        &self,
+        now: Timestamp,
+        change: impl FnOnce(&mut Draft<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<WriteError> + Send + 'static,
+    {
+        let (job, answer) = job(now, change);
+        let sender = self.lock_jobs().clone().ok_or(WriteError::Poisoned)?;
+        sender.try_send(job).map_err(|_| WriteError::Busy)?;
+        // The sender is dropped unanswered only if the writer's thread died.
+        answer.await.unwrap_or_else(|_| Err(WriteError::Poisoned.into()))
+    }
+
+    /// One record.
+    pub async fn find<R: Record>(&self, key: Uuid) -> Result<Option<R>, IndexError> {
+        let row = self.shared.index.row(R::KIND, key)?;
+        Ok(row.map(serde_json::from_value).transpose()?)
+    }
+
+    /// A page of an owner's records, newest first: as many steps in the index as there are items.
+    pub async fn list<R: Record>(
+        &self,
+        owner: OrganizationId,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<R>, IndexError> {
+        let mut found = self.shared.index.owned(owner, R::KIND, after.map(|Cursor(position)| position), limit + 1)?;
+        let has_more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| has_more).map(|(_, position)| Cursor(*position));
+        let mut items = Vec::with_capacity(found.len());
+        for (key, _) in found {
+            // A record removed between the two reads is no longer part of the list.
+            items.extend(self.find::<R>(key).await?);
+        }
+        Ok(Page { items, next })
+    }
+
+    /// Up to `limit` records that hang on `parent`, newest first.
+    pub async fn children<R: Record>(&self, parent: Uuid, limit: usize) -> Result<Vec<R>, IndexError> {
+        let mut items = Vec::new();
+        for key in self.shared.index.children(parent, R::KIND, limit)? {
+            items.extend(self.find::<R>(key).await?);
+        }
+        Ok(items)
+    }
+
+    /// Every media file that a record names.
+    pub fn media_files(&self) -> Result<HashSet<MediaFileId>, IndexError> {
+        self.shared.index.keys(MediaFile::KIND).map(|key| key.map(MediaFileId)).collect()
+    }
+
+    /// What decides access. Hold it for a moment only: the writer waits.
+    pub fn access(&self) -> RwLockReadGuard<'_, Access> {
+        self.shared.access.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes whenever what decides access may have changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Whether changes are still taken and reads answered.
+    pub fn is_healthy(&self) -> bool {
+        !self.shared.poisoned.load(Ordering::SeqCst) && self.shared.index.is_alive()
+    }
+
+    /// Copies the journal to `path`, as of one commit, whose number is answered.
+    pub async fn copy_journal(&self, path: PathBuf) -> Result<u64, JournalError> {
+        let gone = |path: &Path| JournalError::Io {
+            path: path.to_owned(),
+            error: std::io::Error::other("the catalog is closing"),
+        };
+        let (done, answer) = oneshot::channel();
+        let sender = self.lock_jobs().clone().ok_or_else(|| gone(&path))?;
+        sender.send(Job::Copy { path: path.clone(), done }).await.map_err(|_| gone(&path))?;
+        answer.await.unwrap_or_else(|_| Err(gone(&path)))
+    }
+
+    /// Takes no more changes, finishes those that wait, and writes the index out.
+    pub fn close(&self) {
+        drop(self.lock_jobs().take());
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the catalog's writer had panicked");
+        }
+    }
+
+    fn lock_jobs(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Job>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The index while it is being opened: whatever is wrong with it ends in a new, empty one.
+struct IndexSlot {
+    path: PathBuf,
+    cache_bytes: u64,
+    limit: Duration,
+    open: Option<Index>,
+}
+
+impl IndexSlot {
+    /// Opens what is there; answers the last commit it has applied, 0 if it must be built anew.
+    fn open_existing(&mut self) -> u64 {
+        // Left behind by an interrupted snapshot; sled refuses to open beside one (spacejam/sled #1527).
+        if let Ok(entries) = std::fs::read_dir(&self.path) {
+            for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with(".generating"))
+            {
+                tracing::warn!(file = %entry.path().display(), "removing an unfinished snapshot of the index");
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        match Index::open(&self.path, self.cache_bytes, self.limit).and_then(|index| Ok((index.applied()?, index))) {
+            Ok((applied, index)) => {
+                self.open = Some(index);
+                applied
+            }
+            Err(error) => {
+                self.set_aside(&error.to_string());
+                0
+            }
+        }
+    }
+
+    fn set_aside(&mut self, why: &str) {
+        self.open = None;
+        let aside = (1..).map(|n| self.path.with_extension(format!("set-aside-{n}"))).find(|path| !path.exists());
+        let Some(aside) = aside else { return };
+        match std::fs::rename(&self.path, &aside) {
+            Ok(()) => tracing::warn!(
+                why,
+                set_aside = %aside.display(),
+                "the index was set aside and is rebuilt from the journal; nothing is lost, the directory may be deleted"
+            ),
+            Err(error) => tracing::error!(%error, path = %self.path.display(), "the index could not be set aside"),
+        }
+    }
+
+    fn get(&mut self) -> Result<Index, IndexError> {
+        if let Some(index) = &self.open {
+            return Ok(index.clone());
+        }
+        let index = Index::open(&self.path, self.cache_bytes, self.limit)?;
+        self.open = Some(index.clone());
+        Ok(index)
+    }
+}

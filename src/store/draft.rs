@@ -1,0 +1,120 @@
+//! A change while it is being made: reads see what is stored and what this change, and those before it in the same
+//! group, have said; nothing is stored yet.
+
+use super::access::Access;
+use super::index::{Index, check_length};
+use super::op::Op;
+use super::writer::WriteError;
+use crate::domain::{AuditEvent, Kind, OrganizationId, PrivateKeyId, Record, limits};
+use serde_json::Value;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Records as changed but not yet stored; `None` is a removal.
+pub(super) type Overlay = HashMap<(Kind, Uuid), Option<Value>>;
+
+/// The change that a closure handed to [`super::Catalog::write`] makes.
+pub struct Draft<'a> {
+    index: &'a Index,
+    access: &'a Access,
+    group: &'a Overlay,
+    pub(super) own: Overlay,
+    pub(super) ops: Vec<Op>,
+    pub(super) events: Vec<AuditEvent>,
+    /// Private keys created and revoked by the group so far, on top of what `access` counts.
+    pub(super) broken: Option<WriteError>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(index: &'a Index, access: &'a Access, group: &'a Overlay) -> Self {
+        Self { index, access, group, own: Overlay::new(), ops: Vec::new(), events: Vec::new(), broken: None }
+    }
+
+    /// The record with this key as this change finds it.
+    pub fn find<R: Record>(&mut self, key: Uuid) -> Option<R> {
+        let target = (R::KIND, key);
+        let row = match self.own.get(&target).or_else(|| self.group.get(&target)) {
+            Some(row) => row.clone(),
+            None => match self.index.row(R::KIND, key) {
+                Ok(row) => row,
+                Err(error) => {
+                    self.fail(error);
+                    None
+                }
+            },
+        }?;
+        match R::deserialize(&row) {
+            Ok(record) => Some(record),
+            Err(error) => {
+                self.fail(error);
+                None
+            }
+        }
+    }
+
+    /// Stores a record.
+    pub fn put<R: Record>(&mut self, record: &R) {
+        match Op::put(record) {
+            Ok(op) => {
+                if let Op::Put { row, .. } = &op {
+                    if let Err(error) = check_length(row) {
+                        return self.fail(error);
+                    }
+                    self.own.insert(op.target(), Some(row.clone()));
+                }
+                self.ops.push(op);
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Removes a record.
+    pub fn remove<R: Record>(&mut self, record: &R) {
+        self.own.insert((R::KIND, record.key()), None);
+        self.ops.push(Op::Remove { kind: R::KIND, key: record.key() });
+    }
+
+    /// Adds an entry to the audit log, in the same commit.
+    pub fn audit(&mut self, event: AuditEvent) {
+        self.events.push(event);
+    }
+
+    /// Keys of up to `limit` stored records that hang on `parent`. What this group has changed is not among them.
+    pub fn children<R: Record>(&mut self, parent: Uuid, limit: usize) -> Vec<Uuid> {
+        self.index.children(parent, R::KIND, limit).unwrap_or_else(|error| {
+            self.fail(error);
+            Vec::new()
+        })
+    }
+
+    /// How many private keys of an organization are not revoked, this group's changes included.
+    pub fn active_private_keys(&mut self, organization: OrganizationId) -> usize {
+        let mut active: std::collections::HashSet<Uuid> =
+            self.access.tally(organization).private_keys.iter().map(|PrivateKeyId(key)| *key).collect();
+        for ((kind, key), row) in self.group.iter().chain(&self.own) {
+            let Some(row) = row.as_ref().filter(|_| *kind == Kind::PrivateKey) else { continue };
+            let is_owned = row.get("organization").and_then(Value::as_str) == Some(&organization.to_string());
+            if is_owned && row.get("revoked_at").is_some_and(Value::is_null) {
+                active.insert(*key);
+            } else {
+                active.remove(key);
+            }
+        }
+        active.len()
+    }
+
+    /// Signing keys, and publishable and private keys together, that an organization has; not counting this group's.
+    pub fn key_counts(&self, organization: OrganizationId) -> (usize, usize) {
+        let tally = self.access.tally(organization);
+        (tally.signing_keys, tally.api_keys)
+    }
+
+    /// Whether what has been said so far is over what one commit may say.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.ops.len() + self.events.len() > limits::COMMIT_OPERATIONS
+    }
+
+    fn fail(&mut self, error: impl Into<WriteError>) {
+        self.broken.get_or_insert(error.into());
+    }
+}

@@ -1,0 +1,225 @@
+//! The index: sled, holding what the journal says in a form that can be read by key and listed by owner.
+//!
+//! It can always be rebuilt from the journal and is never trusted to be durable: sled's `flush` is no `fsync` on
+//! Linux, and a damaged sled can fail, panic or hang on opening. It is therefore opened on a thread of its own under
+//! a time limit, and set aside when it will not open. Written with plain inserts and removes alone: the first
+//! transaction or batch would put every later read behind a process-wide lock.
+
+use super::op::{Op, RECORD_VERSION, place_of};
+use crate::domain::{Kind, OrganizationId, limits};
+use serde_json::Value;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Why the index did not do its part. Never a reason to lose data: the journal has it.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// sled reported an error.
+    #[error("index: {0}")]
+    Sled(#[from] sled::Error),
+    /// sled panicked or did not finish within the limit.
+    #[error("the index did not open within {0:?}")]
+    Stuck(Duration),
+    /// A value is not what we put there.
+    #[error("index: a stored record does not read: {0}")]
+    Record(#[from] serde_json::Error),
+    /// A value is longer than the index takes.
+    #[error("a record of {0} bytes is over the limit of {limit}", limit = limits::INDEX_VALUE_BYTES)]
+    TooLong(usize),
+}
+
+/// An open index.
+#[derive(Clone)]
+pub struct Index {
+    db: sled::Db,
+    /// kind, key → record
+    records: sled::Tree,
+    /// owner, kind, newest first, key → nothing
+    by_owner: sled::Tree,
+    /// parent, kind, newest first, key → nothing
+    by_parent: sled::Tree,
+    meta: sled::Tree,
+}
+
+const APPLIED: &[u8] = b"applied";
+/// Position in a list: newest-first order, then key.
+pub(super) type ListPosition = [u8; 24];
+
+impl Index {
+    /// Opens or creates the index in `directory`, giving up after `limit`.
+    pub fn open(directory: &Path, cache_bytes: u64, limit: Duration) -> Result<Self, IndexError> {
+        let (sender, receiver) = mpsc::channel();
+        let directory = directory.to_owned();
+        // A thread that hangs inside sled is left behind: it holds nothing that the rebuilt index needs.
+        std::thread::Builder::new()
+            .name("index-open".into())
+            .spawn(move || {
+                // A receiver that gave up is not interested.
+                let _ = sender.send(Self::open_now(&directory, cache_bytes));
+            })
+            .map_err(sled::Error::Io)?;
+        receiver.recv_timeout(limit).map_err(|_| IndexError::Stuck(limit))?
+    }
+
+    fn open_now(directory: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
+        let db = sled::Config::new().path(directory).cache_capacity(cache_bytes).open()?;
+        Ok(Self {
+            records: db.open_tree("records")?,
+            by_owner: db.open_tree("by-owner")?,
+            by_parent: db.open_tree("by-parent")?,
+            meta: db.open_tree("meta")?,
+            db,
+        })
+    }
+
+    /// Number of the last commit applied; 0 for a new index.
+    pub fn applied(&self) -> Result<u64, IndexError> {
+        let stored = self.meta.get(APPLIED)?;
+        Ok(stored.and_then(|bytes| bytes.as_ref().try_into().ok().map(u64::from_be_bytes)).unwrap_or(0))
+    }
+
+    /// Applies one commit's operations. Doing it again changes nothing.
+    pub fn apply(&self, ops: &[Op]) -> Result<(), IndexError> {
+        for op in ops {
+            let (kind, key) = op.target();
+            let record_key = record_key(kind, key);
+            let old = self.records.get(record_key)?.map(|bytes| read_row(&bytes)).transpose()?;
+            match op {
+                Op::Put { row, v, .. } => {
+                    let new_place = place_of(kind, row)?;
+                    // Owner and order never change; a parent may (an embed pointed at another video).
+                    if let Some(old) = &old
+                        && let Some(parent) = place_of(kind, old)?.parent
+                        && new_place.parent != Some(parent)
+                    {
+                        self.by_parent.remove(list_key(parent, kind, new_place.order, key))?;
+                    }
+                    self.by_owner.insert(list_key(new_place.owner.0, kind, new_place.order, key), &[])?;
+                    if let Some(parent) = new_place.parent {
+                        self.by_parent.insert(list_key(parent, kind, new_place.order, key), &[])?;
+                    }
+                    self.records.insert(record_key, serde_json::to_vec(&(v, row))?)?;
+                }
+                Op::Remove { .. } => {
+                    if let Some(old) = &old {
+                        let place = place_of(kind, old)?;
+                        self.by_owner.remove(list_key(place.owner.0, kind, place.order, key))?;
+                        if let Some(parent) = place.parent {
+                            self.by_parent.remove(list_key(parent, kind, place.order, key))?;
+                        }
+                        self.records.remove(record_key)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that everything up to commit `seq` is applied. Called after [`Index::apply`], never before.
+    pub fn set_applied(&self, seq: u64) -> Result<(), IndexError> {
+        self.meta.insert(APPLIED, &seq.to_be_bytes())?;
+        Ok(())
+    }
+
+    /// One record.
+    pub fn row(&self, kind: Kind, key: Uuid) -> Result<Option<Value>, IndexError> {
+        self.records.get(record_key(kind, key))?.map(|bytes| read_row(&bytes)).transpose()
+    }
+
+    /// Up to `limit` keys of an owner's records, newest first, behind `after`; with the position of the last one.
+    pub fn owned(
+        &self,
+        owner: OrganizationId,
+        kind: Kind,
+        after: Option<ListPosition>,
+        limit: usize,
+    ) -> Result<Vec<(Uuid, ListPosition)>, IndexError> {
+        list(&self.by_owner, owner.0, kind, after, limit)
+    }
+
+    /// The same for the records that hang on another.
+    pub fn children(&self, parent: Uuid, kind: Kind, limit: usize) -> Result<Vec<Uuid>, IndexError> {
+        Ok(list(&self.by_parent, parent, kind, None, limit)?.into_iter().map(|(key, _)| key).collect())
+    }
+
+    /// The key of every record of a kind.
+    pub fn keys(&self, kind: Kind) -> impl Iterator<Item = Result<Uuid, IndexError>> {
+        self.records.scan_prefix([kind_byte(kind)]).keys().map(|key| {
+            let key = key?;
+            Ok(key.get(1..).and_then(|key| Uuid::from_slice(key).ok()).unwrap_or_default())
+        })
+    }
+
+    /// Whether it answers: one read, for the health check.
+    pub fn is_alive(&self) -> bool {
+        self.meta.get(APPLIED).is_ok()
+    }
+
+    /// Writes out what sled holds back, so that the next start has less to catch up. Promises nothing.
+    pub fn flush(&self) {
+        if let Err(error) = self.db.flush() {
+            tracing::warn!(%error, "the index was not flushed; the next start catches it up");
+        }
+    }
+}
+
+fn list(
+    tree: &sled::Tree,
+    group: Uuid,
+    kind: Kind,
+    after: Option<ListPosition>,
+    limit: usize,
+) -> Result<Vec<(Uuid, ListPosition)>, IndexError> {
+    let prefix = group_key(group, kind);
+    let start = after.map_or_else(|| prefix.to_vec(), |position| [prefix.as_slice(), &position, &[0]].concat());
+    let mut found = Vec::with_capacity(limit);
+    for entry in tree.range(start..).keys().take(limit) {
+        let entry = entry?;
+        let Some(position) = entry.strip_prefix(prefix.as_slice()) else { break };
+        if let Ok(position) = ListPosition::try_from(position)
+            && let Some(key) = position.get(8..).and_then(|key| Uuid::from_slice(key).ok())
+        {
+            found.push((key, position));
+        }
+    }
+    Ok(found)
+}
+
+fn record_key(kind: Kind, key: Uuid) -> [u8; 17] {
+    let mut bytes = [kind_byte(kind); 17];
+    if let Some(tail) = bytes.last_chunk_mut::<16>() {
+        *tail = *key.as_bytes();
+    }
+    bytes
+}
+
+fn group_key(group: Uuid, kind: Kind) -> [u8; 17] {
+    let mut bytes = [kind_byte(kind); 17];
+    if let Some(head) = bytes.first_chunk_mut::<16>() {
+        *head = *group.as_bytes();
+    }
+    bytes
+}
+
+fn list_key(group: Uuid, kind: Kind, order: u64, key: Uuid) -> Vec<u8> {
+    [group_key(group, kind).as_slice(), &(!order).to_be_bytes(), key.as_bytes()].concat()
+}
+
+/// A kind's byte in keys of the index. The index is rebuilt when this changes, so it need not be stable for ever.
+fn kind_byte(kind: Kind) -> u8 {
+    Kind::ALL.iter().position(|other| *other == kind).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
+}
+
+fn read_row(bytes: &[u8]) -> Result<Value, IndexError> {
+    let (version, row): (u32, Value) = serde_json::from_slice(bytes)?;
+    debug_assert_eq!(version, RECORD_VERSION);
+    Ok(row)
+}
+
+/// Checks that a record fits, before it is promised.
+pub(super) fn check_length(row: &Value) -> Result<(), IndexError> {
+    let length = serde_json::to_vec(row)?.len();
+    if length > limits::INDEX_VALUE_BYTES { Err(IndexError::TooLong(length)) } else { Ok(()) }
+}

@@ -1,0 +1,497 @@
+//! The journal: an append-only file of commits, each framed as length, CRC32C and JSON.
+//!
+//! ```text
+//! length  u32 LE   bytes of JSON that follow the checksum
+//! crc32c  u32 LE   CRC32C (RFC 3720 §12.1) of those bytes
+//! JSON    one `Commit`
+//! ```
+//!
+//! An append is acknowledged after `fdatasync`. What a power cut may leave behind the last acknowledged byte is
+//! dropped at the next start; damage before it is an error with its position, never skipped: it might have been a
+//! revocation. Each commit says how much was on disk when it was written (`durable`), which tells the two apart even
+//! when the commits of one group reached the disk out of order.
+
+use super::op::{Commit, Op};
+use crate::domain::{Kind, Timestamp, limits};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+const FRAME_BYTES: usize = 8;
+/// Longest JSON of a frame: a commit at its limit, with room for its own members.
+const MAX_JSON_BYTES: usize = limits::COMMIT_BYTES + 4096;
+
+/// Why a journal could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The disk said no.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Damage before the acknowledged end.
+    #[error(
+        "{path} is damaged at byte {offset}: {what}; nothing was changed. \
+         Restore a backup, or ask for help with this file: skipping a record could undo a revocation"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the unreadable record begins.
+        offset: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The index has applied more than the journal holds.
+    #[error(
+        "{path} ends with change {seq}, but change {known_seq} was acknowledged: its end is damaged or it is an older \
+         copy; nothing was changed. Put the right journal back or restore a backup. To go on with this one and lose \
+         the changes between, move the `index` directory beside it away"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// Its last commit.
+        seq: u64,
+        /// The last commit that the index has applied.
+        known_seq: u64,
+    },
+}
+
+/// An open journal, positioned at its end.
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    /// Bytes known to be on disk.
+    durable: u64,
+    /// Number of the last commit.
+    seq: u64,
+    /// Length of its compacted head.
+    compacted: u64,
+}
+
+impl Journal {
+    /// Creates an empty journal where there is none. The caller syncs the directory.
+    pub fn create(path: &Path) -> Result<Self, JournalError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|file| file.sync_all().map(|()| file))
+            .map_err(|error| io_error(path, error))?;
+        Ok(Self { path: path.to_owned(), file, durable: 0, seq: 0, compacted: 0 })
+    }
+
+    /// Opens a journal, hands every commit to `each` in order, and drops what an interrupted append left at its end.
+    ///
+    /// # Errors
+    /// [`JournalError::Older`] if it ends before commit `known_seq`, of which the caller knows that it was
+    /// acknowledged: it is damaged at its end, or an older copy.
+    pub fn open(path: &Path, known_seq: u64, each: impl FnMut(Commit)) -> Result<Self, JournalError> {
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| io_error(path, error))?;
+        let ReadThrough { end: durable, head_end, seq } = read_all(path, &file, each)?;
+        if seq < known_seq {
+            return Err(JournalError::Older { path: path.to_owned(), seq, known_seq });
+        }
+        let length = file.metadata().map_err(|error| io_error(path, error))?.len();
+        if length > durable {
+            tracing::warn!(dropped_bytes = length - durable, "dropped the unfinished end of the journal");
+            file.set_len(durable).and_then(|()| file.sync_all()).map_err(|error| io_error(path, error))?;
+        }
+        Ok(Self { path: path.to_owned(), file, durable, seq, compacted: head_end })
+    }
+
+    /// Reads a journal without changing it: number of the last commit, and bytes behind the last whole one.
+    pub fn inspect(path: &Path, each: impl FnMut(Commit)) -> Result<(u64, u64), JournalError> {
+        let file = File::open(path).map_err(|error| io_error(path, error))?;
+        let ReadThrough { end, seq, .. } = read_all(path, &file, each)?;
+        let length = file.metadata().map_err(|error| io_error(path, error))?.len();
+        Ok((seq, length - end))
+    }
+
+    /// Number of the last commit.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The frame of the commit that follows `seq`, for [`Journal::append`]; `None` if it is over its size limit.
+    pub fn frame(&self, seq: u64, at: Timestamp, ops: Vec<Op>) -> Option<(Commit, Vec<u8>)> {
+        let commit = Commit { seq, snapshot: false, durable: self.durable, at, ops };
+        let bytes = frame(&commit).ok().filter(|bytes| bytes.len() <= limits::COMMIT_BYTES)?;
+        Some((commit, bytes))
+    }
+
+    /// Appends a group of frames that end with commit `last_seq`, and waits for the disk.
+    ///
+    /// # Errors
+    /// [`AppendError::NotWritten`] leaves the journal as it was. [`AppendError::Unknown`] means that what the disk
+    /// holds is not known: this journal must not be written to again.
+    pub fn append(&mut self, frames: &[u8], last_seq: u64) -> Result<(), AppendError> {
+        if let Err(error) = self.file.write_all_at(frames, self.durable) {
+            return match self.file.set_len(self.durable) {
+                Ok(()) => Err(AppendError::NotWritten(error)),
+                Err(_) => Err(AppendError::Unknown(error)),
+            };
+        }
+        // After a failed sync the kernel may have dropped the pages and report success the next time.
+        self.file.sync_data().map_err(AppendError::Unknown)?;
+        self.durable += frames.len() as u64;
+        self.seq = last_seq;
+        Ok(())
+    }
+
+    /// Whether it has grown enough to be worth compacting.
+    pub fn wants_compaction(&self) -> bool {
+        self.durable > limits::JOURNAL_COMPACT_BYTES && self.durable > self.compacted.saturating_mul(2)
+    }
+
+    /// Rewrites the journal with only the latest operation on each record: temporary file, fsync, rename, fsync of
+    /// the directory. Reads the journal alone, never the index.
+    pub fn compact(&mut self) -> Result<(), JournalError> {
+        let temporary = self.path.with_extension("compacting");
+        let written = self.write_compacted(&temporary)?;
+        std::fs::rename(&temporary, &self.path).map_err(|error| io_error(&temporary, error))?;
+        let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
+        sync_directory(directory).map_err(|error| io_error(directory, error))?;
+        self.file =
+            OpenOptions::new().read(true).write(true).open(&self.path).map_err(|error| io_error(&self.path, error))?;
+        tracing::info!(before_bytes = self.durable, after_bytes = written, "journal compacted");
+        self.durable = written;
+        self.compacted = written;
+        Ok(())
+    }
+
+    fn write_compacted(&self, temporary: &Path) -> Result<u64, JournalError> {
+        // First pass: which commit last touched each record.
+        let mut latest: HashMap<(Kind, Uuid), (u64, usize)> = HashMap::new();
+        let mut position = 0_u64;
+        read_all(&self.path, &self.file, |commit| {
+            for (at, op) in commit.ops.iter().enumerate() {
+                latest.insert(op.target(), (position, at));
+            }
+            position += 1;
+        })?;
+        // Second pass: copy those that still say something.
+        let to_error = |error| io_error(temporary, error);
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(temporary).map_err(to_error)?;
+        let mut out = BufWriter::new(&file);
+        let (mut position, mut written) = (0_u64, 0_u64);
+        let mut failed = None;
+        read_all(&self.path, &self.file, |commit| {
+            let ops: Vec<Op> = commit
+                .ops
+                .into_iter()
+                .enumerate()
+                .filter(|(at, op)| latest.get(&op.target()) == Some(&(position, *at)) && matches!(op, Op::Put { .. }))
+                .map(|(_, op)| op)
+                .collect();
+            position += 1;
+            if !ops.is_empty() && failed.is_none() {
+                let head = Commit { seq: self.seq, snapshot: true, durable: written, at: commit.at, ops };
+                match frame(&head).and_then(|bytes| out.write_all(&bytes).map(|()| bytes.len())) {
+                    Ok(length) => written += length as u64,
+                    Err(error) => failed = Some(error),
+                }
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(to_error(error));
+        }
+        if written == 0 {
+            // An empty head still carries the number to go on from.
+            let at = Timestamp::from_millis(0);
+            let head = Commit { seq: self.seq, snapshot: true, durable: 0, at, ops: Vec::new() };
+            let bytes = frame(&head).map_err(to_error)?;
+            out.write_all(&bytes).map_err(to_error)?;
+            written = bytes.len() as u64;
+        }
+        out.flush().map_err(to_error)?;
+        file.sync_all().map_err(to_error)?;
+        Ok(written)
+    }
+
+    /// A copy of the journal as it stands on disk, synced; for a backup.
+    pub fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
+        let to_error = |error| io_error(path, error);
+        let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(to_error)?;
+        let mut reader = &self.file;
+        reader.seek(SeekFrom::Start(0)).map_err(to_error)?;
+        io::copy(&mut reader.take(self.durable), &mut &copy).map_err(to_error)?;
+        copy.sync_all().map_err(to_error)
+    }
+}
+
+/// Why an append was not acknowledged.
+#[derive(Debug)]
+pub enum AppendError {
+    /// Nothing of it is in the journal.
+    NotWritten(io::Error),
+    /// Whether it is on disk is not known.
+    Unknown(io::Error),
+}
+
+/// Syncs a directory, so that names made or changed in it survive a power cut.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn io_error(path: &Path, error: io::Error) -> JournalError {
+    JournalError::Io { path: path.to_owned(), error }
+}
+
+fn frame(commit: &Commit) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; FRAME_BYTES];
+    serde_json::to_writer(&mut bytes, commit)?;
+    let (head, json) = bytes.split_at_mut(FRAME_BYTES);
+    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
+    let (length_field, crc_field) = head.split_at_mut(4);
+    length_field.copy_from_slice(&length.to_le_bytes());
+    crc_field.copy_from_slice(&crc32c::crc32c(json).to_le_bytes());
+    Ok(bytes)
+}
+
+/// What a journal holds.
+struct ReadThrough {
+    /// End of the last whole commit, in bytes.
+    end: u64,
+    /// End of the compacted head, in bytes.
+    head_end: u64,
+    /// Number of the last whole commit.
+    seq: u64,
+}
+
+/// Hands every commit to `each`.
+fn read_all(path: &Path, file: &File, mut each: impl FnMut(Commit)) -> Result<ReadThrough, JournalError> {
+    let length = file.metadata().map_err(|error| io_error(path, error))?.len();
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    reader.seek(SeekFrom::Start(0)).map_err(|error| io_error(path, error))?;
+    let (mut offset, mut head_end, mut seq, mut in_head) = (0_u64, 0_u64, 0_u64, true);
+    while offset < length {
+        let Some((commit, size)) = read_frame(&mut reader, length - offset).map_err(|error| io_error(path, error))?
+        else {
+            return if tail_is_unfinished(file, offset, length).map_err(|error| io_error(path, error))? {
+                Ok(ReadThrough { end: offset, head_end, seq })
+            } else {
+                Err(JournalError::Damaged {
+                    path: path.to_owned(),
+                    offset,
+                    what: "a record before the acknowledged end does not match its checksum",
+                })
+            };
+        };
+        in_head &= commit.snapshot;
+        let expected =
+            if in_head { commit.seq == seq || offset == 0 } else { !commit.snapshot && commit.seq == seq + 1 };
+        if !expected {
+            return Err(JournalError::Damaged {
+                path: path.to_owned(),
+                offset,
+                what: "its number does not follow the one before it: records are missing, repeated or out of order",
+            });
+        }
+        seq = commit.seq;
+        offset += size;
+        if in_head {
+            head_end = offset;
+        }
+        each(commit);
+    }
+    Ok(ReadThrough { end: offset, head_end, seq })
+}
+
+/// One whole commit and the bytes it takes; `None` where the bytes are not one.
+fn read_frame(reader: &mut impl Read, left: u64) -> io::Result<Option<(Commit, u64)>> {
+    if left < FRAME_BYTES as u64 {
+        return Ok(None);
+    }
+    let mut head = [0; FRAME_BYTES];
+    reader.read_exact(&mut head)?;
+    let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
+    let (length, crc) = (u32::from_le_bytes([l0, l1, l2, l3]), u32::from_le_bytes([c0, c1, c2, c3]));
+    let size = u64::from(length) + FRAME_BYTES as u64;
+    if length == 0 || length as usize > MAX_JSON_BYTES || size > left {
+        return Ok(None);
+    }
+    let mut json = vec![0; length as usize];
+    reader.read_exact(&mut json)?;
+    if crc32c::crc32c(&json) != crc {
+        return Ok(None);
+    }
+    Ok(serde_json::from_slice(&json).ok().map(|commit| (commit, size)))
+}
+
+/// Whether what begins at `bad` was never acknowledged: no whole commit behind it says that `bad` was on disk already
+/// when it was written.
+fn tail_is_unfinished(file: &File, bad: u64, length: u64) -> io::Result<bool> {
+    let mut tail = Vec::new();
+    let mut reader = file;
+    reader.seek(SeekFrom::Start(bad))?;
+    reader.take(length - bad).read_to_end(&mut tail)?;
+    for start in 1..tail.len() {
+        let rest = tail.get(start..).unwrap_or_default();
+        // Nearly every start fails on its length field at once.
+        if let Some((commit, _)) = read_frame(&mut &*rest, rest.len() as u64)?
+            && commit.durable > bad
+        {
+            return Ok(false);
+        }
+    }
+    // A last record that was acknowledged and damaged since looks the same from here; the index, which counts what it
+    // has applied, knows better (`Catalog::open`).
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn op(key: u128, value: u64) -> Op {
+        Op::Put { kind: Kind::Video, key: Uuid::from_u128(key), v: 1, row: json!({ "value": value }) }
+    }
+
+    fn append(journal: &mut Journal, ops: Vec<Op>) {
+        let seq = journal.seq() + 1;
+        let (_, bytes) = journal.frame(seq, Timestamp::from_secs(1), ops).unwrap();
+        journal.append(&bytes, seq).unwrap();
+    }
+
+    fn commits(path: &Path) -> Result<Vec<Commit>, JournalError> {
+        let mut found = Vec::new();
+        Journal::inspect(path, |commit| found.push(commit)).map(|_| found)
+    }
+
+    fn three_commits() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let mut journal = Journal::create(&path).unwrap();
+        for value in 1..=3 {
+            append(&mut journal, vec![op(1, value)]);
+        }
+        (directory, path)
+    }
+
+    /// Where each frame begins, and where the last one ends.
+    fn boundaries(bytes: &[u8]) -> Vec<usize> {
+        let mut at = vec![0];
+        while let Some(head) = bytes[at[at.len() - 1]..].first_chunk::<4>() {
+            at.push(at[at.len() - 1] + FRAME_BYTES + u32::from_le_bytes(*head) as usize);
+        }
+        at
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back() {
+        let (_directory, path) = three_commits();
+        let found = commits(&path).unwrap();
+        assert_eq!(found.iter().map(|commit| commit.seq).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(found[2].ops, [op(1, 3)]);
+    }
+
+    #[test]
+    fn a_torn_last_record_is_dropped_wherever_it_was_cut() {
+        let (_directory, path) = three_commits();
+        let whole = std::fs::read(&path).unwrap();
+        let two = boundaries(&whole)[2];
+        for cut in two + 1..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let journal = Journal::open(&path, 0, |_| {}).unwrap();
+            assert_eq!(journal.seq(), 2, "cut at {cut}");
+            assert_eq!(std::fs::metadata(&path).unwrap().len(), two as u64);
+        }
+    }
+
+    #[test]
+    fn a_journal_that_lacks_an_acknowledged_change_stops_the_start_untouched() {
+        let (_directory, path) = three_commits();
+        let whole = std::fs::read(&path).unwrap();
+        let cut = &whole[..whole.len() - 1];
+        std::fs::write(&path, cut).unwrap();
+        assert!(matches!(Journal::open(&path, 3, |_| {}), Err(JournalError::Older { seq: 2, known_seq: 3, .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), cut);
+    }
+
+    #[test]
+    fn zeros_behind_the_last_record_are_dropped() {
+        let (_directory, path) = three_commits();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend([0; 4096]);
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 3);
+    }
+
+    #[test]
+    fn a_damaged_record_in_the_middle_stops_the_start_with_its_position() {
+        let (_directory, path) = three_commits();
+        let whole = std::fs::read(&path).unwrap();
+        let (one, two) = (boundaries(&whole)[1], boundaries(&whole)[2]);
+        for at in one..two {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&path, &bytes).unwrap();
+            match Journal::open(&path, 0, |_| {}) {
+                Err(JournalError::Damaged { offset, .. }) => assert_eq!(offset, one as u64, "byte {at}"),
+                other => panic!("byte {at}: {:?}", other.map(|journal| journal.seq())),
+            }
+            assert_eq!(std::fs::read(&path).unwrap(), bytes, "a damaged journal is left as it is");
+        }
+    }
+
+    #[test]
+    fn a_group_that_reached_the_disk_out_of_order_is_dropped_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let mut journal = Journal::create(&path).unwrap();
+        append(&mut journal, vec![op(1, 1)]);
+        let good = journal.durable;
+        // Two commits of one group: the first never reached the disk, the second did.
+        let (_, lost) = journal.frame(2, Timestamp::from_secs(1), vec![op(2, 2)]).unwrap();
+        let (_, kept) = journal.frame(3, Timestamp::from_secs(1), vec![op(3, 3)]).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend(vec![0; lost.len()]);
+        bytes.extend(kept);
+        std::fs::write(&path, &bytes).unwrap();
+        let journal = Journal::open(&path, 0, |_| {}).unwrap();
+        assert_eq!((journal.seq(), journal.durable), (1, good));
+    }
+
+    #[test]
+    fn missing_and_repeated_records_stop_the_start() {
+        let (_directory, path) = three_commits();
+        let whole = std::fs::read(&path).unwrap();
+        let (one, two) = (boundaries(&whole)[1], boundaries(&whole)[2]);
+        for bytes in [
+            [&whole[..one], &whole[two..]].concat(),
+            [&whole[..two], &whole[one..]].concat(),
+            [&whole[one..two], &whole[..one]].concat(),
+        ] {
+            std::fs::write(&path, &bytes).unwrap();
+            assert!(matches!(Journal::open(&path, 0, |_| {}), Err(JournalError::Damaged { .. })));
+        }
+    }
+
+    #[test]
+    fn compaction_keeps_the_latest_of_each_record_and_goes_on_counting() {
+        let (_directory, path) = three_commits();
+        let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+        append(&mut journal, vec![op(2, 4), op(3, 5)]);
+        append(&mut journal, vec![Op::Remove { kind: Kind::Video, key: Uuid::from_u128(2) }]);
+        journal.compact().unwrap();
+        append(&mut journal, vec![op(4, 6)]);
+        let found = commits(&path).unwrap();
+        let ops: Vec<Op> = found.iter().flat_map(|commit| commit.ops.clone()).collect();
+        assert_eq!(ops, [op(1, 3), op(3, 5), op(4, 6)]);
+        assert_eq!(found.last().unwrap().seq, 6);
+        assert!(found[..found.len() - 1].iter().all(|commit| commit.snapshot && commit.seq == 5));
+        assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 6);
+    }
+}

@@ -1,0 +1,301 @@
+//! The media directory: immutable files named by our ids. A file is created under `incoming/`, synced, renamed into
+//! `media/`, and its directory synced, before a record names it; it is removed after no record does.
+//!
+//! Never takes a name from outside, never changes a file's bytes.
+
+use super::journal::sync_directory;
+use crate::domain::{MediaFileId, limits};
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where media live.
+pub struct MediaDir {
+    media: PathBuf,
+    incoming: PathBuf,
+    /// Held while a backup links files, so that none disappears under it.
+    removal: tokio::sync::RwLock<()>,
+}
+
+/// Why bytes could not be stored or had.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// The disk is full.
+    #[error("the disk is full")]
+    NoSpace,
+    /// The upload is longer than it may be.
+    #[error("the upload is longer than the limit of {limit_bytes} bytes (media.max_source_mib)")]
+    TooLong {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Anything else the system said.
+    #[error("media: {0}")]
+    Io(io::Error),
+}
+
+impl From<io::Error> for MediaError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl MediaDir {
+    /// The media directory below `state`; made if missing. Unfinished uploads of a former process are removed.
+    pub fn open(state: &Path) -> io::Result<Self> {
+        let (media, incoming) = (state.join("media"), state.join("incoming"));
+        for directory in [&media, &incoming] {
+            match std::fs::create_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        sync_directory(state)?;
+        for entry in std::fs::read_dir(&incoming)?.flatten() {
+            tracing::info!(file = %entry.file_name().display(), "removing an upload that was interrupted");
+            std::fs::remove_file(entry.path())?;
+        }
+        Ok(Self { media, incoming, removal: tokio::sync::RwLock::new(()) })
+    }
+
+    /// Removes files that no record names: what a crash between rename and commit, or between commit and removal,
+    /// left behind. Only at start, before anything is uploaded.
+    pub fn sweep(&self, named: &HashSet<MediaFileId>) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.media)?.flatten() {
+            let id = entry.file_name().to_str().and_then(|name| MediaFileId::parse(name.strip_suffix(".mp4")?));
+            if let Some(id) = id
+                && !named.contains(&id)
+            {
+                tracing::info!(file = %id, "removing a media file that no record names");
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes free for an ordinary user on the file system.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.media)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Begins to receive a file of at most `limit_bytes`.
+    pub async fn receive(&self, id: MediaFileId, limit_bytes: u64) -> Result<Incoming, MediaError> {
+        let path = self.incoming.join(id.to_string());
+        let create = {
+            let path = path.clone();
+            move || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+        };
+        let file = blocking(create).await?;
+        let sink = Sink { file: Arc::new(file), hash: Sha256::new() };
+        Ok(Incoming { id, path, sink: Some(sink), buffer: BytesMut::new(), size_bytes: 0, limit_bytes, kept: false })
+    }
+
+    /// Gives a received file its place, to stay.
+    pub async fn keep(&self, mut received: Received) -> Result<(), MediaError> {
+        let (from, to) = (received.0.path.clone(), self.path(received.0.id));
+        let directory = self.media.clone();
+        blocking(move || {
+            std::fs::rename(from, to)?;
+            sync_directory(&directory)
+        })
+        .await?;
+        received.0.kept = true;
+        Ok(())
+    }
+
+    /// Opens a file; `None` if there is none.
+    pub fn open_file(&self, id: MediaFileId) -> io::Result<Option<StoredMedia>> {
+        let file = match OpenOptions::new()
+            .read(true)
+            .custom_flags(
+                rustix::fs::OFlags::NOFOLLOW.bits().cast_signed() | rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+            )
+            .open(self.path(id))
+        {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        Ok(Some(StoredMedia { file: Arc::new(file), size_bytes: metadata.len() }))
+    }
+
+    /// Removes files that no record names any more. Responses that have them open end undisturbed.
+    pub async fn remove(&self, ids: Vec<MediaFileId>) {
+        let _removal = self.removal.write().await;
+        for id in ids {
+            let path = self.path(id);
+            if let Err(error) = blocking(move || std::fs::remove_file(path)).await {
+                tracing::warn!(file = %id, %error, "a media file could not be removed; the next start tries again");
+            }
+        }
+    }
+
+    /// Keeps every file in place until the guard is dropped.
+    pub async fn hold(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.removal.read().await
+    }
+
+    /// Where a file lies.
+    pub fn path(&self, id: MediaFileId) -> PathBuf {
+        self.media.join(format!("{id}.mp4"))
+    }
+}
+
+/// A file being received. Dropped unfinished, it leaves nothing behind.
+pub struct Incoming {
+    id: MediaFileId,
+    path: PathBuf,
+    /// Away while a write is under way.
+    sink: Option<Sink>,
+    buffer: BytesMut,
+    size_bytes: u64,
+    limit_bytes: u64,
+    kept: bool,
+}
+
+struct Sink {
+    file: Arc<File>,
+    hash: Sha256,
+}
+
+/// A file received whole and synced, not yet in its place.
+pub struct Received(Incoming, String);
+
+impl Incoming {
+    /// Takes more bytes. Memory stays below two steps of [`limits::UPLOAD_STEP_BYTES`].
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), MediaError> {
+        self.size_bytes += bytes.len() as u64;
+        if self.size_bytes > self.limit_bytes {
+            return Err(MediaError::TooLong { limit_bytes: self.limit_bytes });
+        }
+        self.buffer.extend_from_slice(&bytes);
+        if self.buffer.len() >= limits::UPLOAD_STEP_BYTES { self.write_out().await } else { Ok(()) }
+    }
+
+    async fn write_out(&mut self) -> Result<(), MediaError> {
+        let mut sink = self.sink.take().ok_or_else(|| io::Error::other("an earlier write failed"))?;
+        let bytes = std::mem::take(&mut self.buffer);
+        let (sink, mut bytes) = blocking(move || {
+            sink.hash.update(&bytes);
+            (&*sink.file).write_all(&bytes)?;
+            Ok((sink, bytes))
+        })
+        .await?;
+        self.sink = Some(sink);
+        bytes.clear();
+        self.buffer = bytes;
+        Ok(())
+    }
+
+    /// Waits until every byte is on disk.
+    pub async fn finish(mut self) -> Result<Received, MediaError> {
+        self.write_out().await?;
+        let sink = self.sink.take().ok_or_else(|| io::Error::other("an earlier write failed"))?;
+        let (sink, digest) = blocking(move || {
+            sink.file.sync_all()?;
+            let digest = sink.hash.clone().finalize();
+            Ok((sink, digest))
+        })
+        .await?;
+        self.sink = Some(sink);
+        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Received(self, sha256))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Unlinking is quick enough for a worker, and a file left behind is removed at the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Received {
+    /// Its id.
+    pub fn id(&self) -> MediaFileId {
+        self.0.id
+    }
+
+    /// Its length in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.0.size_bytes
+    }
+
+    /// SHA-256 of its bytes, lower-case hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.1
+    }
+
+    /// Its bytes.
+    pub fn media(&self) -> Option<StoredMedia> {
+        let sink = self.0.sink.as_ref()?;
+        Some(StoredMedia { file: Arc::clone(&sink.file), size_bytes: self.0.size_bytes })
+    }
+}
+
+/// An open media file.
+#[derive(Clone)]
+pub struct StoredMedia {
+    file: Arc<File>,
+    size_bytes: u64,
+}
+
+impl StoredMedia {
+    /// Its length in bytes when it was opened; its bytes never change.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Reads exactly `length` bytes at `offset`. What is in the page cache is read at once; for the rest a thread
+    /// waits in our place.
+    pub async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let mut buffer = BytesMut::zeroed(length);
+        let cached = rustix::io::preadv2(
+            &self.file,
+            &mut [io::IoSliceMut::new(&mut buffer)],
+            offset,
+            rustix::io::ReadWriteFlags::NOWAIT,
+        )
+        .unwrap_or(0);
+        if cached < length {
+            let file = Arc::clone(&self.file);
+            buffer = blocking(move || {
+                if let Some(rest) = buffer.get_mut(cached..) {
+                    file.read_exact_at(rest, offset + cached as u64)?;
+                }
+                Ok(buffer)
+            })
+            .await?;
+        }
+        Ok(buffer.freeze())
+    }
+}
+
+impl crate::media::ReadAt for StoredMedia {
+    fn len(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}

@@ -1,0 +1,28 @@
+//! Everything at rest: the catalog (a fsynced journal, sled as its index, a write-through copy in memory of what
+//! decides access) and the media directory.
+//!
+//! The journal is the promise: a change is answered after its record is on disk. Knows nothing of HTTP or tokens, and
+//! never opens a secret.
+
+mod access;
+mod backup;
+mod catalog;
+mod draft;
+mod index;
+mod journal;
+mod media_dir;
+mod op;
+mod state_dir;
+mod verify;
+mod writer;
+
+pub use access::{Access, Tally, VideoAccess};
+pub use backup::{BackupError, BackupReport, create_backup, restore_backup, verify_backup};
+pub use catalog::{Catalog, Cursor, Page};
+pub use draft::Draft;
+pub use index::IndexError;
+pub use journal::JournalError;
+pub use media_dir::{Incoming, MediaDir, MediaError, Received, StoredMedia};
+pub use state_dir::{StateDir, StateDirError, read_master_key, write_master_key};
+pub use verify::{VerifyReport, verify_store};
+pub use writer::WriteError;

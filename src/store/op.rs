@@ -1,0 +1,95 @@
+//! What a commit says: the operations of one change, as they stand in the journal.
+
+use crate::domain::{
+    AssetKey, AuditEntry, Embed, EndedSession, Kind, MediaFile, Organization, OrganizationId, PrivateKey,
+    PublishableKey, Record, Reference, SigningKey, Timestamp, Video,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Version of every record's JSON. A record whose shape changes gets a new number and a migration from the old one.
+pub(super) const RECORD_VERSION: u32 = 1;
+
+/// One operation. It carries the whole record, so that replaying it twice is the same as once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "op")]
+pub enum Op {
+    /// Stores a record over whatever had its key.
+    Put {
+        /// Its kind.
+        kind: Kind,
+        /// Its key.
+        key: Uuid,
+        /// [`RECORD_VERSION`] when it was written.
+        v: u32,
+        /// The record.
+        row: Value,
+    },
+    /// Removes a record, if it is there.
+    Remove {
+        /// Its kind.
+        kind: Kind,
+        /// Its key.
+        key: Uuid,
+    },
+}
+
+impl Op {
+    /// What it changes.
+    pub fn target(&self) -> (Kind, Uuid) {
+        match self {
+            Self::Put { kind, key, .. } | Self::Remove { kind, key } => (*kind, *key),
+        }
+    }
+
+    /// The operation that stores `record`.
+    pub(super) fn put<R: Record>(record: &R) -> Result<Self, serde_json::Error> {
+        Ok(Self::Put { kind: R::KIND, key: record.key(), v: RECORD_VERSION, row: serde_json::to_value(record)? })
+    }
+}
+
+/// One change: applied whole or not at all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Its number; each commit has the next one. The commits of a compacted journal's head share the number of the
+    /// last change they stand for.
+    pub seq: u64,
+    /// Whether it belongs to that head.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub snapshot: bool,
+    /// Length of the journal known to be on disk when this was appended, in bytes.
+    pub durable: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub ops: Vec<Op>,
+}
+
+/// Where a record stands in lists.
+pub(super) struct Place {
+    pub owner: OrganizationId,
+    pub order: u64,
+    pub parent: Option<Uuid>,
+}
+
+/// Reads the place out of a record of any kind.
+pub(super) fn place_of(kind: Kind, row: &Value) -> Result<Place, serde_json::Error> {
+    fn place<R: Record>(row: &Value) -> Result<Place, serde_json::Error> {
+        let record = R::deserialize(row)?;
+        Ok(Place { owner: record.owner(), order: record.order(), parent: record.parent() })
+    }
+    match kind {
+        Kind::Organization => place::<Organization>(row),
+        Kind::Video => place::<Video>(row),
+        Kind::Embed => place::<Embed>(row),
+        Kind::MediaFile => place::<MediaFile>(row),
+        Kind::SigningKey => place::<SigningKey>(row),
+        Kind::PublishableKey => place::<PublishableKey>(row),
+        Kind::PrivateKey => place::<PrivateKey>(row),
+        Kind::AssetKey => place::<AssetKey>(row),
+        Kind::Reference => place::<Reference>(row),
+        Kind::EndedSession => place::<EndedSession>(row),
+        Kind::Audit => place::<AuditEntry>(row),
+    }
+}

@@ -1,0 +1,127 @@
+//! Checking everything at rest: the journal's checksums, the audit log's chain, every media file's hash.
+
+use super::journal::{Journal, JournalError};
+use super::op::Op;
+use super::writer::audit_hash;
+use crate::domain::{AuditEntry, Kind, MediaFile, OrganizationId};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use uuid::Uuid;
+
+/// What a check of a state directory or a backup found.
+#[derive(Debug, Default)]
+pub struct VerifyReport {
+    /// Number of the last change.
+    pub seq: u64,
+    /// Bytes of an unfinished append at the journal's end; the next start drops them.
+    pub unfinished_bytes: u64,
+    /// Records that are there.
+    pub records: usize,
+    /// Audit entries whose chain holds.
+    pub audit_entries: usize,
+    /// Media files whose hash matches.
+    pub media_files: usize,
+    /// What is wrong, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// The latest state of every record, as the journal tells it.
+pub(super) struct Records {
+    pub seq: u64,
+    pub unfinished_bytes: u64,
+    pub rows: HashMap<(Kind, Uuid), Value>,
+}
+
+pub(super) fn replay(journal: &Path) -> Result<Records, JournalError> {
+    let mut rows = HashMap::new();
+    let (seq, unfinished_bytes) = Journal::inspect(journal, |commit| {
+        for op in commit.ops {
+            let target = op.target();
+            match op {
+                Op::Put { row, .. } => rows.insert(target, row),
+                Op::Remove { .. } => rows.remove(&target),
+            };
+        }
+    })?;
+    Ok(Records { seq, unfinished_bytes, rows })
+}
+
+impl Records {
+    pub fn of<'a, R: Deserialize<'a>>(&'a self, kind: Kind) -> impl Iterator<Item = Result<R, serde_json::Error>> + 'a {
+        self.rows.iter().filter(move |((other, _), _)| *other == kind).map(|(_, row)| R::deserialize(row))
+    }
+}
+
+/// Checks the catalog and media below `directory`: a state directory, running or not, or a backup.
+pub fn verify_store(directory: &Path) -> Result<VerifyReport, JournalError> {
+    let records = replay(&directory.join("journal"))?;
+    let mut report = VerifyReport {
+        seq: records.seq,
+        unfinished_bytes: records.unfinished_bytes,
+        records: records.rows.len(),
+        ..VerifyReport::default()
+    };
+    verify_audit(&records, &mut report);
+    for file in records.of::<MediaFile>(Kind::MediaFile) {
+        match file {
+            Ok(file) => verify_media(directory, &file, &mut report),
+            Err(error) => report.problems.push(format!("a media file's record does not read: {error}")),
+        }
+    }
+    Ok(report)
+}
+
+fn verify_audit(records: &Records, report: &mut VerifyReport) {
+    let mut logs: BTreeMap<OrganizationId, BTreeMap<u64, AuditEntry>> = BTreeMap::new();
+    for entry in records.of::<AuditEntry>(Kind::Audit) {
+        match entry {
+            Ok(entry) => drop(logs.entry(entry.organization).or_default().insert(entry.number, entry)),
+            Err(error) => report.problems.push(format!("an audit entry does not read: {error}")),
+        }
+    }
+    for (organization, log) in logs {
+        let (mut number, mut previous) = (0, super::access::NO_AUDIT.to_owned());
+        for entry in log.into_values() {
+            number += 1;
+            if entry.number != number || entry.previous != previous || entry.hash != audit_hash(&entry) {
+                report.problems.push(format!("the audit log of organization {organization} breaks at entry {number}"));
+                break;
+            }
+            previous = entry.hash;
+            report.audit_entries += 1;
+        }
+    }
+}
+
+fn verify_media(directory: &Path, file: &MediaFile, report: &mut VerifyReport) {
+    let path = directory.join("media").join(format!("{}.mp4", file.id));
+    match sha256_of(&path) {
+        Ok((size, sha256)) if size == file.size_bytes && sha256 == file.sha256 => report.media_files += 1,
+        Ok((size, _)) => report.problems.push(format!(
+            "media file {} of video {} is damaged ({size} bytes on disk, {} stored); put it back from a backup",
+            file.id, file.video, file.size_bytes
+        )),
+        Err(error) => {
+            report.problems.push(format!("media file {} of video {} can't be read: {error}", file.id, file.video))
+        }
+    }
+}
+
+pub(super) fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut size, mut buffer) = (Sha256::new(), 0_u64, vec![0; 1 << 20]);
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        hash.update(buffer.get(..count).unwrap_or_default());
+        size += count as u64;
+    }
+    Ok((size, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+}

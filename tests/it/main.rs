@@ -1,0 +1,4 @@
+//! The real binary over real TLS sockets: one test program, one feature a file.
+
+mod private_video;
+mod support;

@@ -1,0 +1,27 @@
+//! What every test stands on: a server of its own, a client that checks every answer, tokens made by hand.
+
+mod client;
+mod server;
+mod token;
+
+pub use client::{Reply, raw_exchange};
+pub use server::{Options, Server, log_directory, screener};
+pub use token::{Claims, sign, sign_raw};
+
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds, looking again every few milliseconds; fails after `limit`.
+pub fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// Seconds since the epoch.
+#[expect(clippy::disallowed_methods, reason = "tests sign tokens for the real clock")]
+pub fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
