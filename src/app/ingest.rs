@@ -2,8 +2,8 @@
 
 use super::{App, subject};
 use crate::domain::{Actor, AuditEvent, Kind, MediaFile, MediaKind, MediaSummary, Video, VideoId, VideoStatus};
-use crate::media::{SourceFacts, Unplayable, read_source};
-use crate::store::{MediaError, Received, WriteError};
+use crate::media::{ReadAt, SourceFacts, Unplayable, read_source};
+use crate::store::{MediaError, Received, StoredMedia, WriteError};
 use serde_json::json;
 
 /// Why an upload did not become a video that plays.
@@ -120,4 +120,14 @@ async fn read(received: &Received) -> Result<SourceFacts, Unplayable> {
     let lost = || Unplayable::Read(std::io::Error::other("the upload's file was lost"));
     let media = received.media().ok_or_else(lost)?;
     tokio::task::spawn_blocking(move || read_source(&media)).await.unwrap_or_else(|_| Err(lost()))
+}
+
+impl ReadAt for StoredMedia {
+    fn len(&self) -> u64 {
+        self.size_bytes()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+        Self::read_exact_at(self, buffer, offset)
+    }
 }

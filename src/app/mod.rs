@@ -15,7 +15,7 @@ use crate::auth::{
 use crate::config::Config;
 use crate::domain::{
     AssetKey, AssetKeyId, Kind, MediaFileId, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp,
-    Video, VideoId,
+    Video, VideoId, limits,
 };
 use crate::store::{Catalog, IndexError, JournalError, MediaDir, StateDir, StateDirError, WriteError, read_master_key};
 use std::collections::{HashMap, HashSet};
@@ -185,10 +185,6 @@ impl App {
             access.signing_key(id).is_some_and(|key| key.revoked_at.is_none() && Some(key.organization) == owner)
         };
         let standing_of = |id| if key_is_active(id) { KeyStanding::Active } else { KeyStanding::Gone };
-        let prolonged = self
-            .sessions
-            .find(grant.video, grant.session)
-            .filter(|live| live.epoch == grant.epoch && live.authority.is_none_or(key_is_active));
         GrantStanding {
             video: video.map(|video| (video.organization, video.visibility, video.epoch)),
             token_access: owner
@@ -196,8 +192,15 @@ impl App {
                 .is_some_and(|organization| organization.settings.token_access),
             authority: grant.authority.map_or(Authority::Public, |id| Authority::Token(standing_of(id))),
             session_ended: access.is_ended(grant.video, grant.session),
-            prolonged_until: prolonged.map(|live| live.live_until),
         }
+    }
+
+    /// Until when a renewal keeps older URLs of a grant's session alive, if what the session stands on now still does.
+    pub fn prolonged_until(&self, grant: &Grant) -> Option<Timestamp> {
+        let live = self.sessions.find(grant.video, grant.session)?;
+        let access = self.store.access();
+        let is_active = |id| access.signing_key(id).is_some_and(|key| key.revoked_at.is_none());
+        (live.epoch == grant.epoch && live.authority.is_none_or(is_active)).then_some(live.live_until)
     }
 
     /// An organization's record.
@@ -227,7 +230,7 @@ impl App {
         self.sessions.sweep(now);
         let used = std::mem::take(&mut *self.last_used.lock().unwrap_or_else(PoisonError::into_inner));
         let used: Vec<(SigningKeyId, Timestamp)> = used.into_iter().collect();
-        for chunk in used.chunks(crate::domain::limits::EMBEDS_PER_COMMIT) {
+        for chunk in used.chunks(limits::RECORDS_PER_COMMIT) {
             let chunk = chunk.to_vec();
             let written = self.store.write(now, move |draft| {
                 for (id, at) in chunk {
@@ -244,7 +247,12 @@ impl App {
         }
         let past: Vec<_> = {
             let access = self.store.access();
-            access.ended_sessions().filter(|ended| ended.forget_at <= now).take(90).cloned().collect()
+            access
+                .ended_sessions()
+                .filter(|ended| ended.forget_at <= now)
+                .take(limits::RECORDS_PER_COMMIT)
+                .cloned()
+                .collect()
         };
         if !past.is_empty() {
             let forgotten = self.store.write(now, move |draft| {

@@ -203,8 +203,6 @@ pub struct GrantStanding {
     pub authority: Authority,
     /// Whether an operator ended the session.
     pub session_ended: bool,
-    /// Until when a renewal keeps the session's older URLs alive.
-    pub prolonged_until: Option<Timestamp>,
 }
 
 impl GrantStanding {
@@ -238,16 +236,21 @@ impl Asset {
     }
 }
 
-/// Decides about one request for an asset, given a grant whose MAC holds.
-pub fn admit_asset(grant: Grant, standing: &GrantStanding, now: Timestamp) -> Result<Asset, Denied> {
+/// Decides about one request for an asset, given a grant whose MAC holds. `prolonged_until` is asked when the grant's
+/// own time is over: until when a renewal keeps its session's older URLs alive.
+pub fn admit_asset(
+    grant: Grant,
+    standing: &GrantStanding,
+    prolonged_until: impl FnOnce() -> Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Asset, Denied> {
     if grant.purpose != Purpose::Play {
         return Err(Denied::AssetUrlInvalid);
     }
     standing.owner(&grant).ok_or(Denied::AssetUrlRevoked)?;
-    let expires_at = standing.prolonged_until.map_or(grant.expires_at, |until| until.max(grant.expires_at));
-    if now.secs() >= expires_at.secs() {
-        return Err(Denied::AssetUrlExpired);
-    }
+    let is_over = |at: Timestamp| now.secs() >= at.secs();
+    let expires_at = if is_over(grant.expires_at) { prolonged_until() } else { Some(grant.expires_at) };
+    let expires_at = expires_at.filter(|at| !is_over(*at)).ok_or(Denied::AssetUrlExpired)?;
     Ok(Asset { grant, expires_at })
 }
 

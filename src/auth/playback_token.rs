@@ -123,7 +123,7 @@ pub fn verify_token(
         return Err(head("typ is not JWT"));
     }
     // RFC 7519 §5.2: a content type of JWT says that the claims are another token.
-    if header.member("cty").is_some_and(|cty| !cty.as_str().is_some_and(|cty| !cty.eq_ignore_ascii_case("JWT"))) {
+    if header.member("cty").is_some_and(|cty| cty.as_str().is_none_or(|cty| cty.eq_ignore_ascii_case("JWT"))) {
         return Err(head("cty says that the token is nested"));
     }
     let kid = header.member("kid").and_then(Value::as_str).ok_or(head("kid is missing or not a string"))?;

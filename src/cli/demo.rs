@@ -93,11 +93,11 @@ fn set_up(ready: &Ready, video: Option<&Path>) -> anyhow::Result<Value> {
     Ok(json!({
         "baseUrl": ready.base_url,
         "caCertificate": ready.ca_certificate,
-        "privateKey": organization["privateKey"],
-        "publishableKey": organization["publishableKey"],
-        "signingKey": { "id": key["id"], "secret": key["secret"] },
-        "publicVideo": { "videoId": public["id"], "embedId": public["embedId"] },
-        "privateVideo": { "videoId": private["id"], "embedId": private["embedId"] },
+        "privateKey": text(&organization, "/privateKey")?,
+        "publishableKey": text(&organization, "/publishableKey")?,
+        "signingKey": { "id": text(&key, "/id")?, "secret": text(&key, "/secret")? },
+        "publicVideo": { "videoId": text(&public, "/id")?, "embedId": text(&public, "/embedId")? },
+        "privateVideo": { "videoId": text(&private, "/id")?, "embedId": text(&private, "/embedId")? },
         "token": token
     }))
 }

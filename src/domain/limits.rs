@@ -45,8 +45,8 @@ pub const COMMIT_BYTES: usize = 1 << 20;
 pub const GROUP_COMMITS: usize = 64;
 /// Changes that may wait for the writer; more are answered 503.
 pub const WRITE_QUEUE: usize = 1_024;
-/// Embeds that are removed with their video in one commit; the rest go in commits before it.
-pub const EMBEDS_PER_COMMIT: usize = 90;
+/// Records of one kind that are changed in one commit: below [`COMMIT_OPERATIONS`], with room for what goes with them.
+pub const RECORDS_PER_COMMIT: usize = 90;
 /// The journal is compacted at start when it is larger than this, in bytes, and mostly dead.
 pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
 /// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.

@@ -2,7 +2,7 @@
 //! any organization, backups. Whoever may open the socket is root or the service's own user.
 
 use super::admin::signing_keys::{self, revoke_key};
-use super::admin::{created, explain as explaining, ok};
+use super::admin::{created, explain as explaining, ok, page, with};
 use super::extract::{PageRequest, path_id};
 use super::form::Form;
 use super::problem::Problem;
@@ -53,7 +53,7 @@ pub async fn organizations(request: HttpRequest, app: web::Data<App>) -> Result<
             "createdAt": organization.created_at.to_string()
         })
     });
-    Ok(super::admin::page(items.collect(), found.next))
+    Ok(page(&items.collect::<Vec<_>>(), found.next))
 }
 
 /// `POST /appliance/v1/organizations`: another organization, with its first keys, shown once.
@@ -80,13 +80,9 @@ pub async fn signing_keys(app: web::Data<App>) -> Result<HttpResponse, Problem> 
     keys.sort_by_key(|key| std::cmp::Reverse((key.created_at, key.id)));
     let items: Vec<Value> = keys
         .iter()
-        .map(|key| {
-            let mut shown = signing_keys::body(&app, key, 0);
-            shown["organizationId"] = json!(key.organization.to_string());
-            shown
-        })
+        .map(|key| with(signing_keys::body(&app, key, 0), "organizationId", key.organization.to_string()))
         .collect();
-    Ok(super::admin::page(items, None::<Cursor>))
+    Ok(page(&items, None::<Cursor>))
 }
 
 /// `POST /appliance/v1/signing-keys/{id}/revoke`

@@ -41,7 +41,9 @@ pub async fn request(
     let random: [u8; 8] = app.as_ref().map(|app| app.random()).unwrap_or_default();
     let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let span = tracing::info_span!("request", request_id = %id);
-    let is_tls = app.is_some_and(|app| app.config.server.public_url.starts_with("https:"));
+    // A browser that remembers this for "localhost" would refuse every other local server: not for a self-made
+    // certificate.
+    let is_pinned = app.is_some_and(|app| app.config.server.tls_certificate_file.is_some());
     let answer = TRACE_ID.scope(id.clone(), respond(request, next)).instrument(span);
     let mut response = answer.await?;
     let headers = response.headers_mut();
@@ -54,7 +56,7 @@ pub async fn request(
         (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
         (STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
     ];
-    for (name, value) in defaults.into_iter().take(if is_tls { 3 } else { 2 }) {
+    for (name, value) in defaults.into_iter().take(if is_pinned { 3 } else { 2 }) {
         if !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));
         }

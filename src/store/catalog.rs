@@ -122,7 +122,10 @@ impl Catalog {
     {
         let (job, answer) = job(now, change);
         let sender = self.lock_jobs().clone().ok_or(WriteError::Poisoned)?;
-        sender.try_send(job).map_err(|_| WriteError::Busy)?;
+        sender.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => WriteError::Busy,
+            mpsc::error::TrySendError::Closed(_) => WriteError::Poisoned,
+        })?;
         // The sender is dropped unanswered only if the writer's thread died.
         answer.await.unwrap_or_else(|_| Err(WriteError::Poisoned.into()))
     }
@@ -178,7 +181,8 @@ impl Catalog {
 
     /// Whether changes are still taken and reads answered.
     pub fn is_healthy(&self) -> bool {
-        !self.shared.poisoned.load(Ordering::SeqCst) && self.shared.index.is_alive()
+        let has_writer = self.lock_jobs().as_ref().is_some_and(|jobs| !jobs.is_closed());
+        has_writer && !self.shared.poisoned.load(Ordering::SeqCst) && self.shared.index.is_alive()
     }
 
     /// Copies the journal to `path`, as of one commit, whose number is answered.

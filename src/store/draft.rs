@@ -21,7 +21,7 @@ pub struct Draft<'a> {
     pub(super) own: Overlay,
     pub(super) ops: Vec<Op>,
     pub(super) events: Vec<AuditEvent>,
-    /// Private keys created and revoked by the group so far, on top of what `access` counts.
+    /// What failed while reading or wording: then nothing of this change is made.
     pub(super) broken: Option<WriteError>,
 }
 

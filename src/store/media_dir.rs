@@ -261,6 +261,11 @@ impl StoredMedia {
         self.size_bytes
     }
 
+    /// Fills `buffer` from `offset`, waiting for the disk.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
     /// Reads exactly `length` bytes at `offset`. What is in the page cache is read at once; for the rest a thread
     /// waits in our place.
     pub async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
@@ -283,16 +288,6 @@ impl StoredMedia {
             .await?;
         }
         Ok(buffer.freeze())
-    }
-}
-
-impl crate::media::ReadAt for StoredMedia {
-    fn len(&self) -> u64 {
-        self.size_bytes
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
     }
 }
 

@@ -80,7 +80,9 @@ fn verify_audit(records: &Records, report: &mut VerifyReport) {
     let mut logs: BTreeMap<OrganizationId, BTreeMap<u64, AuditEntry>> = BTreeMap::new();
     for entry in records.of::<AuditEntry>(Kind::Audit) {
         match entry {
-            Ok(entry) => drop(logs.entry(entry.organization).or_default().insert(entry.number, entry)),
+            Ok(entry) => {
+                logs.entry(entry.organization).or_default().insert(entry.number, entry);
+            }
             Err(error) => report.problems.push(format!("an audit entry does not read: {error}")),
         }
     }
@@ -107,7 +109,7 @@ fn verify_media(directory: &Path, file: &MediaFile, report: &mut VerifyReport) {
             file.id, file.video, file.size_bytes
         )),
         Err(error) => {
-            report.problems.push(format!("media file {} of video {} can't be read: {error}", file.id, file.video))
+            report.problems.push(format!("media file {} of video {} can't be read: {error}", file.id, file.video));
         }
     }
 }

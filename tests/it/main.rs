@@ -1,4 +1,12 @@
 //! The real binary over real TLS sockets: one test program, one feature a file.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that can't go on fails, with the place"
+)]
+
+mod architecture;
 mod private_video;
 mod support;

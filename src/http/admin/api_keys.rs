@@ -1,6 +1,6 @@
 //! `/publishable-keys` and `/private-keys`. Both are stored as hashes; the key is in the answer that creates it.
 
-use super::{Refused, created, event, ok, page};
+use super::{Refused, created, event, ok, page, with};
 use crate::app::App;
 use crate::auth::mint;
 use crate::domain::{Kind, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, limits};
@@ -18,7 +18,8 @@ pub async fn list_publishable(
 ) -> Result<HttpResponse, Problem> {
     let wanted = PageRequest::of(&request)?;
     let found = app.store.list::<PublishableKey>(admin.organization, wanted.cursor, wanted.limit).await?;
-    Ok(page(found.items.iter().map(publishable_body).collect(), found.next))
+    let items: Vec<Value> = found.items.iter().map(publishable_body).collect();
+    Ok(page(&items, found.next))
 }
 
 /// `POST /publishable-keys`
@@ -56,9 +57,7 @@ pub async fn create_publishable(
             Ok::<_, Refused>(())
         })
         .await?;
-    let mut shown = publishable_body(&key);
-    shown["key"] = json!(minted.text.expose());
-    Ok(created(&shown))
+    Ok(created(&with(publishable_body(&key), "key", minted.text.expose().as_str())))
 }
 
 /// `POST /publishable-keys/{id}/revoke`
@@ -87,7 +86,8 @@ pub async fn revoke_publishable(
 pub async fn list_private(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let wanted = PageRequest::of(&request)?;
     let found = app.store.list::<PrivateKey>(admin.organization, wanted.cursor, wanted.limit).await?;
-    Ok(page(found.items.iter().map(private_body).collect(), found.next))
+    let items: Vec<Value> = found.items.iter().map(private_body).collect();
+    Ok(page(&items, found.next))
 }
 
 /// `POST /private-keys`
@@ -121,9 +121,7 @@ pub async fn create_private(
             Ok::<_, Refused>(())
         })
         .await?;
-    let mut shown = private_body(&key);
-    shown["key"] = json!(minted.text.expose());
-    Ok(created(&shown))
+    Ok(created(&with(private_body(&key), "key", minted.text.expose().as_str())))
 }
 
 /// `POST /private-keys/{id}/revoke`; the last active one stays, so that nobody locks themselves out.

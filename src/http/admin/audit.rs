@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let wanted = PageRequest::of(&request)?;
     let found = app.store.list::<AuditEntry>(admin.organization, wanted.cursor, wanted.limit).await?;
-    Ok(page(found.items.iter().map(body).collect(), found.next))
+    let items: Vec<Value> = found.items.iter().map(body).collect();
+    Ok(page(&items, found.next))
 }
 
 fn body(entry: &AuditEntry) -> Value {

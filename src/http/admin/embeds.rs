@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let wanted = PageRequest::of(&request)?;
     let found = app.store.list::<Embed>(admin.organization, wanted.cursor, wanted.limit).await?;
-    Ok(page(found.items.iter().map(|embed| body(&app, embed)).collect(), found.next))
+    let items: Vec<Value> = found.items.iter().map(|embed| body(&app, embed)).collect();
+    Ok(page(&items, found.next))
 }
 
 /// `GET /embeds/{id}`

@@ -70,8 +70,16 @@ pub fn no_content() -> HttpResponse {
     answer(StatusCode::NO_CONTENT).finish()
 }
 
+/// A body with one more member.
+pub fn with(mut body: Value, name: &str, value: impl Into<Value>) -> Value {
+    if let Some(members) = body.as_object_mut() {
+        members.insert(name.to_owned(), value.into());
+    }
+    body
+}
+
 /// A page of a list.
-pub fn page(items: Vec<Value>, next: Option<Cursor>) -> HttpResponse {
+pub fn page(items: &[Value], next: Option<Cursor>) -> HttpResponse {
     ok(&json!({ "items": items, "pageInfo": { "nextCursor": next.map(Cursor::encode) } }))
 }
 

@@ -1,6 +1,6 @@
 //! `/signing-keys`: creating, listing, rotating, revoking. The secret is in the answer that creates a key, nowhere else.
 
-use super::{Refused, created, event, ok, page};
+use super::{Refused, created, event, ok, page, with};
 use crate::app::{App, NewSigningKey, TooManyKeys, new_signing_key};
 use crate::domain::{Actor, Kind, OrganizationId, SigningKey, SigningKeyId, limits};
 use crate::http::extract::{Admin, PageRequest, path_id};
@@ -15,7 +15,7 @@ pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Re
     let found = app.store.list::<SigningKey>(admin.organization, wanted.cursor, wanted.limit).await?;
     let live = app.sessions.count_by_key(admin.organization, app.now());
     let items = found.items.iter().map(|key| body(&app, key, live.get(&key.id).copied().unwrap_or_default()));
-    Ok(page(items.collect(), found.next))
+    Ok(page(&items.collect::<Vec<_>>(), found.next))
 }
 
 /// `POST /signing-keys`
@@ -99,9 +99,7 @@ fn too_many(_: TooManyKeys) -> Problem {
 }
 
 fn with_secret(app: &App, key: &NewSigningKey) -> Value {
-    let mut shown = body(app, &key.record, 0);
-    shown["secret"] = json!(key.secret.expose());
-    shown
+    with(body(app, &key.record, 0), "secret", key.secret.expose().as_str())
 }
 
 /// A key on the wire; never its secret.

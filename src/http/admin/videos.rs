@@ -1,7 +1,7 @@
 //! `/videos`: creating, listing, reading, renaming, re-classifying, deleting.
 
 use super::organization::difference;
-use super::{Refused, created, event, no_content, ok, page};
+use super::{Refused, created, event, no_content, ok, page, with};
 use crate::app::App;
 use crate::auth::sha256_hex;
 use crate::domain::{
@@ -49,7 +49,7 @@ pub async fn create(
         video: video.id,
         created_at: now,
     };
-    let shown = with_embed(body(&video), embed.id);
+    let shown = with(body(&video), "embedId", embed.id.to_string());
     let actor = admin.actor();
     app.store
         .write(now, move |draft| {
@@ -76,7 +76,8 @@ pub async fn create(
 pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let wanted = PageRequest::of(&request)?;
     let found = app.store.list::<Video>(admin.organization, wanted.cursor, wanted.limit).await?;
-    Ok(page(found.items.iter().map(body).collect(), found.next))
+    let items: Vec<Value> = found.items.iter().map(body).collect();
+    Ok(page(&items, found.next))
 }
 
 /// `GET /videos/{id}`
@@ -84,9 +85,7 @@ pub async fn read(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Re
     let id = path_id(&request, VideoId::parse)?;
     let video = app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)?;
     let embeds = app.store.children::<Embed>(id.0, 1).await?;
-    let mut shown = body(&video);
-    shown["embedId"] = json!(embeds.first().map(|embed| embed.id.to_string()));
-    Ok(ok(&shown))
+    Ok(ok(&with(body(&video), "embedId", embeds.first().map(|embed| embed.id.to_string()))))
 }
 
 /// `PATCH /videos/{id}`: `title`, `visibility`. Re-classifying ends every asset URL of the video.
@@ -133,9 +132,9 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
         let removed = app.store.write(app.now(), move |draft| {
             let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
             let video = video.ok_or_else(Problem::not_found)?;
-            let embeds = draft.children::<Embed>(id.0, limits::EMBEDS_PER_COMMIT + 1);
-            let has_more = embeds.len() > limits::EMBEDS_PER_COMMIT;
-            for key in embeds.into_iter().take(limits::EMBEDS_PER_COMMIT) {
+            let embeds = draft.children::<Embed>(id.0, limits::RECORDS_PER_COMMIT + 1);
+            let has_more = embeds.len() > limits::RECORDS_PER_COMMIT;
+            for key in embeds.into_iter().take(limits::RECORDS_PER_COMMIT) {
                 if let Some(embed) = draft.find::<Embed>(key).filter(|embed| embed.video == id) {
                     draft.remove(&embed);
                 }
@@ -168,11 +167,6 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
 fn reference_key(organization: OrganizationId, text: &str) -> Uuid {
     let hash = sha256_hex(format!("screener reference {organization} {text}").as_bytes());
     hash.get(..32).and_then(|hex| Uuid::try_parse(hex).ok()).unwrap_or_default()
-}
-
-fn with_embed(mut body: Value, embed: EmbedId) -> Value {
-    body["embedId"] = json!(embed.to_string());
-    body
 }
 
 /// A video on the wire.
