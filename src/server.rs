@@ -68,6 +68,7 @@ pub enum ServeError {
 
 /// Runs until a signal ends it. `on_ready` is called once, when requests are answered.
 pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
+    raise_file_limit();
     let listener = listen(config.server.listen)?;
     let address = listener.local_addr()?;
     if config.server.public_url == config.server.url_of_address(config.server.listen) {
@@ -154,6 +155,15 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
     let _ = std::fs::remove_file(&socket_path);
     tracing::info!("stopped");
     outcome.map(|_| ()).map_err(ServeError::Io)
+}
+
+/// A connection takes two descriptors and a download one more; the usual soft limit of 1,024 is for `select`.
+fn raise_file_limit() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
 }
 
 /// First signal: no new connections, running answers get their grace. Second: now.

@@ -6,7 +6,8 @@ use super::headers::{lone, single};
 use super::playback::{Subject, open_session};
 use super::problem::{Problem, ProblemCode};
 use super::rate::RateLimits;
-use super::trace::{self, LoggedOrganization};
+use super::trace::LoggedOrganization;
+use super::trace_id;
 use super::ui::Ui;
 use crate::app::App;
 use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
@@ -180,7 +181,7 @@ fn render_blocked(ui: &Ui, problem: &Problem) -> Result<String, askama::Error> {
         heading,
         help,
         code: problem.code(),
-        trace_id: trace::id(),
+        trace_id: trace_id::current(),
         lang: "en",
         script_url: ui.url("blocked.js"),
         style_url: ui.url("player.css"),

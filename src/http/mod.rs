@@ -20,6 +20,7 @@ mod rate;
 mod routes;
 mod sessions;
 mod trace;
+mod trace_id;
 mod ui;
 
 pub use flights::{Connection, Flights, cut_when_revoked};

@@ -1,6 +1,6 @@
 //! The one error answer. Every refusal gets its status and code here; nothing below this room knows either.
 
-use super::trace;
+use super::trace_id;
 use crate::app::IngestError;
 use crate::auth::{Denied, TokenDenied};
 use crate::store::{IndexError, MediaError, WriteError};
@@ -155,7 +155,7 @@ impl Problem {
     }
 
     fn body(&self) -> Value {
-        let mut body = json!({ "error": self.sentence, "code": self.code, "traceId": trace::id() });
+        let mut body = json!({ "error": self.sentence, "code": self.code, "traceId": trace_id::current() });
         if let (Some(errors), Some(body)) = (&self.errors, body.as_object_mut()) {
             body.insert("errors".into(), Value::Object(errors.clone()));
         }

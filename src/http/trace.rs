@@ -3,6 +3,7 @@
 //! The log line names the route, never the path: paths carry grants, and the embed page's query a token.
 
 use super::problem::{Problem, ProblemCode};
+use super::trace_id;
 use crate::app::App;
 use crate::domain::limits;
 use actix_web::body::{BoxBody, MessageBody};
@@ -15,18 +16,9 @@ use actix_web::{Error, HttpMessage, web};
 use std::time::Instant;
 use tracing::Instrument;
 
-tokio::task_local! {
-    static TRACE_ID: String;
-}
-
 /// Request id on the wire, and `traceId` of error bodies.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-
-/// The id of the request being answered.
-pub fn id() -> String {
-    TRACE_ID.try_with(Clone::clone).unwrap_or_default()
-}
 
 /// Whose request it turned out to be; put into the request's extensions for the log line.
 #[derive(Clone, Copy)]
@@ -44,7 +36,7 @@ pub async fn request(
     // A browser that remembers this for "localhost" would refuse every other local server: not for a self-made
     // certificate.
     let is_pinned = app.is_some_and(|app| app.config.server.tls_certificate_file.is_some());
-    let answer = TRACE_ID.scope(id.clone(), respond(request, next)).instrument(span);
+    let answer = trace_id::answering(id.clone(), respond(request, next)).instrument(span);
     let mut response = answer.await?;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {

@@ -3,8 +3,8 @@
 
 use super::access::Access;
 use super::index::{Index, check_length};
-use super::op::Op;
-use super::writer::WriteError;
+use super::op::{Op, place_of};
+use super::write_error::WriteError;
 use crate::domain::{AuditEvent, Kind, OrganizationId, PrivateKeyId, Record, limits};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -79,12 +79,20 @@ impl<'a> Draft<'a> {
         self.events.push(event);
     }
 
-    /// Keys of up to `limit` stored records that hang on `parent`. What this group has changed is not among them.
+    /// Keys of records that hang on `parent`: up to `limit` stored ones, with what this group has changed.
     pub fn children<R: Record>(&mut self, parent: Uuid, limit: usize) -> Vec<Uuid> {
-        self.index.children(parent, R::KIND, limit).unwrap_or_else(|error| {
+        let mut keys = self.index.children(parent, R::KIND, limit).unwrap_or_else(|error| {
             self.fail(error);
             Vec::new()
-        })
+        });
+        for ((kind, key), row) in self.group.iter().chain(&self.own).filter(|((kind, _), _)| *kind == R::KIND) {
+            keys.retain(|other| other != key);
+            let hangs_on = row.as_ref().and_then(|row| place_of(*kind, row).ok()).and_then(|place| place.parent);
+            if hangs_on == Some(parent) {
+                keys.push(*key);
+            }
+        }
+        keys
     }
 
     /// How many private keys of an organization are not revoked, this group's changes included.

@@ -14,6 +14,7 @@ mod media_dir;
 mod op;
 mod state_dir;
 mod verify;
+mod write_error;
 mod writer;
 
 pub use access::{Access, Tally, VideoAccess};
@@ -25,4 +26,4 @@ pub use journal::JournalError;
 pub use media_dir::{Incoming, MediaDir, MediaError, Received, StoredMedia};
 pub use state_dir::{StateDir, StateDirError, read_master_key, write_master_key};
 pub use verify::{VerifyReport, verify_store};
-pub use writer::WriteError;
+pub use write_error::WriteError;

@@ -3,9 +3,10 @@
 
 use super::access::Access;
 use super::draft::{Draft, Overlay};
-use super::index::{Index, IndexError};
+use super::index::Index;
 use super::journal::{AppendError, Journal, JournalError};
 use super::op::{Commit, Op};
+use super::write_error::WriteError;
 use crate::domain::{AuditEntry, AuditEvent, AuditId, OrganizationId, Timestamp, limits};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -13,29 +14,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// Why a change was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The disk did not take it; nothing changed.
-    #[error("the change was not written: {0}")]
-    NotWritten(String),
-    /// The disk failed in a way that leaves unknown what it holds. No more changes until the next start.
-    #[error("the journal can no longer be trusted to be written; restart the server when the disk is sound")]
-    Poisoned,
-    /// The change says more than one commit may.
-    #[error("the change is over the limit of {ops} operations or {bytes} bytes", ops = limits::COMMIT_OPERATIONS, bytes = limits::COMMIT_BYTES)]
-    TooLarge,
-    /// Too many changes are waiting.
-    #[error("too many changes are waiting for the disk")]
-    Busy,
-    /// The index could not be read.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// A record could not be turned into JSON.
-    #[error("a record does not read: {0}")]
-    Record(#[from] serde_json::Error),
-}
 
 /// What happens to a change once its record is on disk, or failed to get there.
 type Finish = Box<dyn FnOnce(Result<(), WriteError>) + Send>;
