@@ -4,7 +4,7 @@ use super::body::{media_body, missing_file};
 use super::conditional::{Conditions, Validators, Verdict};
 use super::cors;
 use super::flights::{Connection, Flights};
-use super::headers::lone;
+use super::headers::{list, lone, single};
 use super::problem::Problem;
 use super::range::{Wanted, wanted};
 use super::trace::LoggedOrganization;
@@ -88,12 +88,14 @@ fn answer(
     // A file's bytes never change under its id; neither inode nor times of the disk are told.
     let validators = Validators { etag: format!("\"{file}\""), last_modified: stored_at };
     let header = |name| lone(request, &name);
+    let (if_match, if_none_match) = (list(request, &IF_MATCH), list(request, &IF_NONE_MATCH));
     let conditions = Conditions {
-        if_match: header(IF_MATCH),
-        if_none_match: header(IF_NONE_MATCH),
+        if_match: if_match.as_deref(),
+        if_none_match: if_none_match.as_deref(),
         if_modified_since: header(IF_MODIFIED_SINCE),
         if_unmodified_since: header(IF_UNMODIFIED_SINCE),
-        if_range: header(IF_RANGE),
+        // Of two validators at least one is not ours.
+        if_range: single(request, &IF_RANGE).unwrap_or(Some("")),
     };
     let mut response = HttpResponse::build(StatusCode::OK);
     let max_age = asset.expires_at().secs().saturating_sub(now.secs()).max(0);
