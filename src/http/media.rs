@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::range::{Wanted, wanted};
 use super::trace::LoggedOrganization;
 use crate::app::App;
-use crate::auth::{Asset, Denied, Grant, admit_asset};
+use crate::auth::{Asset, Denied, Grant, admit_asset, sha256_hex};
 use crate::domain::{MediaFileId, Timestamp, VideoId};
 use actix_web::body::SizedStream;
 use actix_web::http::header::{
@@ -85,8 +85,7 @@ fn answer(
         .open_file(file)
         .map_err(|error| Problem::internal(&error))?
         .ok_or_else(|| missing_file(grant.video))?;
-    // A file's bytes never change under its id; neither inode nor times of the disk are told.
-    let validators = Validators { etag: format!("\"{file}\""), last_modified: stored_at };
+    let validators = Validators { etag: entity_tag(file), last_modified: stored_at };
     let header = |name| lone(request, &name);
     let (if_match, if_none_match) = (list(request, &IF_MATCH), list(request, &IF_NONE_MATCH));
     let conditions = Conditions {
@@ -143,6 +142,13 @@ fn answer(
     }
     let flight = flights.depart(grant, request.conn_data::<Connection>().cloned());
     Ok(response.body(media_body(app.clone(), media, range, asset, flight)))
+}
+
+/// A file's bytes never change under its id, so the tag follows from the id; it is not the id itself, which is the
+/// file's name on the disk. Neither inode nor times of the disk are in it.
+fn entity_tag(file: MediaFileId) -> String {
+    let hash = sha256_hex(format!("screener entity tag {file}").as_bytes());
+    format!("\"{}\"", hash.get(..32).unwrap_or(&hash))
 }
 
 /// The gate: MAC before anything else is looked up.
