@@ -213,7 +213,7 @@ fn note_connection(connection: &dyn Any, data: &mut actix_web::dev::Extensions) 
         tracing::debug!(%error, "TCP_USER_TIMEOUT was not set");
     }
     match stream.as_fd().try_clone_to_owned() {
-        Ok(socket) => drop(data.insert(Connection(Arc::new(socket)))),
+        Ok(socket) => drop(data.insert(Connection::new(socket))),
         Err(error) => tracing::warn!(%error, "a connection has no second handle; it can't be cut in mid-answer"),
     }
 }

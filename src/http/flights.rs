@@ -1,5 +1,8 @@
 //! Media answers under way. When what a grant stands on goes, the connections that still carry its bytes are cut at
 //! once: a slow viewer's kernel buffers included.
+//!
+//! An answer whose last byte was handed over may still lie in buffers, whole if it is short, so it stays on the list
+//! until its connection takes another request or ends.
 
 use crate::app::App;
 use crate::auth::Grant;
@@ -9,7 +12,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A second handle on a connection's socket, kept for as long as the connection.
 #[derive(Clone)]
-pub struct Connection(pub Arc<OwnedFd>);
+pub struct Connection {
+    socket: Arc<OwnedFd>,
+    /// The last media answer on this connection, from its last byte to the next request.
+    lingering: Arc<Mutex<Option<Seat>>>,
+}
+
+impl Connection {
+    /// A connection that has carried nothing.
+    pub fn new(socket: OwnedFd) -> Self {
+        Self { socket: Arc::new(socket), lingering: Arc::default() }
+    }
+
+    /// Notes that another request came: the peer has the answer before it, or asked for more than it has read.
+    pub fn begin_request(&self) {
+        self.linger(None);
+    }
+
+    fn linger(&self, seat: Option<Seat>) {
+        let before = std::mem::replace(&mut *self.lingering.lock().unwrap_or_else(PoisonError::into_inner), seat);
+        drop(before);
+    }
+}
 
 /// Every media answer that has not ended.
 #[derive(Default)]
@@ -18,13 +42,19 @@ pub struct Flights(Mutex<Registry>);
 #[derive(Default)]
 struct Registry {
     next: u64,
-    under_way: HashMap<u64, (Grant, Option<Connection>)>,
+    under_way: HashMap<u64, (Grant, Option<Arc<OwnedFd>>)>,
 }
 
-/// Takes an answer off the list when its body is dropped.
-pub struct Flight {
+/// A place on the list, given back when dropped.
+struct Seat {
     flights: Arc<Flights>,
     number: u64,
+}
+
+/// An answer on the list. When its body is dropped, what the connection still holds of it stays there.
+pub struct Flight {
+    seat: Option<Seat>,
+    connection: Option<Connection>,
 }
 
 impl Flights {
@@ -33,15 +63,16 @@ impl Flights {
         let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = registry.next;
         registry.next += 1;
-        registry.under_way.insert(number, (grant, connection));
-        Flight { flights: Arc::clone(self), number }
+        let socket = connection.as_ref().map(|connection| Arc::clone(&connection.socket));
+        registry.under_way.insert(number, (grant, socket));
+        Flight { seat: Some(Seat { flights: Arc::clone(self), number }), connection }
     }
 
     fn cut(&self, stands: impl Fn(&Grant) -> bool) {
         let registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (grant, connection) in registry.under_way.values() {
+        for (grant, socket) in registry.under_way.values() {
             if !stands(grant)
-                && let Some(Connection(socket)) = connection
+                && let Some(socket) = socket
             {
                 // Dissolves a TCP connection with a reset; what waits in the kernel to be sent is thrown away.
                 if let Err(error) = rustix::net::connect_unspec(socket) {
@@ -53,6 +84,14 @@ impl Flights {
 }
 
 impl Drop for Flight {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection {
+            connection.linger(self.seat.take());
+        }
+    }
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
         self.flights.0.lock().unwrap_or_else(PoisonError::into_inner).under_way.remove(&self.number);
     }

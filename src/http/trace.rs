@@ -2,6 +2,7 @@
 //!
 //! The log line names the route, never the path: paths carry grants, and the embed page's query a token.
 
+use super::flights::Connection;
 use super::problem::{Problem, ProblemCode};
 use super::trace_id;
 use crate::app::App;
@@ -29,6 +30,9 @@ pub async fn request(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Some(connection) = request.request().conn_data::<Connection>() {
+        connection.begin_request();
+    }
     let app = request.app_data::<web::Data<App>>().cloned();
     let random: [u8; 8] = app.as_ref().map(|app| app.random()).unwrap_or_default();
     let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
