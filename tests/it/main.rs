@@ -8,5 +8,8 @@
 )]
 
 mod architecture;
+mod asset_urls;
 mod private_video;
+mod ranges;
+mod revocation;
 mod support;

@@ -1,12 +1,16 @@
 //! What every test stands on: a server of its own, a client that checks every answer, tokens made by hand.
 
 mod client;
+mod media;
 mod server;
 mod token;
+mod wire;
 
 pub use client::{Reply, raw_exchange};
+pub use media::{FIXTURE, assert_no_media, padded, path_of};
 pub use server::{Options, Server, log_directory, screener};
 pub use token::{Claims, sign, sign_raw};
+pub use wire::{Exchange, Wire};
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,712 @@
+//! Asset URLs: what was not signed just so gives nothing, on this route or any other.
+
+use crate::support::{
+    Claims, Exchange, FIXTURE, Server, Wire, assert_no_media, now, padded, path_of, raw_exchange, sign, wait_for,
+};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Every character that our paths are spelled with, and some that they are not.
+const PLAIN: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+const ODD: &str = "/%?+=:@!*;,&$'()";
+
+/// A private video that someone watches: its path split at the slashes.
+struct Watched {
+    video: String,
+    grant: String,
+    asset: String,
+    answer: Value,
+}
+
+fn watch(server: &Server, visibility: &str) -> Watched {
+    let (video, embed) = server.video(visibility);
+    watch_video(server, &video, &embed)
+}
+
+fn watch_video(server: &Server, video: &str, embed: &str) -> Watched {
+    let answer = server.playback(embed, Some(&server.token(video))).expect(200).json();
+    let path = path_of(answer["playback"]["uri"].as_str().unwrap()).to_owned();
+    let parts: Vec<&str> = path.split('/').collect();
+    let ["", "media", in_path, grant, asset] = parts[..] else { panic!("{path}") };
+    assert_eq!(in_path, video);
+    Watched { video: in_path.into(), grant: grant.into(), asset: asset.into(), answer }
+}
+
+impl Watched {
+    fn path(&self) -> String {
+        media_path(&self.video, &self.grant, &self.asset)
+    }
+}
+
+fn media_path(video: &str, grant: &str, asset: &str) -> String {
+    format!("/media/{video}/{grant}/{asset}")
+}
+
+/// A refusal tells nothing of the file: no bytes, no validators, no length.
+#[track_caller]
+fn assert_refused(answer: &Exchange, statuses: &[(u16, &str)], what: &str) {
+    let got = (answer.status(), answer.code());
+    assert!(statuses.iter().any(|(status, code)| (*status, *code) == (got.0, got.1.as_str())), "{what}: {got:?}");
+    for name in ["etag", "last-modified", "content-range", "accept-ranges"] {
+        assert_eq!(answer.header(name), None, "{what}: {name}");
+    }
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
+    assert!(answer.body.len() < 300, "{what}");
+}
+
+const INVALID: (u16, &str) = (403, "asset_url_invalid");
+const ABSENT: (u16, &str) = (404, "not_found");
+
+#[test]
+fn changing_any_one_character_of_an_asset_url_is_refused() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let mut wire = Wire::connect(&server);
+    let path = watched.path();
+    let asset_begins = path.len() - watched.asset.len();
+    let mut tried = 0;
+    for at in "/media/".len()..path.len() {
+        for other in PLAIN.chars().chain(ODD.chars()).filter(|other| !path[at..].starts_with(*other)) {
+            let changed = format!("{}{other}{}", &path[..at], &path[at + 1..]);
+            let answer = wire.exchange("GET", &changed, &[]);
+            let expected: &[_] = match (PLAIN.contains(other), at >= asset_begins) {
+                (true, true) => &[ABSENT],
+                (true, false) => &[INVALID],
+                (false, _) => &[INVALID, ABSENT],
+            };
+            assert_refused(&answer, expected, &changed);
+            tried += 1;
+        }
+    }
+    assert!(tried > 19_000, "{tried}");
+    assert_eq!(wire.exchange("GET", &path, &[]).body, FIXTURE);
+}
+
+#[test]
+fn a_grant_that_is_cut_doubled_or_spelled_otherwise_is_refused() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let mut wire = Wire::connect(&server);
+    let (fields, mac) = watched.grant.rsplit_once('.').unwrap();
+    let mac_bytes = BASE64_URL_SAFE_NO_PAD.decode(mac).unwrap();
+    let hex: String = mac_bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut grants = vec![
+        format!("{fields}.{hex}"),
+        format!("{fields}.{}", mac.to_uppercase()),
+        format!("{fields}.{}", mac.to_lowercase()),
+        format!("{fields}.{mac}{mac}"),
+        format!("{fields}.{mac}.{mac}"),
+        format!("{fields}.{mac}A"),
+        format!("{fields}.{mac}="),
+        format!("{fields}.{mac}."),
+        format!("{fields}..{mac}"),
+        format!(".{fields}.{mac}"),
+        format!("{fields}."),
+        fields.to_owned(),
+        format!("{0}.{0}", watched.grant),
+        watched.grant.to_uppercase(),
+        "-".into(),
+        "null".into(),
+        "A".repeat(4_000),
+    ];
+    for end in 1..watched.grant.len() {
+        grants.push(watched.grant[..end].to_owned());
+        grants.push(watched.grant[end..].to_owned());
+        grants.push(format!("{}{}", &watched.grant[..end - 1], &watched.grant[end..]));
+    }
+    for grant in grants {
+        let path = media_path(&watched.video, &grant, &watched.asset);
+        assert_refused(&wire.exchange("GET", &path, &[]), &[INVALID, ABSENT], &path);
+    }
+    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, FIXTURE);
+}
+
+#[test]
+fn no_field_of_a_grant_can_be_rewritten() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let public = watch(&server, "public");
+    let mut wire = Wire::connect(&server);
+    let fields: Vec<&str> = watched.grant.split('.').collect();
+    let expires: i64 = fields[6].parse().unwrap();
+    let later = [
+        (expires + 3_600).to_string(),
+        (expires - 1).to_string(),
+        "0".into(),
+        "-1".into(),
+        "99999999999999999999".into(),
+        "1e12".into(),
+        String::new(),
+        "abc".into(),
+        format!("0x{expires:x}"),
+        format!("+{expires}"),
+        format!("0{expires}"),
+    ];
+    let mut rewritten = Vec::new();
+    let mut with = |at: usize, value: &str| {
+        let mut fields: Vec<&str> = fields.clone();
+        fields[at] = value;
+        rewritten.push(fields.join("."));
+    };
+    for value in &later {
+        for at in [5, 6, 7] {
+            with(at, value);
+        }
+    }
+    for purpose in ["r1", "p2", "P1", "p", "", "p01"] {
+        with(0, purpose);
+    }
+    for key in ["00000000", "ffffffff", "", "a1b2c3d4"] {
+        with(1, key);
+    }
+    for epoch in ["1", "00", "-0", "4294967295", ""] {
+        with(2, epoch);
+    }
+    with(3, public.grant.split('.').nth(3).unwrap());
+    with(4, "-");
+    for grant in rewritten {
+        let path = media_path(&watched.video, &grant, &watched.asset);
+        assert_refused(&wire.exchange("GET", &path, &[]), &[INVALID, ABSENT], &path);
+    }
+    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, FIXTURE);
+}
+
+#[test]
+fn a_mac_made_with_any_secret_that_leaves_the_server_is_refused() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let mut wire = Wire::connect(&server);
+    let (fields, _) = watched.grant.rsplit_once('.').unwrap();
+    let tls_key = std::fs::read_dir(server.state().join("tls")).unwrap().map(|entry| entry.unwrap().path());
+    let mut keys: Vec<Vec<u8>> = tls_key.map(|path| std::fs::read(path).unwrap()).collect();
+    assert!(!keys.is_empty());
+    keys.extend([
+        vec![],
+        vec![0; 32],
+        (0..32).collect(),
+        server.secret.clone().into_bytes(),
+        server.private_key.clone().into_bytes(),
+        server.publishable_key.clone().into_bytes(),
+        watched.video.clone().into_bytes(),
+    ]);
+    for key in keys {
+        let grant = format!("{fields}.{}", published_mac(&key, &watched.video, fields));
+        let path = media_path(&watched.video, &grant, &watched.asset);
+        assert_refused(&wire.exchange("GET", &path, &[]), &[INVALID], &path);
+    }
+    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, FIXTURE);
+}
+
+#[test]
+fn the_grant_of_another_video_organization_or_purpose_is_refused() {
+    let server = Server::start();
+    let first = watch(&server, "private");
+    let second = watch(&server, "private");
+    let public = watch(&server, "public");
+    let (other_private, other_publishable) = server.other_organization();
+    let theirs = {
+        let body = json!({ "title": "Theirs", "visibility": "public" });
+        let made = server.admin_as(&other_private, Method::POST, "/videos", &body).expect(201).json();
+        let (video, embed) = (made["id"].as_str().unwrap(), made["embedId"].as_str().unwrap());
+        let path = format!("/admin/v1/videos/{video}/source");
+        let upload = server.request(Method::PUT, &path).bearer_auth(&other_private).body(FIXTURE);
+        assert_eq!(upload.send().unwrap().status(), 200);
+        let path = format!("/api/v1/embeds/{embed}/playback");
+        let answer: Value =
+            server.request(Method::GET, &path).bearer_auth(&other_publishable).send().unwrap().json().unwrap();
+        path_of(answer["playback"]["uri"].as_str().unwrap()).to_owned()
+    };
+    let their_parts: Vec<&str> = theirs.split('/').collect();
+    let (their_video, their_grant, their_asset) = (their_parts[2], their_parts[3], their_parts[4]);
+    let renew_token = first.answer["session"]["renewToken"].as_str().unwrap();
+    let mut wire = Wire::connect(&server);
+    for (path, expected) in [
+        (media_path(&first.video, &second.grant, &first.asset), INVALID),
+        (media_path(&second.video, &first.grant, &second.asset), INVALID),
+        (media_path(&second.video, &first.grant, &first.asset), INVALID),
+        (media_path(&first.video, &public.grant, &first.asset), INVALID),
+        (media_path(&first.video, their_grant, &first.asset), INVALID),
+        (media_path(their_video, &first.grant, their_asset), INVALID),
+        (media_path(&first.video, renew_token, &first.asset), INVALID),
+        (media_path(&first.video, &renew_token.replacen("r1", "p1", 1), &first.asset), INVALID),
+        // A valid grant opens its own video's files alone.
+        (media_path(&first.video, &first.grant, &second.asset), ABSENT),
+        (media_path(&first.video, &first.grant, their_asset), ABSENT),
+        (media_path(&first.video, &first.grant, &format!("{}.mp4", first.video)), ABSENT),
+        (media_path(&first.video, &first.grant, "master.m3u8"), ABSENT),
+        (media_path(&first.video, &first.grant, "poster.jpg"), ABSENT),
+        (media_path(&first.video, &first.grant, ""), ABSENT),
+    ] {
+        assert_refused(&wire.exchange("GET", &path, &[]), &[expected], &path);
+    }
+    for path in [first.path(), second.path(), public.path(), theirs.clone()] {
+        assert_eq!(wire.exchange("GET", &path, &[]).body, FIXTURE);
+    }
+}
+
+/// `GET target`, byte for byte, on a connection of its own.
+fn raw_get(server: &Server, target: &[u8]) -> (u16, Vec<u8>) {
+    let mut request = b"GET ".to_vec();
+    request.extend_from_slice(target);
+    request.extend_from_slice(b" HTTP/1.1\r\nHost: screener.test\r\nConnection: close\r\n\r\n");
+    let answer = raw_exchange(&server.base_url, &server.ca(), &request);
+    let status = String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+    (status, answer)
+}
+
+#[test]
+fn a_url_that_needs_tidying_or_decoding_is_refused() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let Watched { video, grant, asset, .. } = &watched;
+    let path = watched.path();
+    let mut targets: Vec<String> = Vec::new();
+    for query in
+        ["?", "?x=1", "?download=1", "?token=T", "?e=1", "?E=", "??", "?&", "?&&", "?;", "?%00", "?/", "?a=b&a=c", "?#"]
+    {
+        targets.push(format!("{path}{query}"));
+    }
+    for tail in [
+        "/", "//", "/.", "/..", "/../", "/x", "%2f", "%00", "%00.mp4", ";.mp4", ":stream", ".", "..", "%20", "~",
+        "%3f", "%23", "\\", "+",
+    ] {
+        targets.push(format!("{path}{tail}"));
+    }
+    for target in [
+        format!("/media/{video}/./{grant}/{asset}"),
+        format!("/media/./{video}/{grant}/{asset}"),
+        format!("/./media/{video}/{grant}/{asset}"),
+        format!("/media/{video}/{grant}/./{asset}"),
+        format!("/media/{video}/{grant}/x/../{asset}"),
+        format!("/media/x/../{video}/{grant}/{asset}"),
+        format!("/x/../media/{video}/{grant}/{asset}"),
+        format!("//media/{video}/{grant}/{asset}"),
+        format!("/media//{video}/{grant}/{asset}"),
+        format!("/media/{video}//{grant}/{asset}"),
+        format!("/media/{video}/{grant}//{asset}"),
+        format!("/media/{video}%2f{grant}/{asset}"),
+        format!("/media/{video}/{grant}%2f{asset}"),
+        format!("/media%2f{video}/{grant}/{asset}"),
+        format!("/%6dedia/{video}/{grant}/{asset}"),
+        format!("/medi%61/{video}/{grant}/{asset}"),
+        format!("/media/{video}/%70{}/{asset}", &grant[1..]),
+        format!("/media/{video}/{grant}/{}%6d{}", &asset[..asset.len() - 3], &asset[asset.len() - 2..]),
+        format!("/media/{video}/{grant}/{}", asset.to_uppercase()),
+        format!("/media/{}/{grant}/{asset}", video.to_uppercase()),
+        format!("/media/{}/{grant}/{asset}", video.replace('-', "")),
+        format!("/media/{video}/{grant}/{}", asset.trim_end_matches(".mp4")),
+        format!("/MEDIA/{video}/{grant}/{asset}"),
+        format!("/Media/{video}/{grant}/{asset}"),
+        format!("/media/{video}/{grant}"),
+        format!("/media/{video}/{grant}/"),
+        format!("/media/{video}"),
+        format!("/media/{video}/{asset}"),
+        format!("/media/{asset}"),
+        "/media/".into(),
+        "/media".into(),
+        format!("media/{video}/{grant}/{asset}"),
+        format!("{video}/{grant}/{asset}"),
+    ] {
+        targets.push(target);
+    }
+    for up in ["..", "%2e%2e", "..%2f", "%2e%2e%2f", "%252e%252e%252f", "..%5c", "..\\", "%c0%ae%c0%ae", "%uff0e%uff0e"]
+    {
+        targets.push(format!("/media/{video}/{grant}/{up}/{asset}"));
+        targets.push(format!("/media/{up}/media/{video}/{grant}/{asset}"));
+        for file in ["etc/passwd", "state/master.key", "proc/self/environ"] {
+            targets.push(format!("/media/{video}/{grant}/{up}/{up}/{up}/{up}/{up}/{file}"));
+            targets.push(format!("/{up}/{up}/{up}/{up}/{file}"));
+        }
+    }
+    targets.push(format!("/media/{video}/{grant}/{}", "a".repeat(4_000)));
+    targets.push(format!("/media/{video}/{grant}/{}", "a".repeat(20_000)));
+    targets.push(format!("/media/{video}/{grant}/{}", "a".repeat(64 << 10)));
+    targets.push("/a".repeat(10_000));
+    for target in &targets {
+        let (status, answer) = raw_get(&server, target.as_bytes());
+        assert!([400, 403, 404, 414].contains(&status), "{status} for {}", &target[..target.len().min(400)]);
+        assert_no_media(&answer, target);
+        assert!(!String::from_utf8_lossy(&answer).contains("root:"), "{target}");
+    }
+    for bytes in [&b"\x00"[..], b"\xff", b"\xc0\xae", b" ", b"\t", b"\r", b"\"", b"<"] {
+        let mut target = path.clone().into_bytes();
+        target.extend_from_slice(bytes);
+        let (status, answer) = raw_get(&server, &target);
+        // A blank ends the target, and what follows is no version: 400 too.
+        assert!([0, 400, 403, 404].contains(&status), "{status} for {bytes:?}");
+        assert_no_media(&answer, &format!("{bytes:?}"));
+    }
+    let (status, answer) = raw_get(&server, path.as_bytes());
+    assert_eq!(status, 200);
+    assert!(answer.ends_with(FIXTURE));
+}
+
+#[test]
+fn a_request_in_another_form_is_answered_as_the_usual_one_or_not_at_all() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let path = watched.path();
+    // An absolute target names this server whatever its authority says (RFC 9112 §3.2.2); nothing is fetched elsewhere.
+    let (status, answer) = raw_get(&server, format!("https://evil.example{path}").as_bytes());
+    assert_eq!(status, 200);
+    assert!(answer.ends_with(FIXTURE));
+    let (status, _) = raw_get(&server, format!("https://evil.example{path}?").as_bytes());
+    assert_eq!(status, 403);
+    for request in [
+        format!("CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
+        "GET * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(),
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(),
+        "GET  HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(),
+    ] {
+        let answer = raw_exchange(&server.base_url, &server.ca(), request.as_bytes());
+        let text = String::from_utf8_lossy(&answer);
+        let status: u16 = text.split(' ').nth(1).map_or(400, |text| text.parse().unwrap());
+        assert!([400, 404, 405].contains(&status), "{request}: {text}");
+        assert_no_media(&answer, &request);
+    }
+}
+
+#[test]
+fn methods_other_than_get_head_and_options_are_refused_and_change_nothing() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let path = watched.path();
+    let mut wire = Wire::connect(&server);
+    for method in ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"] {
+        for path in [path.clone(), path.replace("/p1.", "/p2.")] {
+            let answer = wire.exchange(method, &path, &[("Content-Length", "0")]);
+            assert_eq!((answer.status(), answer.code().as_str()), (405, "method_not_allowed"), "{method}");
+            assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"), "{method}");
+            assert_no_media(&answer.body, method);
+        }
+    }
+    assert_eq!(wire.exchange("GET", &path, &[]).body, FIXTURE);
+}
+
+#[test]
+fn head_tells_what_get_would_and_nothing_without_a_grant() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let path = watched.path();
+    let mut wire = Wire::connect(&server);
+    let (get, head) = (wire.exchange("GET", &path, &[]), wire.exchange("HEAD", &path, &[]));
+    assert_eq!(head.status(), 200);
+    for name in
+        ["content-length", "content-type", "etag", "last-modified", "accept-ranges", "cross-origin-resource-policy"]
+    {
+        assert!(get.header(name).is_some(), "{name}");
+        assert_eq!(get.header(name), head.header(name), "{name}");
+    }
+    let forged = wire.exchange("HEAD", &path.replace("/p1.", "/p2."), &[]);
+    assert_eq!(forged.status(), 403);
+    assert!(forged.head.length().is_none_or(|length| length < 300));
+    assert_eq!(forged.header("etag"), None);
+    // The connection is still in step.
+    assert_eq!(wire.exchange("GET", &path, &[]).body, FIXTURE);
+}
+
+#[test]
+fn a_preflight_is_answered_without_a_mac_and_tells_nothing_of_the_file() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let mut wire = Wire::connect(&server);
+    let asked = [("Origin", "https://shop.example"), ("Access-Control-Request-Method", "GET")];
+    let good = wire.exchange("OPTIONS", &watched.path(), &asked);
+    let forged = wire.exchange("OPTIONS", &watched.path().replace("/p1.", "/p2."), &asked);
+    for answer in [&good, &forged] {
+        assert_eq!(answer.status(), 204);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));
+        assert!(answer.header("access-control-allow-headers").unwrap().contains("range"));
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+        for name in ["etag", "last-modified", "accept-ranges", "content-type"] {
+            assert_eq!(answer.header(name), None, "{name}");
+        }
+    }
+    let played = wire.exchange("GET", &watched.path(), &[("Origin", "https://shop.example")]);
+    assert_eq!(played.header("access-control-allow-origin"), Some("https://shop.example"));
+    let exposed = played.header("access-control-expose-headers").unwrap();
+    assert!(["Content-Range", "Content-Length", "ETag"].iter().all(|name| exposed.contains(name)), "{exposed}");
+}
+
+#[test]
+fn an_asset_url_is_good_until_its_second_and_not_in_it() {
+    let server = Server::start();
+    server.admin(Method::PATCH, "/organization", &json!({ "assetUrlTtl": 30 })).expect(200);
+    let (video, embed) = server.pending_video("private");
+    server.upload(&video, padded(8 << 20)).expect(200);
+    let watched = watch_video(&server, &video, &embed);
+    let expires: i64 = watched.grant.split('.').nth(6).unwrap().parse().unwrap();
+    assert!(expires - now() <= 30);
+    // Expiry is looked at when a request begins: this one is under way when it comes.
+    let mut slow = Wire::narrow(&server, 16 << 10);
+    slow.send("GET", &watched.path(), &[]);
+    assert_eq!(slow.head().status, 200);
+    let mut wire = Wire::connect(&server);
+    wait_for("the URL to expire", Duration::from_secs(40), || {
+        let before = now();
+        let answer = wire.exchange("GET", &watched.path(), &[("Range", "bytes=0-0")]);
+        let after = now();
+        if answer.status() == 206 {
+            assert!(before < expires, "served {} s late", before - expires);
+            let cache = answer.header("cache-control").unwrap();
+            let max_age: i64 = cache.split("max-age=").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+            assert!(max_age <= expires - before, "{cache} with {} s left", expires - before);
+            return false;
+        }
+        assert_refused(&answer, &[(403, "asset_url_expired")], "after expiry");
+        assert!(after >= expires, "refused {} s early", expires - after);
+        true
+    });
+    let mut rest = vec![0; 8 << 20];
+    slow.read_exact(&mut rest).unwrap();
+    assert_eq!(rest, padded(8 << 20));
+}
+
+#[test]
+fn an_asset_url_outlives_the_token_it_came_of() {
+    let server = Server::start();
+    let (video, embed) = server.video("private");
+    let mut claims = Claims::of(&video);
+    claims["exp"] = (now() + 2).into();
+    let token = sign(&server.kid, &server.secret, &claims);
+    let answer = server.playback(&embed, Some(&token)).expect(200).json();
+    wait_for("the token to expire", Duration::from_secs(10), || {
+        server.playback(&embed, Some(&token)).code() == "playback_token_expired"
+    });
+    // Bearer URLs: neither the address nor the program that asks is part of them.
+    let path = path_of(answer["playback"]["uri"].as_str().unwrap());
+    let played = Wire::connect(&server).exchange("GET", path, &[("User-Agent", "another player")]);
+    assert_eq!(played.body, FIXTURE);
+}
+
+#[test]
+fn a_url_of_a_replaced_source_gives_the_old_bytes_no_more() {
+    let server = Server::start();
+    let (video, embed) = server.video("private");
+    let old = watch_video(&server, &video, &embed);
+    server.upload(&video, include_bytes!("../fixtures/moov_last.mp4").as_slice()).expect(200);
+    let mut wire = Wire::connect(&server);
+    assert_refused(&wire.exchange("GET", &old.path(), &[]), &[ABSENT], "the old file");
+    let new = watch_video(&server, &video, &embed);
+    assert_eq!(wire.exchange("GET", &new.path(), &[]).body, include_bytes!("../fixtures/moov_last.mp4"));
+}
+
+#[test]
+fn a_link_planted_in_the_media_directory_is_not_followed() {
+    let server = Server::start();
+    let watched = watch(&server, "private");
+    let file = server.state().join("media").join(&watched.asset);
+    assert_eq!(server.get(&watched.path()).expect(200).body, FIXTURE);
+    let secret = server.scratch().join("secret");
+    std::fs::write(&secret, "root:x:0:0").unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(&secret, &file).unwrap();
+    let answer = server.get(&watched.path());
+    assert!(answer.status >= 500 && !answer.text().contains("root:"), "{}", answer.status);
+    std::fs::remove_file(&file).unwrap();
+    server.get(&watched.path()).expect_code(503, "media_unavailable");
+}
+
+/// Every string anywhere in a JSON value.
+fn strings(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => drop(found.insert(text.clone())),
+        Value::Array(items) => items.iter().for_each(|item| strings(item, found)),
+        Value::Object(members) => members.values().for_each(|member| strings(member, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_url_in_any_answer_gives_bytes_once_its_grant_is_stripped_or_altered() {
+    let server = Server::start();
+    let (video, embed) = server.video("private");
+    let token = server.token(&video);
+    let mut found = BTreeSet::new();
+    let playback = server.playback(&embed, Some(&token)).expect(200).json();
+    strings(&playback, &mut found);
+    let renewed = server
+        .request(Method::POST, path_of(playback["session"]["renewUri"].as_str().unwrap()))
+        .json(&json!({ "renewToken": playback["session"]["renewToken"] }))
+        .send()
+        .unwrap();
+    assert_eq!(renewed.status(), 200);
+    strings(&renewed.json().unwrap(), &mut found);
+    let page = server.embed_page(&embed, Some(&token)).expect(200).text();
+    let inside = page.split("id=\"playback\">").nth(1).unwrap().split("</script>").next().unwrap();
+    strings(&serde_json::from_str(inside).unwrap(), &mut found);
+    found.extend(page.split('"').map(str::to_owned));
+    for path in [
+        "/organization",
+        "/videos",
+        "/embeds",
+        "/sessions",
+        "/signing-keys",
+        "/publishable-keys",
+        "/private-keys",
+        "/audit",
+        &format!("/videos/{video}"),
+        &format!("/embeds/{embed}"),
+    ] {
+        strings(&server.admin(Method::GET, path, &Value::Null).expect(200).json(), &mut found);
+    }
+    let urls: BTreeSet<&str> = found
+        .iter()
+        .filter(|text| text.starts_with('/') || text.starts_with("https://"))
+        .map(|url| path_of(url))
+        .collect();
+    let media: Vec<&&str> = urls.iter().filter(|path| path.starts_with("/media/")).collect();
+    assert!(media.len() >= 2, "{urls:?}");
+    let mut wire = Wire::connect(&server);
+    for path in &media {
+        assert_eq!(wire.exchange("GET", path, &[]).body, FIXTURE, "{path}");
+        let parts: Vec<&str> = path.split('/').collect();
+        let (video, grant, asset) = (parts[2], parts[3], parts[4]);
+        for changed in [
+            format!("/media/{video}/{asset}"),
+            format!("/media/{video}//{asset}"),
+            format!("/media/{video}/-/{asset}"),
+            format!("/media/{asset}"),
+            format!("/media/{video}/{}/{asset}", grant.rsplit_once('.').unwrap().0),
+            format!("/media/{video}/{}/{asset}", grant.replacen("p1.", "p1.0", 1)),
+            format!("/media/{video}/{}/{asset}", grant.chars().rev().collect::<String>()),
+        ] {
+            assert_refused(&wire.exchange("GET", &changed, &[]), &[INVALID, ABSENT], &changed);
+        }
+    }
+    // Whatever else an answer names is no way to the file either.
+    for path in urls.iter().filter(|path| !path.starts_with("/media/")) {
+        assert_no_media(&wire.exchange("GET", path, &[]).body, path);
+    }
+}
+
+#[test]
+fn no_other_route_reaches_stored_bytes() {
+    let server = Server::start();
+    let (video, embed) = server.video("private");
+    let watched = watch_video(&server, &video, &embed);
+    let file = watched.asset.trim_end_matches(".mp4");
+    let bearer = format!("Bearer {}", server.private_key);
+    let mut wire = Wire::connect(&server);
+    let page = server.embed_page(&embed, Some(&server.token(&video))).text();
+    let assets = page.split('"').find(|text| text.starts_with("/assets/")).unwrap();
+    let assets = assets.rsplit_once('/').unwrap().0.to_owned();
+    let mut prefixes: Vec<String> = [
+        "",
+        "/media",
+        "/assets",
+        "/static",
+        "/files",
+        "/file",
+        "/uploads",
+        "/incoming",
+        "/state",
+        "/state/media",
+        "/source",
+        "/sources",
+        "/videos",
+        "/video",
+        "/v1/videos",
+        "/api/v1/videos",
+        "/api/v1/media",
+        "/embed",
+        "/download",
+        "/raw",
+        "/public",
+        "/hls",
+        "/stream",
+        "/admin/v1/videos",
+        "/admin/v1/media",
+        "/admin/v1/files",
+        "/admin/v1/uploads",
+        "/appliance/v1/media",
+        "/.well-known",
+        "/tmp",
+    ]
+    .map(str::to_owned)
+    .into();
+    prefixes.push(assets);
+    prefixes.push(format!("/admin/v1/videos/{video}"));
+    prefixes.push(format!("/admin/v1/videos/{video}/media"));
+    prefixes.push(format!("/media/{video}"));
+    let names = [
+        file.to_owned(),
+        watched.asset.clone(),
+        video.clone(),
+        format!("{video}.mp4"),
+        format!("{embed}.mp4"),
+        format!("{video}/source"),
+        format!("{video}/source.mp4"),
+        format!("{video}/{}", watched.asset),
+        "source".into(),
+        "../media/".to_owned() + &watched.asset,
+    ];
+    for prefix in &prefixes {
+        for name in &names {
+            let path = format!("{prefix}/{name}");
+            for headers in [&[][..], &[("Authorization", bearer.as_str())]] {
+                let answer = wire.exchange("GET", &path, headers);
+                assert_no_media(&answer.body, &path);
+                let is_record = answer.status() == 200 && path == format!("/admin/v1/videos/{video}");
+                let is_page = path.starts_with("/embed/");
+                assert!(is_record || is_page || [401, 403, 404, 405].contains(&answer.status()), "{path}: {answer:?}");
+            }
+        }
+    }
+    let source = wire.exchange("GET", &format!("/admin/v1/videos/{video}/source"), &[("Authorization", &bearer)]);
+    assert_eq!((source.status(), source.header("allow")), (405, Some("PUT")));
+    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, FIXTURE);
+}
+
+/// The MAC as docs/asset-urls.md describes it, from nothing of the server's own code.
+fn published_mac(key: &[u8], video: &str, fields: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(b"screener asset grant v1\n");
+    mac.update(video.as_bytes());
+    mac.update(b"\n");
+    mac.update(fields.as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+}
+
+#[test]
+fn the_published_vectors_follow_from_the_published_description() {
+    let page = include_str!("../../docs/asset-urls.md");
+    let key: Vec<u8> = (0..32).collect();
+    let video = page.split("the video is `").nth(1).unwrap().split('`').next().unwrap();
+    let vectors: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("p1.a1b2c3d4.") || line.starts_with("r1.a1b2c3d4.")).collect();
+    assert_eq!(vectors.len(), 3);
+    for grant in vectors {
+        let (fields, mac) = grant.rsplit_once('.').unwrap();
+        assert_eq!(published_mac(&key, video, fields), mac, "{grant}");
+    }
+}
+
+#[test]
+fn a_grant_has_the_published_form() {
+    let server = Server::start();
+    for visibility in ["private", "public"] {
+        let began = now();
+        let watched = watch(&server, visibility);
+        let fields: Vec<&str> = watched.grant.split('.').collect();
+        let [purpose, key, epoch, session, authority, started, expires, ends, mac] = fields[..] else {
+            panic!("{}", watched.grant)
+        };
+        assert_eq!((purpose, epoch), ("p1", "0"));
+        assert!(key.len() == 8 && key.bytes().all(|byte| b"0123456789abcdef".contains(&byte)), "{key}");
+        assert_eq!(session, watched.answer["session"]["id"]);
+        assert_eq!(authority, if visibility == "private" { server.kid.as_str() } else { "-" });
+        let seconds = |text: &str| text.parse::<i64>().unwrap();
+        assert!((began..=now()).contains(&seconds(started)));
+        assert_eq!((seconds(expires) - seconds(started), seconds(ends) - seconds(started)), (300, 43_200));
+        assert_eq!(mac.len(), 43);
+        assert_eq!(BASE64_URL_SAFE_NO_PAD.decode(mac).unwrap().len(), 32);
+    }
+}

@@ -1,0 +1,474 @@
+//! Conditional and range requests (RFC 9110 §13, §14) on a real asset, one case a row.
+
+use crate::support::{Exchange, FIXTURE, Server, Wire, now, padded, path_of, wait_for};
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const SIZE: usize = 100_000;
+
+/// A server with one video of a known length, someone's URL of it, and the validators it shows.
+struct Played {
+    server: Server,
+    path: String,
+    source: Vec<u8>,
+    etag: String,
+    last_modified: String,
+}
+
+impl Played {
+    fn of_length(length: usize) -> Self {
+        let server = Server::start();
+        let source = padded(length);
+        let (video, embed) = server.pending_video("private");
+        server.upload(&video, source.clone()).expect(200);
+        let answer = server.playback(&embed, Some(&server.token(&video))).expect(200).json();
+        let path = path_of(answer["playback"]["uri"].as_str().unwrap()).to_owned();
+        let whole = Wire::connect(&server).exchange("GET", &path, &[]);
+        assert_eq!((whole.status(), whole.body == source), (200, true));
+        let text = |name| whole.header(name).unwrap().to_owned();
+        let (etag, last_modified) = (text("etag"), text("last-modified"));
+        Self { server, path, source, etag, last_modified }
+    }
+
+    /// The file on disk.
+    fn file(&self) -> PathBuf {
+        self.server.state().join("media").join(self.path.rsplit('/').next().unwrap())
+    }
+}
+
+/// What a row expects.
+#[derive(Clone, Copy, Debug)]
+enum Expected {
+    Whole,
+    /// First and last byte.
+    Part(usize, usize),
+    Unsatisfiable,
+    NotModified,
+    Failed,
+}
+use Expected::{Failed, NotModified, Part, Unsatisfiable, Whole};
+
+impl Played {
+    #[track_caller]
+    fn check(&self, answer: &Exchange, is_get: bool, expected: Expected, what: &str) {
+        let source = &self.source;
+        let total = source.len();
+        let (status, content_range, length) = match expected {
+            Whole => (200, None, Some(total)),
+            Part(first, last) => (206, Some(format!("bytes {first}-{last}/{total}")), Some(last - first + 1)),
+            Unsatisfiable => (416, Some(format!("bytes */{total}")), None),
+            NotModified => (304, None, None),
+            Failed => (412, None, None),
+        };
+        assert_eq!(answer.status(), status, "{what}");
+        assert_eq!(answer.header("content-range"), content_range.as_deref(), "{what}");
+        if let Some(length) = length {
+            assert_eq!(answer.head.length(), Some(length as u64), "{what}");
+        }
+        match expected {
+            Whole if is_get => assert!(answer.body == *source, "{what}: other bytes"),
+            Part(first, last) => assert!(answer.body == source[first..=last], "{what}: other bytes"),
+            NotModified => {
+                assert!(answer.body.is_empty(), "{what}");
+                // RFC 9110 §8.6: if a length is told at all, it is the one of a 200.
+                assert!(answer.head.length().is_none_or(|length| length == total as u64), "{what}");
+                assert_eq!(answer.header("content-type"), None, "{what}");
+            }
+            _ => {}
+        }
+        if matches!(expected, Whole | Part(..) | NotModified) {
+            assert_eq!(answer.header("etag"), Some(self.etag.as_str()), "{what}");
+            assert_eq!(answer.header("last-modified"), Some(self.last_modified.as_str()), "{what}");
+            let cache = answer.header("cache-control").unwrap();
+            assert!(cache.starts_with("private, max-age=") && cache.ends_with(", immutable"), "{what}: {cache}");
+        }
+        if matches!(expected, Whole | Part(..)) {
+            assert_eq!(answer.header("accept-ranges"), Some("bytes"), "{what}");
+            assert_eq!(answer.header("content-type"), Some("video/mp4"), "{what}");
+            assert_eq!(answer.header("content-encoding"), None, "{what}");
+            assert_eq!(answer.header("transfer-encoding"), None, "{what}");
+        }
+        if matches!(expected, Unsatisfiable | Failed) {
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{what}");
+        }
+    }
+
+    /// One row, as GET and as HEAD; `on_head` is what a HEAD of it gives.
+    #[track_caller]
+    fn row(&self, wire: &mut Wire, headers: &[(&str, &str)], on_get: Expected, on_head: Expected) {
+        let what = format!("{:.200}", format!("{headers:?}"));
+        self.check(&wire.exchange("GET", &self.path, headers), true, on_get, &what);
+        self.check(&wire.exchange("HEAD", &self.path, headers), false, on_head, &format!("HEAD {what}"));
+    }
+}
+
+#[test]
+fn one_range_is_answered_to_the_byte_and_everything_else_whole() {
+    let played = Played::of_length(SIZE);
+    let mut wire = Wire::connect(&played.server);
+    let last = SIZE - 1;
+    let digits = "9".repeat(400);
+    let many: String = format!("bytes={}", "0-,".repeat(1_300));
+    let descending: String = (0..500).rev().map(|at| format!("{at}-{at},")).collect();
+    let rows: &[(&str, Expected)] = &[
+        ("bytes=0-0", Part(0, 0)),
+        ("bytes=0-499", Part(0, 499)),
+        ("bytes=500-999", Part(500, 999)),
+        ("bytes=0-", Part(0, last)),
+        ("bytes=1-", Part(1, last)),
+        ("bytes=0-99999", Part(0, last)),
+        ("bytes=0-999999", Part(0, last)),
+        ("bytes=0-18446744073709551615", Part(0, last)),
+        ("bytes=0-18446744073709551616", Part(0, last)),
+        (&format!("bytes=0-{digits}"), Part(0, last)),
+        ("bytes=-1", Part(last, last)),
+        ("bytes=-500", Part(SIZE - 500, last)),
+        ("bytes=-100000", Part(0, last)),
+        ("bytes=-100001", Part(0, last)),
+        ("bytes=-18446744073709551616", Part(0, last)),
+        ("bytes=99999-", Part(last, last)),
+        ("bytes=99999-99999", Part(last, last)),
+        ("bytes=99990-200000", Part(99_990, last)),
+        ("BYTES=0-1", Part(0, 1)),
+        ("Bytes=0-1", Part(0, 1)),
+        ("bytes=000-001", Part(0, 1)),
+        // Blanks around and empty elements of a list are allowed (RFC 9110 §5.6.1.2).
+        ("bytes= 0-1", Part(0, 1)),
+        ("bytes=0-1 ,", Part(0, 1)),
+        ("bytes=,,0-1", Part(0, 1)),
+        ("bytes=-0", Unsatisfiable),
+        ("bytes=100000-", Unsatisfiable),
+        ("bytes=100000-100001", Unsatisfiable),
+        ("bytes=18446744073709551616-", Unsatisfiable),
+        (&format!("bytes={digits}-"), Unsatisfiable),
+        (&format!("bytes={digits}-{digits}"), Unsatisfiable),
+        // Several ranges get the whole, never multipart (RFC 9110 §14.2).
+        ("bytes=0-1,5-6", Whole),
+        ("bytes=0-1,0-1", Whole),
+        ("bytes=0-,0-", Whole),
+        ("bytes=100000-,0-1", Whole),
+        ("bytes=500-600,601-999", Whole),
+        (&many, Whole),
+        (&format!("bytes={descending}"), Whole),
+        // What is invalid or of another unit is ignored.
+        ("bytes=5-4", Whole),
+        ("bytes=abc", Whole),
+        ("bytes=", Whole),
+        ("", Whole),
+        ("bytes", Whole),
+        ("bytes=1", Whole),
+        ("bytes=-", Whole),
+        ("bytes=0-1-2", Whole),
+        ("bytes=--1", Whole),
+        ("bytes=+1-2", Whole),
+        ("bytes=0x1-2", Whole),
+        ("bytes=1-a", Whole),
+        ("bytes=1.0-2", Whole),
+        ("bytes=0 - 1", Whole),
+        ("bytes 0-1", Whole),
+        ("bytes:0-1", Whole),
+        ("items=0-1", Whole),
+        ("seconds=1-2", Whole),
+        ("none", Whole),
+    ];
+    for (range, expected) in rows {
+        // RFC 9110 §14.2: a Range means something with GET alone.
+        played.row(&mut wire, &[("Range", range)], *expected, Whole);
+    }
+    played.row(&mut wire, &[("Range", "bytes=0-1"), ("Range", "bytes=5-6")], Whole, Whole);
+}
+
+#[test]
+fn a_range_header_of_any_size_costs_one_copy_at_most() {
+    let played = Played::of_length(SIZE);
+    for length in [8 << 10, 64 << 10, 100 << 10] {
+        let mut wire = Wire::connect(&played.server);
+        let header = format!("bytes={}0-", "0-,".repeat(length / 3));
+        wire.send("GET", &played.path, &[("Range", &header), ("Connection", "close")]);
+        let head = wire.head();
+        assert!([200, 400, 416, 431].contains(&head.status), "{}", head.status);
+        assert!(wire.drain() <= SIZE as u64);
+    }
+}
+
+#[test]
+fn preconditions_are_evaluated_in_their_order() {
+    let played = Played::of_length(SIZE);
+    let mut wire = Wire::connect(&played.server);
+    let etag = played.etag.as_str();
+    let weak = format!("W/{etag}");
+    let (before, same) = ("Sun, 06 Nov 1994 08:49:37 GMT", played.last_modified.as_str());
+    let after = "Fri, 01 Jan 2100 00:00:00 GMT";
+    let listed = format!("\"a\", {etag}, \"b\"");
+    let listed_weakly = format!("\"a\",W/\"b\" ,\t{weak}");
+    let thousand = format!("{}{etag}", "\"x\", ".repeat(1_000));
+    let in_quotes = etag.trim_matches('"');
+    let rows: &[(&[(&str, &str)], Expected)] = &[
+        // If-Match: strong comparison (§13.1.1).
+        (&[("If-Match", etag)], Whole),
+        (&[("If-Match", &listed)], Whole),
+        (&[("If-Match", "*")], Whole),
+        (&[("If-Match", "\"other\"")], Failed),
+        (&[("If-Match", &weak)], Failed),
+        (&[("If-Match", in_quotes)], Failed),
+        (&[("If-Match", "")], Failed),
+        // On several lines it is one list (§5.3).
+        (&[("If-Match", "\"a\""), ("If-Match", "\"b\"")], Failed),
+        (&[("If-Match", "\"a\""), ("If-Match", etag)], Whole),
+        // If-Unmodified-Since (§13.1.4): only without If-Match.
+        (&[("If-Unmodified-Since", before)], Failed),
+        (&[("If-Unmodified-Since", same)], Whole),
+        (&[("If-Unmodified-Since", after)], Whole),
+        (&[("If-Unmodified-Since", "yesterday")], Whole),
+        (&[("If-Match", etag), ("If-Unmodified-Since", before)], Whole),
+        (&[("If-Match", "\"other\""), ("If-Unmodified-Since", after)], Failed),
+        // If-None-Match: weak comparison (§13.1.2).
+        (&[("If-None-Match", etag)], NotModified),
+        (&[("If-None-Match", &weak)], NotModified),
+        (&[("If-None-Match", &listed)], NotModified),
+        (&[("If-None-Match", &listed_weakly)], NotModified),
+        (&[("If-None-Match", &thousand)], NotModified),
+        (&[("If-None-Match", "*")], NotModified),
+        (&[("If-None-Match", "\"other\"")], Whole),
+        (&[("If-None-Match", in_quotes)], Whole),
+        (&[("If-None-Match", "")], Whole),
+        (&[("If-None-Match", "\"a\""), ("If-None-Match", etag)], NotModified),
+        (&[("If-None-Match", "\"a\""), ("If-None-Match", "\"b\"")], Whole),
+        // If-Modified-Since (§13.1.3): only without If-None-Match.
+        (&[("If-Modified-Since", before)], Whole),
+        (&[("If-Modified-Since", same)], NotModified),
+        (&[("If-Modified-Since", after)], NotModified),
+        (&[("If-Modified-Since", "yesterday")], Whole),
+        (&[("If-Modified-Since", "0")], Whole),
+        (&[("If-None-Match", "\"other\""), ("If-Modified-Since", after)], Whole),
+        (&[("If-None-Match", etag), ("If-Modified-Since", before)], NotModified),
+        // The order of §13.2.2: If-Match before If-None-Match before Range.
+        (&[("If-Match", "\"other\""), ("If-None-Match", etag)], Failed),
+        (&[("If-Match", etag), ("If-None-Match", etag)], NotModified),
+        (&[("If-Match", etag), ("If-None-Match", "\"other\"")], Whole),
+        (&[("If-Unmodified-Since", before), ("If-None-Match", etag)], Failed),
+        (&[("If-Match", "\"other\""), ("Range", "bytes=0-1")], Failed),
+        (&[("If-Match", "\"other\""), ("Range", "bytes=100000-")], Failed),
+        (&[("If-None-Match", etag), ("Range", "bytes=0-1")], NotModified),
+        (&[("If-None-Match", etag), ("Range", "bytes=100000-")], NotModified),
+    ];
+    for (headers, expected) in rows {
+        played.row(&mut wire, headers, *expected, *expected);
+    }
+    // Obsolete forms of a date are read too (§5.6.7).
+    let rows: &[(&[(&str, &str)], Expected)] = &[
+        (&[("If-Modified-Since", "Thursday, 01-Jan-60 00:00:00 GMT")], NotModified),
+        (&[("If-Modified-Since", "Sun Nov  6 08:49:37 1994")], Whole),
+    ];
+    for (headers, expected) in rows {
+        played.row(&mut wire, headers, *expected, *expected);
+    }
+    played.row(&mut wire, &[("If-Match", etag), ("Range", "bytes=0-1")], Part(0, 1), Whole);
+    played.row(&mut wire, &[("If-None-Match", "\"other\""), ("Range", "bytes=0-1")], Part(0, 1), Whole);
+}
+
+#[test]
+fn if_range_gives_the_part_to_the_very_validator_and_the_whole_to_others() {
+    let played = Played::of_length(SIZE);
+    let mut wire = Wire::connect(&played.server);
+    let weak = format!("W/{}", played.etag);
+    let rows: &[(&str, Expected)] = &[
+        (&played.etag, Part(10, 19)),
+        (&played.last_modified, Part(10, 19)),
+        ("\"other\"", Whole),
+        (&weak, Whole),
+        ("W/\"other\"", Whole),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", Whole),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", Whole),
+        ("garbage", Whole),
+        ("*", Whole),
+        ("", Whole),
+    ];
+    for (validator, expected) in rows {
+        played.row(&mut wire, &[("If-Range", validator), ("Range", "bytes=10-19")], *expected, Whole);
+    }
+    // A Range that can't be met is ignored with a validator that doesn't match (§13.1.5).
+    played.row(&mut wire, &[("If-Range", "\"other\""), ("Range", "bytes=100000-")], Whole, Whole);
+    played.row(&mut wire, &[("If-Range", &played.etag), ("Range", "bytes=100000-")], Unsatisfiable, Whole);
+    // Without a Range it means nothing.
+    played.row(&mut wire, &[("If-Range", "\"other\"")], Whole, Whole);
+    let both = [("If-Range", played.etag.as_str()), ("If-Range", "\"other\""), ("Range", "bytes=10-19")];
+    played.row(&mut wire, &both, Whole, Whole);
+}
+
+#[test]
+fn a_conditional_request_without_a_valid_grant_is_no_oracle() {
+    let played = Played::of_length(SIZE);
+    let mut wire = Wire::connect(&played.server);
+    let forged = played.path.replace("/p1.", "/p2.");
+    let etag = played.etag.as_str();
+    let rows: &[(&str, &str)] = &[
+        ("If-None-Match", etag),
+        ("If-None-Match", "*"),
+        ("If-Match", etag),
+        ("If-Match", "\"other\""),
+        ("If-Modified-Since", &played.last_modified),
+        ("If-Unmodified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ("Range", "bytes=0-1"),
+        ("Range", "bytes=100000-"),
+    ];
+    for header in rows {
+        for method in ["GET", "HEAD"] {
+            let answer = wire.exchange(method, &forged, &[*header]);
+            assert_eq!(answer.status(), 403, "{header:?}");
+            assert_eq!(answer.header("etag").or(answer.header("content-range")), None, "{header:?}");
+            let unsigned = wire.exchange(method, &format!("{}?", played.path), &[*header]);
+            assert_eq!(unsigned.status(), 403, "{header:?}");
+        }
+    }
+    played.row(&mut wire, &[("If-None-Match", etag)], NotModified, NotModified);
+}
+
+#[test]
+fn headers_tell_nothing_of_the_file_system() {
+    let played = Played::of_length(SIZE);
+    let mut wire = Wire::connect(&played.server);
+    let metadata = std::fs::metadata(played.file()).unwrap();
+    let mut names = Vec::new();
+    collect_names(&played.server.state(), &mut names);
+    assert!(names.len() > 4, "{names:?}");
+    let numbers = [metadata.ino(), metadata.dev(), metadata.mtime_nsec().unsigned_abs()];
+    for (method, headers) in [
+        ("GET", &[][..]),
+        ("HEAD", &[]),
+        ("GET", &[("Range", "bytes=0-1")]),
+        ("GET", &[("Range", "bytes=100000-")]),
+        ("GET", &[("If-None-Match", "*")]),
+        ("GET", &[("If-Match", "\"other\"")]),
+    ] {
+        let answer = wire.exchange(method, &played.path, headers);
+        for (name, value) in &answer.head.headers {
+            let file = names.iter().find(|file| value.contains(file.as_str()));
+            assert_eq!(file, None, "{name}: {value} names a file on the disk");
+        }
+        for number in numbers.iter().filter(|number| **number > 99_999) {
+            let spellings = [number.to_string(), format!("{number:x}")];
+            let etag = answer.header("etag").unwrap_or_default();
+            assert!(!spellings.iter().any(|text| etag.contains(text)), "{etag}");
+        }
+    }
+    // Touching the file changes neither validator.
+    let file = OpenOptions::new().write(true).open(played.file()).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000)).unwrap();
+    played.row(&mut wire, &[], Whole, Whole);
+}
+
+fn collect_names(directory: &Path, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        // A name of an hour's word such as `media` says nothing; ids do.
+        if name.len() > 12 {
+            names.push(name.trim_end_matches(".mp4").to_owned());
+        } else {
+            names.push(entry.path().display().to_string());
+        }
+        if entry.path().is_dir() {
+            collect_names(&entry.path(), names);
+        }
+    }
+}
+
+#[test]
+fn an_etag_belongs_to_one_file_for_good() {
+    let played = Played::of_length(SIZE);
+    let server = &played.server;
+    let (twin, twin_embed) = server.pending_video("private");
+    server.upload(&twin, played.source.clone()).expect(200);
+    let etag_of = |video: &str, embed: &str| {
+        let answer = server.playback(embed, Some(&server.token(video))).expect(200).json();
+        server.get(answer["playback"]["uri"].as_str().unwrap()).header("etag").unwrap().to_owned()
+    };
+    let first = etag_of(&twin, &twin_embed);
+    assert_ne!(first, played.etag, "two files of equal content are two files");
+    assert_eq!(etag_of(&twin, &twin_embed), first, "another session, the same file");
+    server.upload(&twin, played.source.clone()).expect(200);
+    assert_ne!(etag_of(&twin, &twin_embed), first, "replaced");
+    for etag in [&first, &played.etag] {
+        assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 20, "{etag} is a strong tag");
+    }
+}
+
+#[test]
+fn a_copy_may_be_kept_privately_and_no_longer_than_the_url_lives() {
+    let played = Played::of_length(SIZE);
+    let mut wire = Wire::connect(&played.server);
+    let expires: i64 = played.path.split('/').nth(3).unwrap().split('.').nth(6).unwrap().parse().unwrap();
+    for headers in [&[][..], &[("Range", "bytes=0-1")], &[("If-None-Match", "*")]] {
+        let before = now();
+        let answer = wire.exchange("GET", &played.path, headers);
+        let cache = answer.header("cache-control").unwrap();
+        let max_age: i64 = cache.split("max-age=").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+        assert!(max_age <= expires - before && max_age > 200, "{cache}");
+        assert!(answer.header("vary").unwrap().contains("Origin"));
+        assert!(!cache.contains("public"), "{cache}");
+    }
+}
+
+#[test]
+fn offsets_past_four_gigabytes_are_exact() {
+    let played = Played::of_length(SIZE);
+    let mut wire = Wire::connect(&played.server);
+    // The file grows on the disk, sparse: what an upload of this length would be.
+    let file = OpenOptions::new().write(true).open(played.file()).unwrap();
+    file.set_len(5_000_000_000).unwrap();
+    file.write_all_at(b"abc", 4_294_967_295).unwrap();
+    let answer = wire.exchange("GET", &played.path, &[("Range", "bytes=4294967295-4294967297")]);
+    assert_eq!(answer.header("content-range"), Some("bytes 4294967295-4294967297/5000000000"));
+    assert_eq!((answer.status(), answer.body.as_slice()), (206, &b"abc"[..]));
+    let answer = wire.exchange("HEAD", &played.path, &[]);
+    assert_eq!(answer.head.length(), Some(5_000_000_000));
+    let answer = wire.exchange("GET", &played.path, &[("Range", "bytes=-1")]);
+    assert_eq!(answer.header("content-range"), Some("bytes 4999999999-4999999999/5000000000"));
+}
+
+#[test]
+fn an_empty_file_has_no_range() {
+    let played = Played::of_length(SIZE);
+    let mut wire = Wire::connect(&played.server);
+    OpenOptions::new().write(true).open(played.file()).unwrap().set_len(0).unwrap();
+    for range in ["bytes=0-", "bytes=-1", "bytes=0-0"] {
+        let answer = wire.exchange("GET", &played.path, &[("Range", range)]);
+        assert_eq!((answer.status(), answer.header("content-range")), (416, Some("bytes */0")), "{range}");
+    }
+    let whole = wire.exchange("GET", &played.path, &[]);
+    assert_eq!((whole.status(), whole.body.len()), (200, 0));
+}
+
+#[test]
+fn a_file_cut_short_under_an_answer_ends_the_connection_and_not_the_server() {
+    let played = Played::of_length(16 << 20);
+    let mut wire = Wire::narrow(&played.server, 16 << 10);
+    wire.send("GET", &played.path, &[]);
+    assert_eq!(wire.head().status, 200);
+    let file = OpenOptions::new().write(true).open(played.file()).unwrap();
+    file.set_len(1 << 20).unwrap();
+    let received = wire.drain();
+    assert!(received < 16 << 20, "{received}");
+    let mut wire = Wire::connect(&played.server);
+    assert_eq!(wire.exchange("GET", &played.path, &[("Range", "bytes=0-9")]).body, &FIXTURE[..10]);
+    let mut file = file;
+    file.flush().unwrap();
+}
+
+#[test]
+fn readers_who_hang_up_leave_nothing_open() {
+    let played = Played::of_length(8 << 20);
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", played.server.pid())).unwrap().count();
+    let _ = Wire::connect(&played.server).exchange("GET", &played.path, &[("Range", "bytes=0-0")]);
+    let before = descriptors();
+    for _ in 0..200 {
+        let mut wire = Wire::narrow(&played.server, 16 << 10);
+        wire.send("GET", &played.path, &[]);
+        assert_eq!(wire.head().status, 200);
+        wire.read_exact(&mut [0]).unwrap();
+    }
+    wait_for("the answers' files to be closed", Duration::from_secs(10), || descriptors() <= before);
+}
