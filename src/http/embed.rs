@@ -183,7 +183,7 @@ fn render_blocked(ui: &Ui, problem: &Problem) -> Result<String, askama::Error> {
         code: problem.code(),
         trace_id: trace_id::current(),
         lang: "en",
-        script_url: ui.url("blocked.js"),
+        script_url: ui.url("player.js"),
         style_url: ui.url("player.css"),
         status: problem.status().as_u16(),
     }
