@@ -1,0 +1,281 @@
+/**
+ * What every browser test stands on: the real binary, a real Chromium, and a page that is watched from its first
+ * request on. Needs SCREENER_BIN or target/release/screener, and CHROMIUM or /usr/bin/chromium.
+ */
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import fs from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
+import os from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { chromium } from 'playwright-core';
+
+const ROOT = path.resolve(import.meta.dirname, '../..');
+const BINARY = process.env.SCREENER_BIN ?? path.join(ROOT, 'target/release/screener');
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const PICTURES = path.join(ROOT, 'target/browser');
+const LOGS = path.join(ROOT, 'target/tmp/logs');
+const SAMPLE = path.join(ROOT, 'static/sample.mp4');
+/** Long enough for a busy machine, short enough to notice a hang. */
+export const PATIENCE_MS = 30_000;
+
+fs.mkdirSync(PICTURES, { recursive: true });
+fs.mkdirSync(LOGS, { recursive: true });
+
+const seconds = () => Math.floor(Date.now() / 1000);
+
+/** A viewer token made by hand; `changes` are laid over the claims. */
+export function sign(key, video, changes = {}) {
+  const claims = { sub: video, iat: seconds(), exp: seconds() + 300, ...changes };
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signed = `${part({ alg: 'HS256', kid: key.id })}.${part(claims)}`;
+  return `${signed}.${createHmac('sha256', key.secret).update(signed).digest('base64url')}`;
+}
+
+/** A token that expired a minute ago. */
+export const signExpired = (key, video) => sign(key, video, { iat: seconds() - 120, exp: seconds() - 60 });
+
+/** Looks again and again until `condition` answers something true. */
+export async function until(what, condition, limitMs = PATIENCE_MS) {
+  const began = performance.now();
+  for (;;) {
+    const answer = await condition();
+    if (answer) return answer;
+    if (performance.now() - began > limitMs) assert.fail(`${what}: not within ${limitMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** One running server. */
+export class Server {
+  /** `screener demo --json`: two videos, a key, a token. */
+  static async demo(...options) {
+    const directory = temporaryDirectory();
+    const listen = ['--listen', '127.0.0.1:0', '--state-dir', path.join(directory, 'state')];
+    const server = new Server(directory, ['demo', '--json', ...listen, ...options]);
+    const made = JSON.parse(await server.firstLine);
+    server.adopt(made.baseUrl, made.caCertificate, made.privateKey);
+    return Object.assign(server, { made, key: made.signingKey, publishableKey: made.publishableKey });
+  }
+
+  /** `screener serve` with a configuration of its own, token access on, one signing key. */
+  static async serve({ config = '', environment = {} } = {}) {
+    const directory = temporaryDirectory();
+    const file = path.join(directory, 'config.toml');
+    const state = path.join(directory, 'state');
+    fs.writeFileSync(file, `[server]\nlisten = "127.0.0.1:0"\n[state]\ndir = "${state}"\n${config}`);
+    const keys = JSON.parse(execFileSync(BINARY, ['init', '--json', '--config', file]));
+    const server = new Server(directory, ['serve', '--config', file], environment);
+    server.adopt(await server.serving, path.join(state, 'tls/ca.pem'), keys.privateKey);
+    server.publishableKey = keys.publishableKey;
+    await server.admin('PATCH', '/organization', { tokenAccess: true });
+    server.key = await server.admin('POST', '/signing-keys', {});
+    return server;
+  }
+
+  constructor(directory, command, environment = {}) {
+    this.directory = directory;
+    this.log = path.join(LOGS, `browser-${path.basename(directory)}.log`);
+    this.process = spawn(BINARY, command, { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.ended = new Promise((resolve) => this.process.once('exit', resolve));
+    const died = this.ended.then((code) => {
+      throw new Error(`the server ended with ${code}: ${fs.readFileSync(this.log, 'utf8')}`);
+    });
+    died.catch(() => {});
+    const log = fs.createWriteStream(this.log);
+    const lines = createInterface(this.process.stderr);
+    lines.on('line', (line) => log.write(`${line}\n`));
+    this.serving = Promise.race([
+      died,
+      new Promise((resolve) => lines.on('line', (line) => {
+        const event = line.includes('"message":"serving"') && JSON.parse(line);
+        if (event) resolve(event.base_url);
+      })),
+    ]);
+    this.firstLine = Promise.race([
+      died,
+      new Promise((resolve) => createInterface(this.process.stdout).once('line', resolve)),
+    ]);
+    this.serving.catch(() => {});
+    this.firstLine.catch(() => {});
+  }
+
+  adopt(baseUrl, ca, privateKey) {
+    this.baseUrl = baseUrl;
+    this.port = new URL(baseUrl).port;
+    this.agent = new https.Agent({ ca: fs.readFileSync(ca), keepAlive: true });
+    this.privateKey = privateKey;
+  }
+
+  /** Status, headers and parsed body of any request. */
+  request(method, url, headers = {}, body = undefined) {
+    return new Promise((resolve, reject) => {
+      const request = https.request(new URL(url, this.baseUrl), { method, headers, agent: this.agent }, async (response) => {
+        const chunks = [];
+        for await (const chunk of response) chunks.push(chunk);
+        const text = Buffer.concat(chunks).toString();
+        resolve({ status: response.statusCode, headers: response.headers, body: text && JSON.parse(text) });
+      });
+      request.on('error', reject);
+      request.end(body);
+    });
+  }
+
+  /** A call of the admin API that has to succeed. */
+  async admin(method, route, body = undefined) {
+    const headers = { authorization: `Bearer ${this.privateKey}` };
+    const isJson = body && !Buffer.isBuffer(body);
+    if (isJson) headers['content-type'] = 'application/json';
+    const answer = await this.request(method, `/admin/v1${route}`, headers, isJson ? JSON.stringify(body) : body);
+    assert.ok(answer.status < 300, `${method} ${route}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer.body;
+  }
+
+  /** A video that is ready: the sample, or the file given. */
+  async video(visibility, { title = 'A test video', file = SAMPLE } = {}) {
+    const video = await this.admin('POST', '/videos', { title, visibility });
+    await this.admin('PUT', `/videos/${video.id}/source`, fs.readFileSync(file));
+    return { videoId: video.id, embedId: video.embedId, title };
+  }
+
+  /** The address of an embed page, on the loopback address or another name of this machine. */
+  embedUrl(video, parameters = {}, host = '127.0.0.1') {
+    const url = new URL(`https://${host}:${this.port}/embed/${video.embedId}`);
+    for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, value);
+    return url.href;
+  }
+
+  async stop() {
+    this.process.kill('SIGTERM');
+    await this.ended;
+    fs.rmSync(this.directory, { recursive: true, force: true });
+    const log = fs.readFileSync(this.log, 'utf8');
+    assert.ok(!log.includes('panicked at'), `the server panicked: ${this.log}`);
+  }
+}
+
+/** A page of somebody else's that embeds what it is told to, over plain HTTP on another port. */
+export async function parentPage(html) {
+  const server = http.createServer((_, response) => {
+    response.setHeader('content-type', 'text/html; charset=utf-8');
+    response.end(`<!doctype html><meta charset="utf-8"><title>A site</title><body>${html}`);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { port: server.address().port, close: () => server.close() };
+}
+
+const FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+
+/** A browser with a new profile. `preferences` are written into it before the first start. */
+export async function openBrowser({ preferences = {}, ...options } = {}) {
+  const profile = temporaryDirectory();
+  fs.mkdirSync(path.join(profile, 'Default'));
+  fs.writeFileSync(path.join(profile, 'Default/Preferences'), JSON.stringify(preferences));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: CHROMIUM,
+    headless: true,
+    args: FLAGS,
+    ignoreHTTPSErrors: true,
+    viewport: { width: 960, height: 540 },
+    ...options,
+  });
+  context.setDefaultTimeout(PATIENCE_MS);
+  return {
+    context,
+    /** A new page with what it did wrong so far. */
+    async page() {
+      const page = await context.newPage();
+      return { page, seen: await watch(page) };
+    },
+    async close() {
+      await context.close();
+      fs.rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+async function watch(page) {
+  const seen = { errors: [], requests: [], violations: [] };
+  page.on('console', (message) => message.type() === 'error' && seen.errors.push(message.text()));
+  page.on('pageerror', (error) => seen.errors.push(String(error)));
+  page.on('request', (request) => seen.requests.push(request.url()));
+  await page.exposeFunction('reportViolation', (violation) => seen.violations.push(violation));
+  await page.addInitScript(() => {
+    addEventListener('securitypolicyviolation', (event) => {
+      globalThis.reportViolation(`${event.violatedDirective} ${event.blockedURI}`);
+    });
+  });
+  return seen;
+}
+
+/** No console error, no violated policy, no request to another host. */
+export function assertClean(seen, baseUrl) {
+  assert.deepEqual(seen.errors, []);
+  assert.deepEqual(seen.violations, []);
+  const strangers = seen.requests.filter((url) => url.startsWith('http') && !url.startsWith(`${baseUrl}/`));
+  assert.deepEqual(strangers, []);
+}
+
+/** What the video of a page or frame says of itself. */
+export const stateOf = (frame) => frame.locator('#video').evaluate((video) => ({
+  currentTime: video.currentTime,
+  frames: video.getVideoPlaybackQuality().totalVideoFrames,
+  audioBytes: video.webkitAudioDecodedByteCount,
+  paused: video.paused,
+  ended: video.ended,
+  error: video.error && `${video.error.code} ${video.error.message}`,
+}));
+
+/** Presses play as a viewer would, and waits until pictures move. */
+export async function play(frame) {
+  const video = frame.locator('#video');
+  await until('metadata', () => video.evaluate((video) => video.readyState >= video.HAVE_METADATA));
+  await video.click();
+  return moves(frame);
+}
+
+/** Waits until the time advances and frames are decoded. */
+export async function moves(frame) {
+  const before = await stateOf(frame);
+  return until('the picture moves', async () => {
+    const now = await stateOf(frame);
+    return now.currentTime > before.currentTime + 0.3 && now.frames > before.frames && now;
+  });
+}
+
+/** The blocked page, with what it must not hold. */
+export async function assertBlocked(page, code, title = 'A private video') {
+  const panel = page.locator('#blocked');
+  await panel.waitFor();
+  assert.equal(await panel.getAttribute('data-code'), code);
+  assert.equal(await page.locator('video').count(), 0);
+  const html = await page.content();
+  assert.ok(!html.includes(title), 'the page of a blocked video tells its title');
+  assert.ok(!html.includes('/media/'), 'the page of a blocked video has an asset URL');
+}
+
+/** A source that is too long to be fetched at once: noise, so that it can't be compressed away. Made once. */
+export function longVideo() {
+  const file = path.join(PICTURES, 'long.mp4');
+  if (fs.existsSync(file)) return file;
+  const made = `${file}.${process.pid}.mp4`;
+  execFileSync('ffmpeg', [
+    '-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25', '-f', 'lavfi', '-i', 'sine=frequency=330',
+    '-t', '180', '-vf', 'noise=alls=60:allf=t', '-c:v', 'libx264', '-preset', 'ultrafast', '-threads', '2',
+    '-b:v', '5M', '-maxrate', '5M', '-bufsize', '5M', '-g', '50', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-b:a', '96k',
+    '-movflags', '+faststart', made,
+  ]);
+  fs.renameSync(made, file);
+  return file;
+}
+
+export function temporaryDirectory() {
+  return fs.mkdtempSync(path.join(os.tmpdir(), 'screener-browser-'));
+}
