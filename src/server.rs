@@ -19,7 +19,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 mod certificate;
 
@@ -69,6 +70,8 @@ pub enum ServeError {
 /// Runs until a signal ends it. `on_ready` is called once, when requests are answered.
 pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
     raise_file_limit();
+    // Heard from the first moment on: a signal that comes right after the server says that it serves is no accident.
+    let signals = Signals::new()?;
     let listener = listen(config.server.listen)?;
     let address = listener.local_addr()?;
     if config.server.public_url == config.server.url_of_address(config.server.listen) {
@@ -142,19 +145,42 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
         actix_web::rt::spawn(http::cut_when_revoked(app.clone(), flights)),
         actix_web::rt::spawn(housekeeping(app.clone(), rates)),
     ];
-    let stopping = actix_web::rt::spawn(stop_on_signal(server.handle(), admin.handle()));
+    let (hurry, hurried) = oneshot::channel();
+    let stopping = actix_web::rt::spawn(stop_on_signal(signals, server.handle(), admin.handle(), hurry));
     tracing::info!(address = %address, base_url = %base_url, version = env!("CARGO_PKG_VERSION"), "serving");
     // Without systemd there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     on_ready(Ready { base_url, ca_certificate, socket: socket_path.clone() });
-    let outcome = futures_util::future::try_join(server, admin).await;
+    let outcome = tokio::select! {
+        outcome = futures_util::future::try_join(server, admin) => outcome.map(drop),
+        Ok(()) = hurried => Ok(()),
+    };
     stopping.abort();
     background.iter().for_each(actix_web::rt::task::JoinHandle::abort);
     app.housekeeping().await;
     app.store.close();
     let _ = std::fs::remove_file(&socket_path);
     tracing::info!("stopped");
-    outcome.map(|_| ()).map_err(ServeError::Io)
+    outcome.map_err(ServeError::Io)
+}
+
+/// What ends the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// A connection takes two descriptors and a download one more; the usual soft limit of 1,024 is for `select`.
@@ -167,27 +193,22 @@ fn raise_file_limit() {
 }
 
 /// First signal: no new connections, running answers get their grace. Second: now.
-async fn stop_on_signal(server: actix_web::dev::ServerHandle, admin: actix_web::dev::ServerHandle) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals can't be handled; the server stops only when it is killed");
-        return;
-    };
-    let mut next = async || {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    next().await;
+async fn stop_on_signal(
+    mut signals: Signals,
+    server: actix_web::dev::ServerHandle,
+    admin: actix_web::dev::ServerHandle,
+    hurry: oneshot::Sender<()>,
+) {
+    signals.next().await;
     tracing::info!("stopping; once more to stop at once");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     let graceful = futures_util::future::join(server.stop(true), admin.stop(true));
     tokio::select! {
         _ = graceful => {}
-        () = next() => {
+        () = signals.next() => {
             tracing::warn!("stopping at once");
-            futures_util::future::join(server.stop(false), admin.stop(false)).await;
+            // A server that waits for its workers hears nothing more; it is dropped instead. Whoever runs it listens.
+            let _ = hurry.send(());
         }
     }
 }
