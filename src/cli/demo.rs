@@ -55,20 +55,21 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
     } else {
         create_state(&directory, &config.state.master_key_file)?
     };
+    // Left behind, it would only be clutter below the temporary directory.
+    let clear_away = move || is_temporary.then(|| std::fs::remove_dir_all(&directory));
+    let when_failed = clear_away.clone();
     let on_ready = move |ready: Ready| {
         // The server goes on while a thread of its own sets the demo up as any client would.
         std::thread::spawn(move || {
             if let Err(error) = set_up_and_print(&ready, &args) {
                 super::output::failure(&error.context("the demo could not be set up"), args.json);
+                when_failed();
                 std::process::exit(1);
             }
         });
     };
     let outcome = actix_web::rt::System::new().block_on(server::run(config, state, on_ready));
-    if is_temporary {
-        // Left behind, it would only be clutter below the temporary directory.
-        let _ = std::fs::remove_dir_all(&directory);
-    }
+    clear_away();
     Ok(outcome?)
 }
 
