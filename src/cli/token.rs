@@ -23,11 +23,11 @@ pub(super) enum TokenVerb {
 #[derive(Args)]
 pub(super) struct MintArgs {
     /// The video's id
-    #[arg(long)]
-    video: String,
+    #[arg(long, value_parser = video_id)]
+    video: VideoId,
     /// The signing key's id
-    #[arg(long)]
-    key_id: String,
+    #[arg(long, value_parser = signing_key_id)]
+    key_id: SigningKeyId,
     /// A file with the signing key's secret (mvi_sign_…), or - for standard input
     #[arg(long, value_name = "FILE")]
     secret_file: PathBuf,
@@ -70,15 +70,12 @@ pub(super) fn run(verb: TokenVerb) -> anyhow::Result<()> {
 }
 
 fn mint(args: &MintArgs) -> anyhow::Result<()> {
-    let video = VideoId::parse(&args.video).ok_or_else(|| anyhow!("--video {:?} is not a video's id", args.video))?;
-    let key = SigningKeyId::parse(&args.key_id);
-    let key = key.ok_or_else(|| anyhow!("--key-id {:?} is not a signing key's id", args.key_id))?;
     let secret = Secret::new(read_text(&args.secret_file)?);
     if !secret.expose().starts_with("mvi_sign_") {
         return Err(anyhow!("{} does not hold a signing key's secret (mvi_sign_…)", args.secret_file.display()));
     }
     let issued_at = SystemClock.now().secs();
-    let token = mint_token(key, secret.expose().as_bytes(), video, issued_at, args.expires_in)
+    let token = mint_token(args.key_id, secret.expose().as_bytes(), args.video, issued_at, args.expires_in)
         .ok_or_else(|| anyhow!("the token could not be signed"))?;
     let body = json!({ "token": token, "expiresAt": issued_at.saturating_add(args.expires_in) });
     Output::new(args.output.json).print(&body, &token)
@@ -116,6 +113,14 @@ fn read_text(path: &std::path::Path) -> anyhow::Result<String> {
         file.take(1 << 20).read_to_string(&mut text).with_context(|| path.display().to_string())?;
     }
     Ok(text.trim().to_owned())
+}
+
+fn video_id(text: &str) -> Result<VideoId, String> {
+    VideoId::parse(text).ok_or_else(|| "this is not a video's id".to_owned())
+}
+
+fn signing_key_id(text: &str) -> Result<SigningKeyId, String> {
+    SigningKeyId::parse(text).ok_or_else(|| "this is not a signing key's id".to_owned())
 }
 
 fn seconds(text: &str) -> Result<i64, String> {
