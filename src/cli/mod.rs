@@ -165,7 +165,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             init::print_first_keys(&made, common.output.json)
         }
         Verb::Organization(OrganizationVerb::List(common)) => {
-            let list = common.connect()?.get("/appliance/v1/organizations?limit=100")?;
+            let list = common.connect()?.get_all("/appliance/v1/organizations")?;
             common.print(&list, "items", &["id", "name", "createdAt"])
         }
         Verb::Key(KeyVerb::List(common)) => {

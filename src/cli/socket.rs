@@ -1,7 +1,7 @@
 //! Speaking to a running server over its unix socket: one request a connection (RFC 9112), JSON both ways.
 
 use anyhow::{Context, anyhow, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -30,6 +30,22 @@ impl Client {
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.send("GET", path, "", 0, &mut std::io::empty())
+    }
+
+    /// Every item of a list, as one page.
+    pub(super) fn get_all(&self, path: &str) -> anyhow::Result<Value> {
+        let mut items = Vec::new();
+        let mut query = "?limit=100".to_owned();
+        loop {
+            let mut page = self.get(&format!("{path}{query}"))?;
+            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            match page.pointer("/pageInfo/nextCursor").and_then(Value::as_str) {
+                Some(cursor) => query = format!("?limit=100&cursor={cursor}"),
+                None => return Ok(json!({ "items": items, "pageInfo": { "nextCursor": null } })),
+            }
+        }
     }
 
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
