@@ -13,6 +13,7 @@ use crate::domain::{
     EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SigningKey, Timestamp, Video, Visibility, limits,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,9 @@ pub enum BackupError {
         /// What is missing or wrong.
         what: String,
     },
+    /// There is something where the backup should go to.
+    #[error("{0} is not empty; name a directory that is missing or empty")]
+    NotEmpty(PathBuf),
     /// Anything else.
     #[error("{path}: {error}")]
     Io {
@@ -68,9 +72,21 @@ struct Manifest {
     journal_bytes: u64,
     journal_sha256: String,
     media_files: usize,
+    /// SHA-256 over the members above, so that a manifest damaged anywhere is not believed.
+    sha256: String,
 }
 
 const FORMAT: u32 = 1;
+
+impl Manifest {
+    /// The file's text, which is this and no other.
+    fn text(mut self) -> Result<Vec<u8>, serde_json::Error> {
+        self.sha256 = String::new();
+        let digest = Sha256::digest(serde_json::to_vec(&self)?);
+        self.sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        serde_json::to_vec_pretty(&self)
+    }
+}
 
 /// Backs a running catalog up into `to`, which must not exist yet.
 pub async fn create_backup(
@@ -112,8 +128,9 @@ pub async fn create_backup(
         journal_bytes,
         journal_sha256,
         media_files: files.len(),
+        sha256: String::new(),
     };
-    let text = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other).map_err(at(to))?;
+    let text = manifest.text().map_err(io::Error::other).map_err(at(to))?;
     let path = to.join("manifest.json");
     std::fs::write(&path, text).and_then(|()| std::fs::File::open(&path)?.sync_all()).map_err(at(&path))?;
     sync_directory(to).map_err(at(to))?;
@@ -130,16 +147,22 @@ pub fn verify_backup(backup: &Path) -> Result<VerifyReport, BackupError> {
     if manifest.format != FORMAT {
         return Err(not_whole(format!("its format is {}, this version reads {FORMAT}", manifest.format)));
     }
+    let (journal_bytes, journal_sha256) = (manifest.journal_bytes, manifest.journal_sha256.clone());
+    let (seq, media_files) = (manifest.seq, manifest.media_files);
+    if manifest.text().ok().as_ref() != Some(&text) {
+        return Err(not_whole("its manifest.json does not match its own hash".into()));
+    }
     let journal = backup.join("journal");
-    let (bytes, sha256) = sha256_of(&journal).map_err(|error| BackupError::Io { path: journal, error })?;
-    if (bytes, &sha256) != (manifest.journal_bytes, &manifest.journal_sha256) {
+    let found = sha256_of(&journal).map_err(|error| BackupError::Io { path: journal, error })?;
+    if found != (journal_bytes, journal_sha256) {
         return Err(not_whole("its journal does not match the manifest's hash".into()));
     }
     let mut report = verify_store(backup)?;
-    if report.media_files != manifest.media_files && report.problems.is_empty() {
-        report
-            .problems
-            .push(format!("{} media files are named, the manifest says {}", report.media_files, manifest.media_files));
+    if report.problems.is_empty() && (report.seq, report.media_files) != (seq, media_files) {
+        report.problems.push(format!(
+            "its journal ends with change {} and names {} media files, the manifest says {seq} and {media_files}",
+            report.seq, report.media_files
+        ));
     }
     Ok(report)
 }
@@ -163,7 +186,10 @@ pub fn restore_backup(
     let records = replay(&backup.join("journal"))?;
     let known = known.map(|known| known.join("journal")).filter(|path| path.exists());
     let known = known.map(|path| replay(&path)).transpose()?;
-    let state = StateDir::create(into)?;
+    let state = StateDir::create(into).map_err(|error| match error {
+        StateDirError::Exists(path) => BackupError::NotEmpty(path),
+        error => error.into(),
+    })?;
     let media = into.join("media");
     std::fs::create_dir(&media).map_err(at(&media))?;
     let mut report = BackupReport { seq: records.seq, ..BackupReport::default() };
@@ -175,7 +201,9 @@ pub fn restore_backup(
     }
     sync_directory(&media).map_err(at(&media))?;
     let journal_path = into.join("journal");
-    std::fs::copy(backup.join("journal"), &journal_path).map_err(at(&journal_path))?;
+    std::fs::copy(backup.join("journal"), &journal_path)
+        .and_then(|_| std::fs::File::open(&journal_path)?.sync_all())
+        .map_err(at(&journal_path))?;
     let mut journal = Journal::open(&journal_path, 0, |_| {})?;
     let ops = merged(&records, known.as_ref(), &mut report).map_err(io::Error::other).map_err(at(backup))?;
     for chunk in ops.chunks(limits::COMMIT_OPERATIONS) {
