@@ -14,11 +14,11 @@ use crate::auth::{
 };
 use crate::config::Config;
 use crate::domain::{
-    AssetKey, AssetKeyId, Kind, MediaFileId, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp,
-    Video, VideoId, limits,
+    AssetKey, AssetKeyId, Kind, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp, Video,
+    VideoId, limits,
 };
 use crate::store::{Catalog, IndexError, JournalError, MediaDir, StateDir, StateDirError, WriteError, read_master_key};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -119,8 +119,7 @@ impl App {
             AssetKeyring::new(keys.into_iter().map(open).collect::<Result<_, _>>()?)
         };
         let media = MediaDir::open(state.path()).map_err(StartError::Media)?;
-        let named: HashSet<MediaFileId> = store.media_files()?;
-        media.sweep(&named).map_err(StartError::Media)?;
+        media.sweep(&store.media_files()).map_err(StartError::Media)?;
         Ok(Self {
             config,
             store,

@@ -53,9 +53,9 @@ async fn next_step(mut sending: Sending) -> Result<Option<(Bytes, Sending)>, io:
     Ok(Some((bytes, sending)))
 }
 
-/// A file that a record names and the disk does not have.
-pub fn missing_file(video: crate::domain::VideoId) -> Problem {
-    tracing::error!(%video, "a media file is missing; run `screener store verify`");
+/// A file that a record names and the disk does not have, or not as it was stored.
+pub fn unreadable_file(video: crate::domain::VideoId, why: &dyn std::fmt::Display) -> Problem {
+    tracing::error!(%video, why = %why, "a media file can't be read; run `screener store verify`");
     Problem::new(
         actix_web::http::StatusCode::SERVICE_UNAVAILABLE,
         "media_unavailable",

@@ -1,6 +1,6 @@
 //! `GET /media/{videoId}/{grant}/{asset}`: the one door to stored bytes.
 
-use super::body::{media_body, missing_file};
+use super::body::{media_body, unreadable_file};
 use super::conditional::{Conditions, Validators, Verdict};
 use super::cors;
 use super::flights::{Connection, Flights};
@@ -80,11 +80,16 @@ fn answer(
     let now = app.now();
     let (asset, grant) = admit(request, app, now)?;
     let (file, stored_at) = find(app, &grant, AssetPath::of(request).map_or("", |path| path.asset))?;
+    let stored_bytes = app.store.access().media_bytes(file);
     let media = app
         .media
         .open_file(file)
-        .map_err(|error| Problem::internal(&error))?
-        .ok_or_else(|| missing_file(grant.video))?;
+        .map_err(|error| unreadable_file(grant.video, &error))?
+        .ok_or_else(|| unreadable_file(grant.video, &"it is missing"))?;
+    // Another length would be answered as the whole, and remembered as such: the ETag is the same.
+    if stored_bytes != Some(media.size_bytes()) {
+        return Err(unreadable_file(grant.video, &format_args!("it has {} bytes", media.size_bytes())));
+    }
     let validators = Validators { etag: entity_tag(file), last_modified: stored_at };
     let header = |name| lone(request, &name);
     let (if_match, if_none_match) = (list(request, &IF_MATCH), list(request, &IF_NONE_MATCH));

@@ -3,9 +3,9 @@
 
 use super::op::Op;
 use crate::domain::{
-    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, MediaFileId, Organization, OrganizationId, PrivateKey,
-    PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SigningKey, SigningKeyId, Timestamp,
-    Video, VideoId, Visibility,
+    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, MediaFile, MediaFileId, Organization, OrganizationId,
+    PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SigningKey,
+    SigningKeyId, Timestamp, Video, VideoId, Visibility,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -51,6 +51,7 @@ pub struct Access {
     asset_keys: BTreeMap<AssetKeyId, AssetKey>,
     ended_sessions: HashMap<(VideoId, SessionId), EndedSession>,
     ended_by_session: HashMap<SessionId, VideoId>,
+    media_bytes: HashMap<MediaFileId, u64>,
 }
 
 /// Hash that the first entry of an audit log follows.
@@ -128,6 +129,16 @@ impl Access {
         self.ended_sessions.values()
     }
 
+    /// Length of a media file as it was stored, in bytes.
+    pub fn media_bytes(&self, id: MediaFileId) -> Option<u64> {
+        self.media_bytes.get(&id).copied()
+    }
+
+    /// Every media file that a record names.
+    pub fn media_files(&self) -> impl Iterator<Item = MediaFileId> {
+        self.media_bytes.keys().copied()
+    }
+
     /// Applies one commit's operations.
     pub fn apply(&mut self, ops: &[Op]) -> Result<(), serde_json::Error> {
         ops.iter().try_for_each(|op| match op {
@@ -201,7 +212,11 @@ impl Access {
                     }
                 });
             }
-            Kind::Embed | Kind::MediaFile | Kind::Reference => {}
+            Kind::MediaFile => {
+                let file: MediaFile = read(row)?;
+                self.media_bytes.insert(file.id, file.size_bytes);
+            }
+            Kind::Embed | Kind::Reference => {}
         }
         Ok(())
     }
@@ -226,12 +241,14 @@ impl Access {
                     self.ended_sessions.remove(&(video, session));
                 }
             }
+            Kind::MediaFile => {
+                self.media_bytes.remove(&MediaFileId(key));
+            }
             Kind::Organization
             | Kind::SigningKey
             | Kind::PublishableKey
             | Kind::PrivateKey
             | Kind::Embed
-            | Kind::MediaFile
             | Kind::Reference
             | Kind::Audit => {}
         }

@@ -6,7 +6,7 @@ use super::index::{Index, IndexError, ListPosition};
 use super::journal::{Journal, JournalError, sync_directory};
 use super::write_error::WriteError;
 use super::writer::{Job, Shared, Writer, job};
-use crate::domain::{MediaFile, MediaFileId, OrganizationId, Record, Timestamp, limits};
+use crate::domain::{MediaFileId, OrganizationId, Record, Timestamp, limits};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use std::collections::HashSet;
@@ -165,9 +165,9 @@ impl Catalog {
         Ok(items)
     }
 
-    /// Every media file that a record names.
-    pub fn media_files(&self) -> Result<HashSet<MediaFileId>, IndexError> {
-        self.shared.index.keys(MediaFile::KIND).map(|key| key.map(MediaFileId)).collect()
+    /// Every media file that a record names: as the journal has it, for files that are not named are removed.
+    pub fn media_files(&self) -> HashSet<MediaFileId> {
+        self.access().media_files().collect()
     }
 
     /// What decides access. Hold it for a moment only: the writer waits.

@@ -144,14 +144,6 @@ impl Index {
         Ok(list(&self.by_parent, parent, kind, None, limit)?.into_iter().map(|(key, _)| key).collect())
     }
 
-    /// The key of every record of a kind.
-    pub fn keys(&self, kind: Kind) -> impl Iterator<Item = Result<Uuid, IndexError>> {
-        self.records.scan_prefix([kind_byte(kind)]).keys().map(|key| {
-            let key = key?;
-            Ok(key.get(1..).and_then(|key| Uuid::from_slice(key).ok()).unwrap_or_default())
-        })
-    }
-
     /// Whether it answers: one read, for the health check.
     pub fn is_alive(&self) -> bool {
         self.meta.get(APPLIED).is_ok()

@@ -114,22 +114,13 @@ impl MediaDir {
 
     /// Opens a file; `None` if there is none.
     pub fn open_file(&self, id: MediaFileId) -> io::Result<Option<StoredMedia>> {
-        let file = match OpenOptions::new()
-            .read(true)
-            .custom_flags(
-                rustix::fs::OFlags::NOFOLLOW.bits().cast_signed() | rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
-            )
-            .open(self.path(id))
-        {
+        let file = match open_regular(&self.path(id)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        Ok(Some(StoredMedia { file: Arc::new(file), size_bytes: metadata.len() }))
+        let size_bytes = file.metadata()?.len();
+        Ok(Some(StoredMedia { file: Arc::new(file), size_bytes }))
     }
 
     /// Removes files that no record names any more. Responses that have them open end undisturbed.
@@ -289,6 +280,13 @@ impl StoredMedia {
         }
         Ok(buffer.freeze())
     }
+}
+
+/// Opens a regular file for reading; never follows a link, never waits for the writer of a FIFO.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

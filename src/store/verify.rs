@@ -1,6 +1,7 @@
 //! Checking everything at rest: the journal's checksums, the audit log's chain, every media file's hash.
 
 use super::journal::{Journal, JournalError};
+use super::media_dir::open_regular;
 use super::op::Op;
 use super::writer::audit_hash;
 use crate::domain::{AuditEntry, Kind, MediaFile, OrganizationId};
@@ -8,7 +9,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use uuid::Uuid;
@@ -115,7 +115,7 @@ fn verify_media(directory: &Path, file: &MediaFile, report: &mut VerifyReport) {
 }
 
 pub(super) fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path)?;
     let (mut hash, mut size, mut buffer) = (Sha256::new(), 0_u64, vec![0; 1 << 20]);
     loop {
         let count = file.read(&mut buffer)?;
