@@ -58,6 +58,9 @@ impl Catalog {
     pub fn open(directory: &Path, cache_bytes: u64, limit: Duration) -> Result<Self, JournalError> {
         let journal_path = directory.join("journal");
         let index_path = directory.join("index");
+        if let Some(rest) = trace_of_records(directory, &journal_path, &index_path) {
+            return Err(JournalError::Missing { path: journal_path, rest });
+        }
         if !journal_path.exists() {
             Journal::create(&journal_path)?;
             sync_directory(directory).map_err(|error| JournalError::Io { path: directory.to_owned(), error })?;
@@ -217,6 +220,19 @@ impl Catalog {
 impl Drop for Catalog {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// What shows that there were records where the journal has none: an empty journal would forget every revocation, and
+/// every media file would be swept away.
+fn trace_of_records(directory: &Path, journal: &Path, index: &Path) -> Option<PathBuf> {
+    let media = directory.join("media");
+    let has_media = std::fs::read_dir(&media).is_ok_and(|mut entries| entries.next().is_some());
+    match std::fs::metadata(journal) {
+        Ok(metadata) if metadata.len() > 0 => None,
+        // The first start was interrupted, unless there are media. The index says itself what it has applied.
+        Ok(_) => has_media.then_some(media),
+        Err(_) => [index, &media].into_iter().find(|path| path.exists()).map(Path::to_owned),
     }
 }
 

@@ -48,6 +48,16 @@ pub enum JournalError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// There is no journal where there was one.
+    #[error(
+        "{path} is missing or empty, but {rest} is there: this directory held records. Put the journal back or restore a backup"
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What shows that there was one.
+        rest: PathBuf,
+    },
     /// The index has applied more than the journal holds.
     #[error(
         "{path} ends with change {seq}, but change {known_seq} was acknowledged: its end is damaged or it is an older \
