@@ -47,7 +47,7 @@ pub const GROUP_COMMITS: usize = 64;
 pub const WRITE_QUEUE: usize = 1_024;
 /// Records of one kind that are changed in one commit: below [`COMMIT_OPERATIONS`], with room for what goes with them.
 pub const RECORDS_PER_COMMIT: usize = 90;
-/// The journal is compacted at start when it is larger than this, in bytes, and mostly dead.
+/// The journal is compacted after a change when it is larger than this, in bytes, and twice what compacting left.
 pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
 /// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.
 pub const INDEX_VALUE_BYTES: usize = 16 << 10;

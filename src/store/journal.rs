@@ -165,21 +165,24 @@ impl Journal {
 
     /// Rewrites the journal with only the latest operation on each record: temporary file, fsync, rename, fsync of
     /// the directory. Reads the journal alone, never the index.
-    pub fn compact(&mut self) -> Result<(), JournalError> {
+    ///
+    /// # Errors
+    /// [`CompactError::NotDone`] leaves the journal as it was. [`CompactError::Unknown`] means that a power cut may
+    /// bring the old one back, without what is appended from now on: this journal must not be written to again.
+    pub fn compact(&mut self) -> Result<(), CompactError> {
         let temporary = self.path.with_extension("compacting");
-        let written = self.write_compacted(&temporary)?;
-        std::fs::rename(&temporary, &self.path).map_err(|error| io_error(&temporary, error))?;
-        let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
-        sync_directory(directory).map_err(|error| io_error(directory, error))?;
-        self.file =
-            OpenOptions::new().read(true).write(true).open(&self.path).map_err(|error| io_error(&self.path, error))?;
+        let (file, written) = self.write_compacted(&temporary).map_err(CompactError::NotDone)?;
+        std::fs::rename(&temporary, &self.path).map_err(|error| CompactError::NotDone(io_error(&temporary, error)))?;
+        // The old file has no name any more: from here on nothing may be written to it.
         tracing::info!(before_bytes = self.durable, after_bytes = written, "journal compacted");
+        self.file = file;
         self.durable = written;
         self.compacted = written;
-        Ok(())
+        let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
+        sync_directory(directory).map_err(|error| CompactError::Unknown(io_error(directory, error)))
     }
 
-    fn write_compacted(&self, temporary: &Path) -> Result<u64, JournalError> {
+    fn write_compacted(&self, temporary: &Path) -> Result<(File, u64), JournalError> {
         // First pass: which commit last touched each record.
         let mut latest: HashMap<(Kind, Uuid), (u64, usize)> = HashMap::new();
         let mut position = 0_u64;
@@ -191,8 +194,9 @@ impl Journal {
         })?;
         // Second pass: copy those that still say something.
         let to_error = |error| io_error(temporary, error);
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(temporary).map_err(to_error)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(temporary).map_err(to_error)?;
         let mut out = BufWriter::new(&file);
         let (mut position, mut written) = (0_u64, 0_u64);
         let mut failed = None;
@@ -225,8 +229,9 @@ impl Journal {
             written = bytes.len() as u64;
         }
         out.flush().map_err(to_error)?;
+        drop(out);
         file.sync_all().map_err(to_error)?;
-        Ok(written)
+        Ok((file, written))
     }
 
     /// A copy of the journal as it stands on disk, synced; for a backup.
@@ -247,6 +252,17 @@ pub enum AppendError {
     NotWritten(io::Error),
     /// Whether it is on disk is not known.
     Unknown(io::Error),
+}
+
+/// Why a journal was not compacted.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    /// It is as it was.
+    #[error(transparent)]
+    NotDone(JournalError),
+    /// Which of the two a power cut would leave is not known.
+    #[error(transparent)]
+    Unknown(JournalError),
 }
 
 /// Syncs a directory, so that names made or changed in it survive a power cut.

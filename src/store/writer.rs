@@ -4,7 +4,7 @@
 use super::access::Access;
 use super::draft::{Draft, Overlay};
 use super::index::Index;
-use super::journal::{AppendError, Journal, JournalError};
+use super::journal::{AppendError, CompactError, Journal, JournalError};
 use super::op::{Commit, Op};
 use super::write_error::WriteError;
 use crate::domain::{AuditEntry, AuditEvent, AuditId, OrganizationId, Timestamp, limits};
@@ -178,6 +178,9 @@ impl Writer {
             && let Err(error) = self.journal.compact()
         {
             tracing::error!(%error, "the journal was not compacted");
+            if matches!(error, CompactError::Unknown(_)) {
+                self.shared.poisoned.store(true, Ordering::SeqCst);
+            }
         }
     }
 }
