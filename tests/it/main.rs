@@ -9,7 +9,11 @@
 
 mod architecture;
 mod asset_urls;
+mod backup;
+mod command_line;
+mod crash;
 mod private_video;
 mod ranges;
 mod revocation;
+mod state;
 mod support;

@@ -31,6 +31,14 @@ impl Reply {
         reply
     }
 
+    /// The same for a server that may be killed meanwhile: `None` for an answer that was cut off.
+    pub fn try_read(response: Response) -> Option<Self> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let reply = Self { status, headers, body: response.bytes().ok()?.to_vec() };
+        reply.check();
+        Some(reply)
+    }
+
     fn check(&self) {
         let text = |name| self.header(name).unwrap_or_default();
         assert!(!text("x-request-id").is_empty(), "an answer without X-Request-Id: {}", self.status);

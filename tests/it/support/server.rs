@@ -314,6 +314,9 @@ impl Drop for Server {
             let line = log.lines().find(|line| line.contains(prefix));
             assert!(line.is_none(), "{prefix} stands in the log: {line:?}");
         }
-        assert!(!log.contains("panicked at"), "the server panicked: {}", self.log.display());
+        // sled panics over some damage; the thread that opens it is made to bear that.
+        let contained = |line: &str| line.contains("thread 'index-open'") && log.contains("the index was set aside");
+        let panic = log.lines().find(|line| line.contains("panicked at") && !contained(line));
+        assert!(panic.is_none(), "the server panicked: {panic:?} in {}", self.log.display());
     }
 }

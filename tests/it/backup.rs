@@ -1,0 +1,324 @@
+//! Backup and restore: made while the server is written to, refused when damaged, and never a way to bring back what
+//! was revoked.
+
+use crate::support::{Claims, Dice, Reply, Server, copy_directory, files_below, first_difference, run, sign};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_else(|| panic!("no {member} in {value}"))
+}
+
+/// A backup of a running server, made by the command line.
+fn back_up(server: &Server, name: &str) -> PathBuf {
+    let directory = server.scratch().join(name);
+    let report = server.verb(&["backup", "create", directory.to_str().unwrap(), "--json"]).expect(0).json();
+    assert!(report["seq"].as_u64().unwrap() > 0, "{report}");
+    directory
+}
+
+/// Stops the server, restores `backup` and goes on with what came of it under the old name; the report.
+fn go_on_with(server: &mut Server, backup: &Path) -> Value {
+    assert!(server.stop());
+    let (state, into) = (server.state(), server.scratch().join("restored"));
+    let arguments = ["backup", "restore", backup.to_str().unwrap(), "--into", into.to_str().unwrap(), "--json"];
+    let report = server.verb(&arguments).expect(0).json();
+    // The master key is not part of a backup: its keeper puts it where the configuration says.
+    std::fs::copy(state.join("master.key"), into.join("master.key")).unwrap();
+    let before = (1..).map(|number| state.with_extension(format!("before-{number}"))).find(|path| !path.exists());
+    std::fs::rename(&state, before.unwrap()).unwrap();
+    std::fs::rename(&into, &state).unwrap();
+    server.serve();
+    report
+}
+
+fn play_as(server: &Server, publishable_key: &str, embed: &str) -> Reply {
+    let path = format!("/api/v1/embeds/{embed}/playback");
+    Reply::read(server.request(Method::GET, &path).bearer_auth(publishable_key).send().unwrap())
+}
+
+#[test]
+fn a_restored_backup_has_everything_it_was_made_of() {
+    let mut server = Server::start();
+    let (video, embed) = server.video("private");
+    let (_, public_embed) = server.video("public");
+    let told = server.told();
+    let backup = back_up(&server, "backup");
+    let verified = run(&["backup", "verify", backup.to_str().unwrap(), "--json"]).expect(0).json();
+    assert_eq!((&verified["problems"], &verified["mediaFiles"]), (&json!([]), &json!(2)));
+    // What happens afterwards to records that carry no revocation is undone.
+    server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
+    let report = go_on_with(&mut server, &backup);
+    assert_eq!(
+        (&report["mediaFiles"], &report["revocationsKept"], &report["keysKept"]),
+        (&json!(2), &json!(0), &json!(0))
+    );
+    assert_eq!(first_difference(&server.told(), &told), None);
+    for (embed, token) in [(&embed, Some(server.token(&video))), (&public_embed, None)] {
+        let answer = server.playback(embed, token.as_deref()).expect(200).json();
+        let bytes = server.get(text(&answer["playback"], "uri")).expect(200);
+        assert_eq!(bytes.body, include_bytes!("../fixtures/h264_aac.mp4"));
+    }
+    server.playback(&embed, None).expect_code(401, "playback_token_missing");
+    server.verify();
+}
+
+#[test]
+fn what_was_revoked_or_made_private_after_the_backup_stays_so() {
+    let mut server = Server::start();
+    let (private_video, private_embed) = server.video("private");
+    let (opened_video, opened_embed) = server.video("public");
+    let (_, public_embed) = server.video("public");
+    let made = |list: &str| server.admin(Method::POST, list, &Value::Null).expect(201).json();
+    let (signing, publishable, private) = (made("/signing-keys"), made("/publishable-keys"), made("/private-keys"));
+    let token = sign(text(&signing, "id"), text(&signing, "secret"), &Claims::of(&private_video));
+    // Each of them works before.
+    server.playback(&private_embed, Some(&token)).expect(200);
+    play_as(&server, text(&publishable, "key"), &public_embed).expect(200);
+    server.admin_as(text(&private, "key"), Method::GET, "/organization", &Value::Null).expect(200);
+    let old_uris: Vec<String> = [
+        server.playback(&public_embed, None),
+        server.playback(&opened_embed, None),
+        server.playback(&private_embed, Some(&server.token(&private_video))),
+    ]
+    .map(|answer| text(&answer.expect(200).json()["playback"], "uri").to_owned())
+    .into();
+    let paths: Vec<String> = old_uris.iter().map(|uri| uri.replacen(&server.base_url, "", 1)).collect();
+    paths.iter().for_each(|path| drop(server.get(path).expect(200)));
+
+    let backup = back_up(&server, "backup");
+    for (list, key) in [("signing-keys", &signing), ("publishable-keys", &publishable), ("private-keys", &private)] {
+        server.admin(Method::POST, &format!("/{list}/{}/revoke", text(key, "id")), &json!({})).expect(200);
+    }
+    let path = format!("/videos/{opened_video}");
+    server.admin(Method::PATCH, &path, &json!({ "visibility": "private" })).expect(200);
+    let (newer, newer_private) = (made_now(&server, "/signing-keys"), made_now(&server, "/private-keys"));
+
+    let report = go_on_with(&mut server, &backup);
+    assert_eq!(
+        (&report["revocationsKept"], &report["keysKept"], &report["keptPrivate"]),
+        (&json!(3), &json!(2), &json!(1)),
+        "{report}"
+    );
+    server.playback(&private_embed, Some(&token)).expect_code(401, "playback_token_revoked");
+    play_as(&server, text(&publishable, "key"), &public_embed).expect_code(401, "publishable_key_invalid");
+    server.admin_as(text(&private, "key"), Method::GET, "/organization", &Value::Null).expect(401);
+    server.playback(&opened_embed, None).expect_code(401, "playback_token_missing");
+    for path in &paths {
+        server.get(path).expect_code(403, "asset_url_revoked");
+    }
+    // What was made after the backup is kept; what was valid all along still is.
+    let newer_token = sign(text(&newer, "id"), text(&newer, "secret"), &Claims::of(&private_video));
+    server.playback(&private_embed, Some(&newer_token)).expect(200);
+    server.admin_as(text(&newer_private, "key"), Method::GET, "/organization", &Value::Null).expect(200);
+    server.playback(&private_embed, Some(&server.token(&private_video))).expect(200);
+    server.playback(&public_embed, None).expect(200);
+    server.verify();
+
+    // The same backup once more, over what was restored from it: still nothing comes back.
+    go_on_with(&mut server, &backup);
+    server.playback(&private_embed, Some(&token)).expect_code(401, "playback_token_revoked");
+    server.playback(&opened_embed, None).expect_code(401, "playback_token_missing");
+    server.playback(&private_embed, Some(&newer_token)).expect(200);
+}
+
+fn made_now(server: &Server, list: &str) -> Value {
+    server.admin(Method::POST, list, &Value::Null).expect(201).json()
+}
+
+#[test]
+fn backups_made_while_the_server_is_written_to_are_whole_prefixes_of_what_was_answered() {
+    let mut server = Server::start();
+    let (done, written) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let source: &[u8] = include_bytes!("../fixtures/h264_aac.mp4");
+    let mut backups = Vec::new();
+    let revoked: Vec<String> = std::thread::scope(|scope| {
+        let (server, done, written) = (&server, &done, &written);
+        let keys = scope.spawn(move || {
+            let mut revoked = Vec::new();
+            while !done.load(Ordering::SeqCst) {
+                let key = made_now(server, "/signing-keys");
+                let id = text(&key, "id").to_owned();
+                server.admin(Method::POST, &format!("/signing-keys/{id}/revoke"), &json!({})).expect(200);
+                written.fetch_add(1, Ordering::SeqCst);
+                revoked.push(id);
+            }
+            revoked
+        });
+        let videos = scope.spawn(move || {
+            while !done.load(Ordering::SeqCst) {
+                let (video, _) = server.pending_video("public");
+                // A file replaced or deleted must not disappear from under a backup that names it.
+                for _ in 0..2 {
+                    server.upload(&video, source).expect(200);
+                }
+                if written.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+                    server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
+                }
+            }
+        });
+        for number in 0..8 {
+            let target = written.load(Ordering::SeqCst) + 4;
+            crate::support::wait_for("writes", std::time::Duration::from_secs(60), || {
+                written.load(Ordering::SeqCst) >= target
+            });
+            let before: Vec<String> = server.all("signing-keys").iter().map(|key| text(key, "id").to_owned()).collect();
+            let backup = back_up(server, &format!("backup-{number}"));
+            backups.push((backup, before));
+        }
+        done.store(true, Ordering::SeqCst);
+        videos.join().unwrap();
+        keys.join().unwrap()
+    });
+    for (backup, _) in &backups {
+        let report = run(&["backup", "verify", backup.to_str().unwrap(), "--json"]).expect(0).json();
+        assert_eq!(report["problems"], json!([]));
+    }
+    let (backup, before) = &backups[backups.len() / 2];
+    go_on_with(&mut server, backup);
+    let keys = server.all("signing-keys");
+    for id in before.iter().chain(&revoked) {
+        let key = keys.iter().find(|key| key["id"] == **id).unwrap_or_else(|| panic!("{id} is not there"));
+        assert_eq!(key["status"] == "revoked", revoked.contains(id), "{key}");
+    }
+    server.verify();
+}
+
+#[test]
+fn a_backup_with_a_flipped_bit_anywhere_is_refused() {
+    let server = Server::start();
+    server.video("private");
+    server.video("public");
+    let backup = back_up(&server, "backup");
+    let damaged = server.scratch().join("damaged");
+    let mut dice = Dice::seeded("flipped bits of a backup");
+    let files = files_below(&backup);
+    assert_eq!(files.len(), 4, "journal, manifest, two media files: {files:?}");
+    for file in files {
+        let name = file.strip_prefix(&backup).unwrap();
+        let bytes = std::fs::read(&file).unwrap();
+        let is_manifest = name.ends_with("manifest.json");
+        // The manifest is short: every byte of it.
+        let places: Vec<usize> = if is_manifest {
+            (0..bytes.len()).collect()
+        } else {
+            let drawn = (0..10).map(|_| usize::try_from(dice.below(bytes.len() as u64)).unwrap());
+            drawn.chain([0, bytes.len() - 1]).collect()
+        };
+        for at in places {
+            copy_directory(&backup, &damaged);
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << dice.below(8);
+            // Media files are links to one inode: write a new one.
+            std::fs::remove_file(damaged.join(name)).unwrap();
+            std::fs::write(damaged.join(name), flipped).unwrap();
+            let said = run(&["backup", "verify", damaged.to_str().unwrap()]);
+            assert_eq!(said.code, 1, "{} flipped at {at} was passed", name.display());
+            if at % 40 == 0 {
+                refuses_to_restore(&server, &damaged);
+            }
+        }
+    }
+    run(&["backup", "verify", backup.to_str().unwrap()]).expect(0);
+}
+
+fn refuses_to_restore(server: &Server, backup: &Path) {
+    let into = server.scratch().join("never");
+    server.verb(&["backup", "restore", backup.to_str().unwrap(), "--into", into.to_str().unwrap()]).expect(1);
+    assert!(!into.exists(), "a refused restore left something behind");
+}
+
+#[test]
+fn a_backup_that_lacks_a_file_is_refused() {
+    let server = Server::start();
+    server.video("public");
+    let backup = back_up(&server, "backup");
+    let damaged = server.scratch().join("damaged");
+    for file in files_below(&backup) {
+        copy_directory(&backup, &damaged);
+        let name = file.strip_prefix(&backup).unwrap();
+        std::fs::remove_file(damaged.join(name)).unwrap();
+        run(&["backup", "verify", damaged.to_str().unwrap()]).expect(1);
+        refuses_to_restore(&server, &damaged);
+    }
+    refuses_to_restore(&server, &server.scratch().join("nothing"));
+    run(&["backup", "verify", server.scratch().join("nothing").to_str().unwrap()]).expect(1);
+}
+
+#[test]
+fn nothing_is_restored_or_backed_up_over_what_is_there() {
+    let server = Server::start();
+    let backup = back_up(&server, "backup");
+    let taken = server.scratch().join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("note"), "mine").unwrap();
+    for into in [&taken, &server.state()] {
+        let arguments = ["backup", "restore", backup.to_str().unwrap(), "--into", into.to_str().unwrap()];
+        let said = server.verb(&arguments).expect(1);
+        assert!(said.errors.contains("not empty"), "{}", said.errors);
+    }
+    assert_eq!(files_below(&taken), [taken.join("note")]);
+    let said = server.verb(&["backup", "create", taken.to_str().unwrap()]).expect(1);
+    assert!(said.errors.contains("exists"), "{}", said.errors);
+    assert_eq!(files_below(&taken), [taken.join("note")]);
+    server.verify();
+    // The twin: an empty directory that is there already will do.
+    let empty = server.scratch().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    server.verb(&["backup", "restore", backup.to_str().unwrap(), "--into", empty.to_str().unwrap()]).expect(0);
+}
+
+#[test]
+fn no_secret_stands_readable_in_a_backup_or_in_the_state_directory() {
+    let server = Server::start();
+    server.video("private");
+    let other = server.other_organization();
+    let key = made_now(&server, "/private-keys");
+    let backup = back_up(&server, "backup");
+    let secrets = [&server.secret, &server.private_key, &other.0, &text(&key, "key").to_owned()];
+    // Without their prefix too, and as the raw bytes that they stand for would be short of a hash.
+    let needles: Vec<&[u8]> = secrets
+        .iter()
+        .flat_map(|secret| [secret.as_bytes(), secret.rsplit('_').next().unwrap().as_bytes()])
+        .chain([b"mvi_sign_".as_slice(), b"mvi_priv_"])
+        .collect();
+    let master = std::fs::read_to_string(server.state().join("master.key")).unwrap();
+    for directory in [&backup, &server.state()] {
+        for file in files_below(directory) {
+            let bytes = std::fs::read(&file).unwrap();
+            let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+            for needle in &needles {
+                assert!(!holds(needle), "{} holds {}", file.display(), String::from_utf8_lossy(needle));
+            }
+            let is_key = file.ends_with("master.key");
+            assert_eq!(holds(master.trim_end().as_bytes()), is_key, "{}", file.display());
+        }
+    }
+    assert!(!backup.join("master.key").exists());
+}
+
+#[test]
+fn a_backup_is_for_its_owner_alone_and_opens_only_under_its_master_key() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut server = Server::start();
+    let (video, embed) = server.video("private");
+    let backup = back_up(&server, "backup");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&backup), 0o700);
+    for file in files_below(&backup) {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+    go_on_with(&mut server, &backup);
+    server.playback(&embed, Some(&server.token(&video))).expect(200);
+    server.kill();
+    let key = server.state().join("master.key");
+    let right = std::fs::read(&key).unwrap();
+    std::fs::write(&key, "ab".repeat(32)).unwrap();
+    let log = server.try_serve().expect_err("it starts under another master key");
+    assert!(log.contains("does not fit this state directory"), "{log}");
+    std::fs::write(&key, right).unwrap();
+    server.serve();
+    server.playback(&embed, Some(&server.token(&video))).expect(200);
+}
