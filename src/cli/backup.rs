@@ -3,7 +3,7 @@
 use super::output::{Output, print_verified};
 use super::{Common, JsonArgs};
 use crate::app::{Clock, SystemClock};
-use crate::store::{restore_backup, verify_backup};
+use crate::store::{KnownState, restore_backup, verify_backup};
 use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
@@ -73,6 +73,17 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
                 report.keys_kept,
                 report.kept_private
             );
+            let text = match report.known_state {
+                KnownState::Whole => text,
+                KnownState::Partial => format!(
+                    "{text}\nThe journal in {} is damaged: revocations made after the damage are not known. Revoke them again.",
+                    known.display()
+                ),
+                KnownState::Absent => format!(
+                    "{text}\nThere is no journal in {}: revocations made after the backup are not known. Revoke them again.",
+                    known.display()
+                ),
+            };
             Output::new(common.output.json).print(&json!(report), &text)
         }
     }

@@ -8,7 +8,7 @@ use crate::domain::{
     SigningKeyId, Timestamp, Video, VideoId, Visibility,
 };
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is counted of one organization's records.
@@ -52,6 +52,7 @@ pub struct Access {
     ended_sessions: HashMap<(VideoId, SessionId), EndedSession>,
     ended_by_session: HashMap<SessionId, VideoId>,
     media_bytes: HashMap<MediaFileId, u64>,
+    removed_media: HashSet<MediaFileId>,
 }
 
 /// Hash that the first entry of an audit log follows.
@@ -137,6 +138,11 @@ impl Access {
     /// Every media file that a record names.
     pub fn media_files(&self) -> impl Iterator<Item = MediaFileId> {
         self.media_bytes.keys().copied()
+    }
+
+    /// Media files whose records were removed since the journal was last compacted.
+    pub fn removed_media(&self) -> &HashSet<MediaFileId> {
+        &self.removed_media
     }
 
     /// Applies one commit's operations.
@@ -243,6 +249,7 @@ impl Access {
             }
             Kind::MediaFile => {
                 self.media_bytes.remove(&MediaFileId(key));
+                self.removed_media.insert(MediaFileId(key));
             }
             Kind::Organization
             | Kind::SigningKey

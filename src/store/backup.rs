@@ -4,11 +4,11 @@
 //! Restoring keeps every revocation that either side knows: a restored backup never brings a revoked key back.
 
 use super::catalog::Catalog;
-use super::journal::{Journal, JournalError, sync_directory};
+use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::media_dir::MediaDir;
 use super::op::Op;
 use super::state_dir::{StateDir, StateDirError};
-use super::verify::{Records, VerifyReport, replay, sha256_of, verify_store};
+use super::verify::{Records, VerifyReport, replay, replay_readable, sha256_of, verify_store};
 use crate::domain::{
     EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SigningKey, Timestamp, Video, Visibility, limits,
 };
@@ -61,7 +61,25 @@ pub struct BackupReport {
     pub keys_kept: usize,
     /// Videos that the backup held as public and that stay private.
     pub kept_private: usize,
+    /// How much of the state directory in use until now could be asked.
+    pub known_state: KnownState,
 }
+
+/// How much was known, beside a backup, of what happened after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KnownState {
+    /// There was no state directory: revocations newer than the backup are not known.
+    #[default]
+    Absent,
+    /// Its journal is damaged, and was read up to there.
+    Partial,
+    /// All of it.
+    Whole,
+}
+
+/// Added to every video's access epoch by a restore, so that none can come out at one in use after the backup.
+const EPOCH_LEAP: u32 = 1_000;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,53 +106,71 @@ impl Manifest {
     }
 }
 
-/// Backs a running catalog up into `to`, which must not exist yet.
+/// Backs a running catalog up into `to`, which must not exist yet. Changes go on being made meanwhile. A backup that
+/// fails leaves nothing behind.
 pub async fn create_backup(
     catalog: &Catalog,
     media: &MediaDir,
     to: &Path,
     now: Timestamp,
 ) -> Result<BackupReport, BackupError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |error| BackupError::Io { path, error }
-    };
-    for directory in [to, &to.join("media")] {
-        let mut builder = std::fs::DirBuilder::new();
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(directory).map_err(at(directory))?;
-    }
-    // From here on no file goes away, so that what the copied journal names is there to be linked.
+    // From here on no file goes away, so that what the frozen journal names is there to be linked.
     let _hold = media.hold().await;
+    let journal = catalog.freeze_journal().await?;
+    let (media, to) = (media.directory().to_owned(), to.to_owned());
+    tokio::task::spawn_blocking(move || {
+        private_directory(&to).map_err(io_error(&to))?;
+        write_backup(&journal, &media, &to, now).inspect_err(|_| drop(std::fs::remove_dir_all(&to)))
+    })
+    .await
+    .unwrap_or_else(|error| Err(io_error(Path::new("backup"))(io::Error::other(error))))
+}
+
+fn write_backup(journal: &FrozenJournal, media: &Path, to: &Path, now: Timestamp) -> Result<BackupReport, BackupError> {
     let journal_path = to.join("journal");
-    let seq = catalog.copy_journal(journal_path.clone()).await?;
+    journal.copy_to(&journal_path)?;
     let records = replay(&journal_path)?;
-    let mut files = Vec::new();
-    for file in records.of::<MediaFile>(Kind::MediaFile) {
-        files.push(file.map_err(io::Error::other).map_err(at(&journal_path))?);
-    }
-    let pairs: Vec<(PathBuf, PathBuf)> =
-        files.iter().map(|file| (media.path(file.id), to.join("media").join(format!("{}.mp4", file.id)))).collect();
-    tokio::task::spawn_blocking(move || pairs.iter().try_for_each(|(from, to)| link_or_copy(from, to)))
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)))
-        .map_err(at(to))?;
-    sync_directory(&to.join("media")).map_err(at(to))?;
-    let (journal_bytes, journal_sha256) = sha256_of(&journal_path).map_err(at(&journal_path))?;
+    let to_media = to.join("media");
+    private_directory(&to_media).map_err(io_error(&to_media))?;
+    let media_files = link_media(&records, media, &to_media)?;
+    let (journal_bytes, journal_sha256) = sha256_of(&journal_path).map_err(io_error(&journal_path))?;
     let manifest = Manifest {
         format: FORMAT,
         created_at: now.to_string(),
-        seq,
+        seq: journal.seq,
         journal_bytes,
         journal_sha256,
-        media_files: files.len(),
+        media_files,
         sha256: String::new(),
     };
-    let text = manifest.text().map_err(io::Error::other).map_err(at(to))?;
     let path = to.join("manifest.json");
-    std::fs::write(&path, text).and_then(|()| std::fs::File::open(&path)?.sync_all()).map_err(at(&path))?;
-    sync_directory(to).map_err(at(to))?;
-    Ok(BackupReport { seq, media_files: files.len(), ..BackupReport::default() })
+    let text = manifest.text().map_err(io::Error::other).map_err(io_error(&path))?;
+    std::fs::write(&path, text).and_then(|()| std::fs::File::open(&path)?.sync_all()).map_err(io_error(&path))?;
+    sync_directory(to).map_err(io_error(to))?;
+    Ok(BackupReport { seq: journal.seq, media_files, ..BackupReport::default() })
+}
+
+/// Puts every media file that `records` name into another directory, and syncs it; answers how many.
+fn link_media(records: &Records, from: &Path, to: &Path) -> Result<usize, BackupError> {
+    let mut count = 0;
+    for file in records.of::<MediaFile>(Kind::MediaFile) {
+        let file = file.map_err(io::Error::other).map_err(io_error(from))?;
+        let name = format!("{}.mp4", file.id);
+        link_or_copy(&from.join(&name), &to.join(&name)).map_err(io_error(&from.join(&name)))?;
+        count += 1;
+    }
+    sync_directory(to).map_err(io_error(to))?;
+    Ok(count)
+}
+
+fn private_directory(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
+    let path = path.to_owned();
+    move |error| BackupError::Io { path, error }
 }
 
 /// Checks a backup: manifest, journal, audit chain, every media file.
@@ -169,56 +205,81 @@ pub fn verify_backup(backup: &Path) -> Result<VerifyReport, BackupError> {
 
 /// Restores `backup` into `into`, which must be empty or missing. `known` is the state directory in use until now, if
 /// it is still there: what it knows of revocations, keys and private videos is kept. All asset URLs end.
+///
+/// The journal gets its name last: a restore that is interrupted leaves a directory that does not start.
 pub fn restore_backup(
     backup: &Path,
     into: &Path,
     known: Option<&Path>,
     now: Timestamp,
 ) -> Result<BackupReport, BackupError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |error| BackupError::Io { path, error }
-    };
     let checked = verify_backup(backup)?;
     if let Some(problem) = checked.problems.into_iter().next() {
         return Err(BackupError::NotWhole { path: backup.to_owned(), what: problem });
     }
     let records = replay(&backup.join("journal"))?;
-    let known = known.map(|known| known.join("journal")).filter(|path| path.exists());
-    let known = known.map(|path| replay(&path)).transpose()?;
+    let (known, known_state) = read_known(known)?;
     let state = StateDir::create(into).map_err(|error| match error {
         StateDirError::Exists(path) => BackupError::NotEmpty(path),
         error => error.into(),
     })?;
     let media = into.join("media");
-    std::fs::create_dir(&media).map_err(at(&media))?;
-    let mut report = BackupReport { seq: records.seq, ..BackupReport::default() };
-    for file in records.of::<MediaFile>(Kind::MediaFile) {
-        let file = file.map_err(io::Error::other).map_err(at(backup))?;
-        let name = format!("{}.mp4", file.id);
-        link_or_copy(&backup.join("media").join(&name), &media.join(&name)).map_err(at(&media))?;
-        report.media_files += 1;
-    }
-    sync_directory(&media).map_err(at(&media))?;
+    private_directory(&media).map_err(io_error(&media))?;
+    let media_files = link_media(&records, &backup.join("media"), &media)?;
+    let mut report = BackupReport { seq: records.seq, media_files, known_state, ..BackupReport::default() };
+    let unfinished = into.join("journal.restoring");
+    std::fs::copy(backup.join("journal"), &unfinished).map_err(io_error(&unfinished))?;
+    let mut journal = Journal::open(&unfinished, 0, |_| {})?;
+    let ops = merged(&records, known.as_ref(), &mut report).map_err(io::Error::other).map_err(io_error(backup))?;
+    append_all(&mut journal, &ops, now).map_err(io_error(&unfinished))?;
     let journal_path = into.join("journal");
-    std::fs::copy(backup.join("journal"), &journal_path)
-        .and_then(|_| std::fs::File::open(&journal_path)?.sync_all())
-        .map_err(at(&journal_path))?;
-    let mut journal = Journal::open(&journal_path, 0, |_| {})?;
-    let ops = merged(&records, known.as_ref(), &mut report).map_err(io::Error::other).map_err(at(backup))?;
-    for chunk in ops.chunks(limits::COMMIT_OPERATIONS) {
-        let seq = journal.seq() + 1;
-        let (_, frame) = journal
-            .frame(seq, now, chunk.to_vec())
-            .ok_or_else(|| io::Error::other("a merged record is too long"))
-            .map_err(at(&journal_path))?;
-        journal
-            .append(&frame, seq)
-            .map_err(|error| io::Error::other(format!("{error:?}")))
-            .map_err(at(&journal_path))?;
-    }
-    sync_directory(state.path()).map_err(at(into))?;
+    std::fs::File::open(&unfinished)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| std::fs::rename(&unfinished, &journal_path))
+        .and_then(|()| sync_directory(state.path()))
+        .map_err(io_error(&journal_path))?;
     Ok(report)
+}
+
+/// What the present state directory knows, and how much of it could be read: a damaged journal is a reason to restore,
+/// and what stands before the damage still counts.
+fn read_known(directory: Option<&Path>) -> Result<(Option<Records>, KnownState), BackupError> {
+    let Some(directory) = directory.filter(|directory| directory.join("journal").exists()) else {
+        return Ok((None, KnownState::Absent));
+    };
+    // A running server would go on revoking behind our back.
+    let _lock = match StateDir::open(directory) {
+        Err(error @ StateDirError::InUse(_)) => return Err(error.into()),
+        other => other.ok(),
+    };
+    let (records, damage) = replay_readable(&directory.join("journal"));
+    Ok(match damage {
+        None => (Some(records), KnownState::Whole),
+        Some(damage) => {
+            tracing::warn!(%damage, "what follows the damage is not known: check which keys were revoked last");
+            (Some(records), KnownState::Partial)
+        }
+    })
+}
+
+/// Appends operations in as many commits as their number and size take.
+fn append_all(journal: &mut Journal, ops: &[Op], now: Timestamp) -> io::Result<()> {
+    let mut rest = ops;
+    while !rest.is_empty() {
+        let seq = journal.seq() + 1;
+        let mut count = rest.len().min(limits::COMMIT_OPERATIONS);
+        let (head, frame) = loop {
+            let (head, _) = rest.split_at(count);
+            match journal.frame(seq, now, head.to_vec()) {
+                Some((_, frame)) => break (head, frame),
+                None if count > 1 => count /= 2,
+                None => return Err(io::Error::other("a merged record is too long")),
+            }
+        };
+        journal.append(&frame, seq).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        rest = rest.get(head.len()..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// What must be said on top of a backup so that nothing is weaker than `known` had it.
@@ -234,7 +295,7 @@ fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) 
                 report.kept_private += 1;
             }
         }
-        video.epoch = video.epoch.saturating_add(1);
+        video.epoch = video.epoch.saturating_add(EPOCH_LEAP);
         ops.push(Op::put(&video)?);
     }
     let Some(known) = known else { return Ok(ops) };

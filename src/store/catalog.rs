@@ -3,7 +3,7 @@
 use super::access::Access;
 use super::draft::Draft;
 use super::index::{Index, IndexError, ListPosition};
-use super::journal::{Journal, JournalError, sync_directory};
+use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::write_error::WriteError;
 use super::writer::{Job, Shared, Writer, job};
 use crate::domain::{MediaFileId, OrganizationId, Record, Timestamp, limits};
@@ -67,34 +67,18 @@ impl Catalog {
         }
         let mut slot = IndexSlot { path: index_path, cache_bytes, limit, open: None };
         let known_seq = slot.open_existing();
-        let mut access = Access::default();
-        let mut unreadable = None;
-        let mut behind = known_seq;
-        let journal = Journal::open(&journal_path, known_seq, |commit| {
-            if let Err(error) = access.apply(&commit.ops) {
-                unreadable.get_or_insert((commit.seq, error.to_string()));
+        let first = Replay::run(&journal_path, &mut slot, known_seq)?;
+        let Replay { journal, access, index } = match first {
+            Ok(replay) => replay,
+            // Whatever the index can't take, a new one can.
+            Err(error) => {
+                slot.set_aside(&error.to_string());
+                Replay::run(&journal_path, &mut slot, 0)?.map_err(|error| JournalError::Io {
+                    path: directory.join("index"),
+                    error: std::io::Error::other(error.to_string()),
+                })?
             }
-            // A compacted head newer than the index says nothing of what it should forget: begin anew.
-            if commit.snapshot && behind != 0 && behind < commit.seq {
-                slot.set_aside("it is older than the compacted journal");
-                behind = 0;
-            }
-            if (commit.seq > behind || behind == 0)
-                && let Err(error) = slot.get().and_then(|index| index.apply(&commit.ops))
-            {
-                unreadable.get_or_insert((commit.seq, error.to_string()));
-            }
-        })?;
-        if let Some((seq, what)) = unreadable {
-            let error = std::io::Error::other(format!("change {seq} can't be applied: {what}"));
-            return Err(JournalError::Io { path: journal_path, error });
-        }
-        let io_error = |error: IndexError| JournalError::Io {
-            path: directory.join("index"),
-            error: std::io::Error::other(error.to_string()),
         };
-        let index = slot.get().map_err(io_error)?;
-        index.set_applied(journal.seq()).map_err(io_error)?;
         if journal.seq() > known_seq {
             tracing::info!(from = known_seq, to = journal.seq(), "the index was caught up from the journal");
         }
@@ -189,16 +173,16 @@ impl Catalog {
         has_writer && !self.shared.poisoned.load(Ordering::SeqCst) && self.shared.index.is_alive()
     }
 
-    /// Copies the journal to `path`, as of one commit, whose number is answered.
-    pub async fn copy_journal(&self, path: PathBuf) -> Result<u64, JournalError> {
-        let gone = |path: &Path| JournalError::Io {
-            path: path.to_owned(),
+    /// The journal as of one commit; for a backup.
+    pub async fn freeze_journal(&self) -> Result<FrozenJournal, JournalError> {
+        let closing = || JournalError::Io {
+            path: PathBuf::from("journal"),
             error: std::io::Error::other("the catalog is closing"),
         };
         let (done, answer) = oneshot::channel();
-        let sender = self.lock_jobs().clone().ok_or_else(|| gone(&path))?;
-        sender.send(Job::Copy { path: path.clone(), done }).await.map_err(|_| gone(&path))?;
-        answer.await.unwrap_or_else(|_| Err(gone(&path)))
+        let sender = self.lock_jobs().clone().ok_or_else(closing)?;
+        sender.send(Job::Freeze { done }).await.map_err(|_| closing())?;
+        answer.await.unwrap_or_else(|_| Err(closing()))
     }
 
     /// Takes no more changes, finishes those that wait, and writes the index out.
@@ -236,6 +220,51 @@ fn trace_of_records(directory: &Path, journal: &Path, index: &Path) -> Option<Pa
     }
 }
 
+/// What reading the journal through gives.
+struct Replay {
+    journal: Journal,
+    access: Access,
+    index: Index,
+}
+
+impl Replay {
+    /// Fills memory from the journal and the index from where it has got to (`known_seq`). The outer error is the
+    /// journal's, the inner one the index's.
+    fn run(path: &Path, slot: &mut IndexSlot, known_seq: u64) -> Result<Result<Self, IndexError>, JournalError> {
+        let mut access = Access::default();
+        let mut unreadable = None;
+        let mut index_error = None;
+        let mut behind = known_seq;
+        let journal = Journal::open(path, known_seq, |commit| {
+            if let Err(error) = access.apply(&commit.ops) {
+                unreadable.get_or_insert((commit.seq, error.to_string()));
+            }
+            // A compacted head newer than the index says nothing of what it should forget: begin anew.
+            if commit.snapshot && behind != 0 && behind < commit.seq {
+                slot.set_aside("it is older than the compacted journal");
+                behind = 0;
+            }
+            if (commit.seq > behind || behind == 0)
+                && index_error.is_none()
+                && let Err(error) = slot.get().and_then(|index| index.apply(&commit.ops))
+            {
+                index_error = Some(error);
+            }
+        })?;
+        if let Some((seq, what)) = unreadable {
+            let error = std::io::Error::other(format!("change {seq} does not read: {what}"));
+            return Err(JournalError::Io { path: path.to_owned(), error });
+        }
+        if let Some(error) = index_error {
+            return Ok(Err(error));
+        }
+        Ok(slot.get().and_then(|index| {
+            index.set_applied(journal.seq())?;
+            Ok(Self { journal, access, index })
+        }))
+    }
+}
+
 /// The index while it is being opened: whatever is wrong with it ends in a new, empty one.
 struct IndexSlot {
     path: PathBuf,
@@ -256,6 +285,12 @@ impl IndexSlot {
             }
         }
         match Index::open(&self.path, self.cache_bytes, self.limit).and_then(|index| Ok((index.applied()?, index))) {
+            // Its building was interrupted: what it holds may be more than the journal says.
+            Ok((0, index)) if !index.is_empty() => {
+                drop(index);
+                self.set_aside("it was not finished");
+                0
+            }
             Ok((applied, index)) => {
                 self.open = Some(index);
                 applied

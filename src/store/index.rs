@@ -80,6 +80,11 @@ impl Index {
         Ok(stored.and_then(|bytes| bytes.as_ref().try_into().ok().map(u64::from_be_bytes)).unwrap_or(0))
     }
 
+    /// Whether it holds no record.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// Applies one commit's operations. Doing it again changes nothing.
     pub fn apply(&self, ops: &[Op]) -> Result<(), IndexError> {
         for op in ops {

@@ -107,10 +107,11 @@ impl Journal {
     /// acknowledged: it is damaged at its end, or an older copy.
     pub fn open(path: &Path, known_seq: u64, each: impl FnMut(Commit)) -> Result<Self, JournalError> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| io_error(path, error))?;
-        let ReadThrough { end: durable, head_end, seq } = read_all(path, &file, each)?;
+        let ReadThrough { end: durable, head_end, seq, vouched } = read_all(path, &file, each)?;
         if seq < known_seq {
             return Err(JournalError::Older { path: path.to_owned(), seq, known_seq });
         }
+        rewrite(&file, vouched..durable).map_err(|error| io_error(path, error))?;
         let length = file.metadata().map_err(|error| io_error(path, error))?.len();
         if length > durable {
             tracing::warn!(dropped_bytes = length - durable, "dropped the unfinished end of the journal");
@@ -171,8 +172,15 @@ impl Journal {
     /// bring the old one back, without what is appended from now on: this journal must not be written to again.
     pub fn compact(&mut self) -> Result<(), CompactError> {
         let temporary = self.path.with_extension("compacting");
-        let (file, written) = self.write_compacted(&temporary).map_err(CompactError::NotDone)?;
-        std::fs::rename(&temporary, &self.path).map_err(|error| CompactError::NotDone(io_error(&temporary, error)))?;
+        let replaced = self.write_compacted(&temporary).and_then(|written| {
+            std::fs::rename(&temporary, &self.path).map(|()| written).map_err(|error| io_error(&temporary, error))
+        });
+        let (file, written) = replaced.map_err(|error| {
+            // A full disk needs the room back, and is asked again only after as much growth again.
+            let _ = std::fs::remove_file(&temporary);
+            self.compacted = self.durable;
+            CompactError::NotDone(error)
+        })?;
         // The old file has no name any more: from here on nothing may be written to it.
         tracing::info!(before_bytes = self.durable, after_bytes = written, "journal compacted");
         self.file = file;
@@ -220,27 +228,46 @@ impl Journal {
         if let Some(error) = failed {
             return Err(to_error(error));
         }
-        if written == 0 {
-            // An empty head still carries the number to go on from.
-            let at = Timestamp::from_millis(0);
-            let head = Commit { seq: self.seq, snapshot: true, durable: 0, at, ops: Vec::new() };
-            let bytes = frame(&head).map_err(to_error)?;
-            out.write_all(&bytes).map_err(to_error)?;
-            written = bytes.len() as u64;
-        }
+        // An empty commit closes the head, so that one that was cut short is known; it carries the number to go on from.
+        let at = Timestamp::from_millis(0);
+        let close = Commit { seq: self.seq, snapshot: true, durable: written, at, ops: Vec::new() };
+        let bytes = frame(&close).map_err(to_error)?;
+        out.write_all(&bytes).map_err(to_error)?;
+        written += bytes.len() as u64;
         out.flush().map_err(to_error)?;
         drop(out);
         file.sync_all().map_err(to_error)?;
         Ok((file, written))
     }
 
-    /// A copy of the journal as it stands on disk, synced; for a backup.
+    /// The journal as it stands on disk: what is appended or compacted later does not change it.
+    pub fn freeze(&self) -> Result<FrozenJournal, JournalError> {
+        let file = self.file.try_clone().map_err(|error| io_error(&self.path, error))?;
+        Ok(FrozenJournal { file, length: self.durable, seq: self.seq })
+    }
+}
+
+/// A journal as of one commit.
+pub struct FrozenJournal {
+    file: File,
+    length: u64,
+    /// Number of that commit.
+    pub seq: u64,
+}
+
+impl FrozenJournal {
+    /// Copies it, synced; for a backup.
     pub fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
         let to_error = |error| io_error(path, error);
-        let copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(to_error)?;
-        let mut reader = &self.file;
-        reader.seek(SeekFrom::Start(0)).map_err(to_error)?;
-        io::copy(&mut reader.take(self.durable), &mut &copy).map_err(to_error)?;
+        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(to_error)?;
+        let (mut offset, mut buffer) = (0, vec![0; 1 << 20]);
+        while offset < self.length {
+            let step = usize::try_from(self.length - offset).unwrap_or(usize::MAX).min(buffer.len());
+            let step = buffer.get_mut(..step).unwrap_or_default();
+            // By position: the writer goes on using the same open file.
+            self.file.read_exact_at(step, offset).and_then(|()| copy.write_all(step)).map_err(to_error)?;
+            offset += step.len() as u64;
+        }
         copy.sync_all().map_err(to_error)
     }
 }
@@ -293,6 +320,18 @@ struct ReadThrough {
     head_end: u64,
     /// Number of the last whole commit.
     seq: u64,
+    /// Bytes that a commit says were on disk before it.
+    vouched: u64,
+}
+
+/// Writes bytes that were read back over themselves and syncs them: after a kill, or a sync that failed, they may have
+/// come from the page cache, and what is served from now on must survive a power cut.
+fn rewrite(file: &File, range: std::ops::Range<u64>) -> io::Result<()> {
+    let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, range.start)?;
+    file.write_all_at(&bytes, range.start)?;
+    file.sync_all()
 }
 
 /// Hands every commit to `each`.
@@ -300,44 +339,59 @@ fn read_all(path: &Path, file: &File, mut each: impl FnMut(Commit)) -> Result<Re
     let length = file.metadata().map_err(|error| io_error(path, error))?.len();
     let mut reader = BufReader::with_capacity(1 << 20, file);
     reader.seek(SeekFrom::Start(0)).map_err(|error| io_error(path, error))?;
-    let (mut offset, mut head_end, mut seq, mut in_head) = (0_u64, 0_u64, 0_u64, true);
+    let (mut offset, mut head_end, mut seq, mut vouched) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let (mut in_head, mut is_head_closed) = (true, true);
+    let damaged = |offset, what| JournalError::Damaged { path: path.to_owned(), offset, what };
     while offset < length {
-        let Some((commit, size)) = read_frame(&mut reader, length - offset).map_err(|error| io_error(path, error))?
-        else {
-            return if tail_is_unfinished(file, offset, length).map_err(|error| io_error(path, error))? {
-                Ok(ReadThrough { end: offset, head_end, seq })
-            } else {
-                Err(JournalError::Damaged {
-                    path: path.to_owned(),
-                    offset,
-                    what: "a record before the acknowledged end does not match its checksum",
-                })
-            };
+        let read = read_frame(&mut reader, length - offset).map_err(|error| io_error(path, error))?;
+        let (commit, size) = match read {
+            Frame::Whole(commit, size) => (commit, size),
+            Frame::Foreign => {
+                return Err(damaged(offset, "a record is whole but says nothing this version understands"));
+            }
+            Frame::Broken if tail_is_unfinished(file, offset, length).map_err(|error| io_error(path, error))? => break,
+            Frame::Broken => {
+                return Err(damaged(offset, "a record before the acknowledged end does not match its checksum"));
+            }
         };
         in_head &= commit.snapshot;
-        let expected =
-            if in_head { commit.seq == seq || offset == 0 } else { !commit.snapshot && commit.seq == seq + 1 };
-        if !expected {
-            return Err(JournalError::Damaged {
-                path: path.to_owned(),
-                offset,
-                what: "its number does not follow the one before it: records are missing, repeated or out of order",
-            });
+        let follows = if in_head {
+            commit.seq == seq || offset == 0
+        } else {
+            is_head_closed && !commit.snapshot && commit.seq == seq + 1
+        };
+        if !follows {
+            let what = "its number does not follow the one before it: records are missing, repeated or out of order";
+            return Err(damaged(offset, what));
         }
         seq = commit.seq;
+        vouched = commit.durable.min(offset);
         offset += size;
         if in_head {
             head_end = offset;
+            is_head_closed = commit.ops.is_empty();
         }
         each(commit);
     }
-    Ok(ReadThrough { end: offset, head_end, seq })
+    if !is_head_closed {
+        return Err(damaged(offset, "its compacted head ends too early"));
+    }
+    Ok(ReadThrough { end: offset, head_end, seq, vouched })
 }
 
-/// One whole commit and the bytes it takes; `None` where the bytes are not one.
-fn read_frame(reader: &mut impl Read, left: u64) -> io::Result<Option<(Commit, u64)>> {
+/// What stands at a place of the journal.
+enum Frame {
+    /// A commit, and the bytes it takes.
+    Whole(Commit, u64),
+    /// Bytes that match their checksum and are no commit that we know.
+    Foreign,
+    /// Anything else.
+    Broken,
+}
+
+fn read_frame(reader: &mut impl Read, left: u64) -> io::Result<Frame> {
     if left < FRAME_BYTES as u64 {
-        return Ok(None);
+        return Ok(Frame::Broken);
     }
     let mut head = [0; FRAME_BYTES];
     reader.read_exact(&mut head)?;
@@ -345,14 +399,14 @@ fn read_frame(reader: &mut impl Read, left: u64) -> io::Result<Option<(Commit, u
     let (length, crc) = (u32::from_le_bytes([l0, l1, l2, l3]), u32::from_le_bytes([c0, c1, c2, c3]));
     let size = u64::from(length) + FRAME_BYTES as u64;
     if length == 0 || length as usize > MAX_JSON_BYTES || size > left {
-        return Ok(None);
+        return Ok(Frame::Broken);
     }
     let mut json = vec![0; length as usize];
     reader.read_exact(&mut json)?;
     if crc32c::crc32c(&json) != crc {
-        return Ok(None);
+        return Ok(Frame::Broken);
     }
-    Ok(serde_json::from_slice(&json).ok().map(|commit| (commit, size)))
+    Ok(serde_json::from_slice(&json).map_or(Frame::Foreign, |commit| Frame::Whole(commit, size)))
 }
 
 /// Whether what begins at `bad` was never acknowledged: no whole commit behind it says that `bad` was on disk already
@@ -365,7 +419,7 @@ fn tail_is_unfinished(file: &File, bad: u64, length: u64) -> io::Result<bool> {
     for start in 1..tail.len() {
         let rest = tail.get(start..).unwrap_or_default();
         // Nearly every start fails on its length field at once.
-        if let Some((commit, _)) = read_frame(&mut &*rest, rest.len() as u64)?
+        if let Frame::Whole(commit, _) = read_frame(&mut &*rest, rest.len() as u64)?
             && commit.durable > bad
         {
             return Ok(false);
@@ -519,5 +573,48 @@ mod tests {
         assert_eq!(found.last().unwrap().seq, 6);
         assert!(found[..found.len() - 1].iter().all(|commit| commit.snapshot && commit.seq == 5));
         assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 6);
+    }
+
+    #[test]
+    fn a_compacted_head_that_was_cut_short_stops_the_start() {
+        let (_directory, path) = three_commits();
+        let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+        append(&mut journal, vec![op(2, 4)]);
+        journal.compact().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let ends = boundaries(&whole);
+        for cut in [ends[ends.len() - 2], ends[1], ends[1] + 3] {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let opened = Journal::open(&path, 0, |_| {});
+            assert!(matches!(opened, Err(JournalError::Damaged { .. })), "cut at {cut} of {}", whole.len());
+        }
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 4);
+    }
+
+    #[test]
+    fn a_record_of_a_version_we_do_not_know_stops_the_start_and_is_kept() {
+        let (_directory, path) = three_commits();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let json = br#"{"from":"the future"}"#;
+        bytes.extend(u32::try_from(json.len()).unwrap().to_le_bytes());
+        bytes.extend(crc32c::crc32c(json).to_le_bytes());
+        bytes.extend(json);
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(matches!(Journal::open(&path, 0, |_| {}), Err(JournalError::Damaged { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_frozen_journal_is_as_of_its_commit_whatever_follows() {
+        let (directory, path) = three_commits();
+        let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+        let frozen = journal.freeze().unwrap();
+        append(&mut journal, vec![op(9, 9)]);
+        journal.compact().unwrap();
+        let copy = directory.path().join("copy");
+        frozen.copy_to(&copy).unwrap();
+        assert_eq!(commits(&copy).unwrap().len(), 3);
+        assert_eq!(frozen.seq, 3);
     }
 }

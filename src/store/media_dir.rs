@@ -19,7 +19,7 @@ pub struct MediaDir {
     media: PathBuf,
     incoming: PathBuf,
     /// Held while a backup links files, so that none disappears under it.
-    removal: tokio::sync::RwLock<()>,
+    removal: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// Why bytes could not be stored or had.
@@ -63,19 +63,27 @@ impl MediaDir {
             tracing::info!(file = %entry.file_name().display(), "removing an upload that was interrupted");
             std::fs::remove_file(entry.path())?;
         }
-        Ok(Self { media, incoming, removal: tokio::sync::RwLock::new(()) })
+        Ok(Self { media, incoming, removal: Arc::default() })
     }
 
-    /// Removes files that no record names: what a crash between rename and commit, or between commit and removal,
-    /// left behind. Only at start, before anything is uploaded.
-    pub fn sweep(&self, named: &HashSet<MediaFileId>) -> io::Result<()> {
+    /// Clears away files that no record names; only at start, before anything is uploaded. One whose record was removed
+    /// is removed. One that the journal never heard of is set aside below `orphaned/`: a crash between rename and commit
+    /// leaves such a file, but so does a journal that was put back from an older copy.
+    pub fn sweep(&self, named: &HashSet<MediaFileId>, removed: &HashSet<MediaFileId>) -> io::Result<()> {
+        let orphaned = self.media.with_file_name("orphaned");
         for entry in std::fs::read_dir(&self.media)?.flatten() {
             let id = entry.file_name().to_str().and_then(|name| MediaFileId::parse(name.strip_suffix(".mp4")?));
-            if let Some(id) = id
-                && !named.contains(&id)
-            {
-                tracing::info!(file = %id, "removing a media file that no record names");
+            let Some(id) = id.filter(|id| !named.contains(id)) else { continue };
+            if removed.contains(&id) {
+                tracing::info!(file = %id, "removing a media file whose record was removed");
                 std::fs::remove_file(entry.path())?;
+            } else {
+                match std::fs::create_dir(&orphaned) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    _ => {}
+                }
+                tracing::warn!(file = %id, "no record names this media file; it is set aside in orphaned/, to be deleted by hand");
+                std::fs::rename(entry.path(), orphaned.join(entry.file_name()))?;
             }
         }
         Ok(())
@@ -123,13 +131,18 @@ impl MediaDir {
         Ok(Some(StoredMedia { file: Arc::new(file), size_bytes }))
     }
 
-    /// Removes files that no record names any more. Responses that have them open end undisturbed.
+    /// Removes files that no record names any more. Responses that have them open end undisturbed. While a backup holds
+    /// the files, they are removed behind the caller's back when it is done.
     pub async fn remove(&self, ids: Vec<MediaFileId>) {
-        let _removal = self.removal.write().await;
-        for id in ids {
-            let path = self.path(id);
-            if let Err(error) = blocking(move || std::fs::remove_file(path)).await {
-                tracing::warn!(file = %id, %error, "a media file could not be removed; the next start tries again");
+        let paths: Vec<PathBuf> = ids.into_iter().map(|id| self.path(id)).collect();
+        match Arc::clone(&self.removal).try_write_owned() {
+            Ok(_removal) => remove_all(paths).await,
+            Err(_) => {
+                let removal = Arc::clone(&self.removal);
+                tokio::spawn(async move {
+                    let _removal = removal.write().await;
+                    remove_all(paths).await;
+                });
             }
         }
     }
@@ -137,6 +150,11 @@ impl MediaDir {
     /// Keeps every file in place until the guard is dropped.
     pub async fn hold(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
         self.removal.read().await
+    }
+
+    /// Where the files lie.
+    pub fn directory(&self) -> &Path {
+        &self.media
     }
 
     /// Where a file lies.
@@ -287,6 +305,15 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+async fn remove_all(paths: Vec<PathBuf>) {
+    for path in paths {
+        let name = path.display().to_string();
+        if let Err(error) = blocking(move || std::fs::remove_file(path)).await {
+            tracing::warn!(file = name, %error, "a media file could not be removed; the next start tries again");
+        }
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -18,7 +18,7 @@ mod write_error;
 mod writer;
 
 pub use access::{Access, Tally, VideoAccess};
-pub use backup::{BackupError, BackupReport, create_backup, restore_backup, verify_backup};
+pub use backup::{BackupError, BackupReport, KnownState, create_backup, restore_backup, verify_backup};
 pub use catalog::{Catalog, Cursor, Page};
 pub use draft::Draft;
 pub use index::IndexError;

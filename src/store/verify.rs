@@ -38,17 +38,31 @@ pub(super) struct Records {
 }
 
 pub(super) fn replay(journal: &Path) -> Result<Records, JournalError> {
-    let mut rows = HashMap::new();
-    let (seq, unfinished_bytes) = Journal::inspect(journal, |commit| {
+    match replay_readable(journal) {
+        (records, None) => Ok(records),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// What a journal says up to its end, or up to the first damage.
+pub(super) fn replay_readable(journal: &Path) -> (Records, Option<JournalError>) {
+    let mut records = Records { seq: 0, unfinished_bytes: 0, rows: HashMap::new() };
+    let read = Journal::inspect(journal, |commit| {
         for op in commit.ops {
             let target = op.target();
             match op {
-                Op::Put { row, .. } => rows.insert(target, row),
-                Op::Remove { .. } => rows.remove(&target),
+                Op::Put { row, .. } => records.rows.insert(target, row),
+                Op::Remove { .. } => records.rows.remove(&target),
             };
         }
-    })?;
-    Ok(Records { seq, unfinished_bytes, rows })
+    });
+    match read {
+        Ok((seq, unfinished_bytes)) => {
+            (records.seq, records.unfinished_bytes) = (seq, unfinished_bytes);
+            (records, None)
+        }
+        Err(error) => (records, Some(error)),
+    }
 }
 
 impl Records {

@@ -4,13 +4,12 @@
 use super::access::Access;
 use super::draft::{Draft, Overlay};
 use super::index::Index;
-use super::journal::{AppendError, CompactError, Journal, JournalError};
+use super::journal::{AppendError, CompactError, FrozenJournal, Journal, JournalError};
 use super::op::{Commit, Op};
 use super::write_error::WriteError;
 use crate::domain::{AuditEntry, AuditEvent, AuditId, OrganizationId, Timestamp, limits};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -25,8 +24,8 @@ type Attempt = Box<dyn FnOnce(&mut Draft<'_>) -> Option<Finish> + Send>;
 pub(super) enum Job {
     /// Make a change.
     Change { now: Timestamp, attempt: Attempt },
-    /// Copy the journal as of one commit, and call back in the same breath.
-    Copy { path: PathBuf, done: oneshot::Sender<Result<u64, JournalError>> },
+    /// Hand out the journal as it stands on disk after one commit.
+    Freeze { done: oneshot::Sender<Result<FrozenJournal, JournalError>> },
 }
 
 /// What readers and the writer share.
@@ -44,9 +43,10 @@ pub(super) struct Writer {
     pub jobs: mpsc::Receiver<Job>,
 }
 
-/// One change of a group, journaled but not yet on disk.
+/// One change of a group, not yet on disk. One that says nothing new waits all the same: it may rest on what another
+/// of its group says.
 struct Pending {
-    commit: Commit,
+    commit: Option<Commit>,
     finish: Finish,
 }
 
@@ -59,10 +59,10 @@ impl Writer {
             for job in group.drain(..) {
                 match job {
                     Job::Change { now, attempt } => changes.push((now, attempt)),
-                    Job::Copy { path, done } => {
+                    Job::Freeze { done } => {
                         self.commit(std::mem::take(&mut changes));
                         // Whoever asked may have gone.
-                        let _ = done.send(self.journal.copy_to(&path).map(|()| self.journal.seq()));
+                        let _ = done.send(self.journal.freeze());
                     }
                 }
             }
@@ -76,20 +76,21 @@ impl Writer {
             return;
         }
         let (frames, pending) = self.draft(changes);
-        let Some(last_seq) = pending.last().map(|pending| pending.commit.seq) else { return };
+        let last_seq = pending.iter().rev().find_map(|pending| pending.commit.as_ref()).map(|commit| commit.seq);
+        let Some(last_seq) = last_seq else { return finish_all(pending, || Ok(())) };
         if self.shared.poisoned.load(Ordering::SeqCst) {
-            return finish_all(pending, || WriteError::Poisoned);
+            return finish_all(pending, || Err(WriteError::Poisoned));
         }
         match self.journal.append(&frames, last_seq) {
             Ok(()) => self.publish(pending),
             Err(AppendError::NotWritten(error)) => {
                 tracing::error!(%error, "the journal could not be written; the change was refused");
-                finish_all(pending, || WriteError::NotWritten(error.to_string()));
+                finish_all(pending, || Err(WriteError::NotWritten(error.to_string())));
             }
             Err(AppendError::Unknown(error)) => {
                 tracing::error!(%error, "the journal could not be synced; no more changes until a restart");
                 self.shared.poisoned.store(true, Ordering::SeqCst);
-                finish_all(pending, || WriteError::Poisoned);
+                finish_all(pending, || Err(WriteError::Poisoned));
             }
         }
     }
@@ -112,7 +113,7 @@ impl Writer {
                 continue;
             }
             if draft.ops.is_empty() && draft.events.is_empty() {
-                finish(Ok(()));
+                pending.push(Pending { commit: None, finish });
                 continue;
             }
             let Draft { own, mut ops, events, .. } = draft;
@@ -137,7 +138,7 @@ impl Writer {
                     frames.extend(bytes);
                     overlay.extend(own);
                     heads.extend(new_heads);
-                    pending.push(Pending { commit, finish });
+                    pending.push(Pending { commit: Some(commit), finish });
                 }
                 None => finish(Err(WriteError::TooLarge)),
             }
@@ -149,7 +150,7 @@ impl Writer {
     fn publish(&mut self, pending: Vec<Pending>) {
         let last_seq = self.journal.seq();
         let mut index_fine = true;
-        for Pending { commit, .. } in &pending {
+        for commit in pending.iter().filter_map(|pending| pending.commit.as_ref()) {
             if let Err(error) = self.shared.index.apply(&commit.ops) {
                 // The journal has it, and memory will; the next start rebuilds the index.
                 tracing::error!(%error, seq = commit.seq, "the index did not take a commit; restart to rebuild it");
@@ -161,7 +162,7 @@ impl Writer {
         }
         {
             let mut access = self.shared.access.write().unwrap_or_else(PoisonError::into_inner);
-            for Pending { commit, .. } in &pending {
+            for commit in pending.iter().filter_map(|pending| pending.commit.as_ref()) {
                 if let Err(error) = access.apply(&commit.ops) {
                     tracing::error!(%error, seq = commit.seq, "a record just written does not read");
                 }
@@ -171,9 +172,7 @@ impl Writer {
             self.shared.poisoned.store(true, Ordering::SeqCst);
         }
         self.shared.changed.send_modify(|count| *count += 1);
-        for Pending { finish, .. } in pending {
-            finish(Ok(()));
-        }
+        finish_all(pending, || Ok(()));
         if self.journal.wants_compaction()
             && let Err(error) = self.journal.compact()
         {
@@ -185,9 +184,9 @@ impl Writer {
     }
 }
 
-fn finish_all(pending: Vec<Pending>, error: impl Fn() -> WriteError) {
+fn finish_all(pending: Vec<Pending>, outcome: impl Fn() -> Result<(), WriteError>) {
     for Pending { finish, .. } in pending {
-        finish(Err(error()));
+        finish(outcome());
     }
 }
 
