@@ -230,8 +230,11 @@ fn note_connection(connection: &dyn Any, data: &mut actix_web::dev::Extensions) 
     let stream = tls.map(|tls| tls.get_ref().0).or_else(|| connection.downcast_ref::<TcpStream>());
     let Some(stream) = stream else { return };
     let stall = Duration::from_secs(limits::WRITE_STALL_S);
-    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(stall)) {
-        tracing::debug!(%error, "TCP_USER_TIMEOUT was not set");
+    let socket = SockRef::from(stream);
+    let set =
+        socket.set_tcp_user_timeout(Some(stall)).and_then(|()| socket.set_tcp_notsent_lowat(limits::UNSENT_BYTES));
+    if let Err(error) = set {
+        tracing::debug!(%error, "a connection's limits were not set");
     }
     match stream.as_fd().try_clone_to_owned() {
         Ok(socket) => drop(data.insert(Connection::new(socket))),

@@ -27,7 +27,10 @@ impl App {
     /// Makes `received` the source of a video. A source that can't be played leaves a former one in place, or the
     /// video in `error` with the reason if there was none; its file is gone either way.
     pub async fn ingest(&self, actor: Actor, video: VideoId, received: Received) -> Result<Video, IngestError> {
-        match read(&received).await {
+        let permit = self.reading.acquire().await;
+        let facts = read(&received).await;
+        drop(permit);
+        match facts {
             Ok(facts) => self.keep_source(actor, video, received, facts).await,
             Err(Unplayable::Read(error)) => Err(MediaError::from(error).into()),
             Err(unplayable) => {

@@ -40,6 +40,8 @@ pub struct App {
     entropy: Box<dyn Entropy>,
     /// When each signing key last opened a video, until it is written down.
     last_used: Mutex<HashMap<SigningKeyId, Timestamp>>,
+    /// Admits the few sources that are read at the same time.
+    reading: tokio::sync::Semaphore,
     state: StateDir,
 }
 
@@ -119,7 +121,7 @@ impl App {
             AssetKeyring::new(keys.into_iter().map(open).collect::<Result<_, _>>()?)
         };
         let media = MediaDir::open(state.path()).map_err(StartError::Media)?;
-        media.sweep(&store.media_files()).map_err(StartError::Media)?;
+        media.sweep(&store.media_files(), store.access().removed_media()).map_err(StartError::Media)?;
         Ok(Self {
             config,
             store,
@@ -131,6 +133,7 @@ impl App {
             clock,
             entropy,
             last_used: Mutex::default(),
+            reading: tokio::sync::Semaphore::new(limits::SOURCES_READ_AT_ONCE),
             state,
         })
     }
@@ -196,8 +199,9 @@ impl App {
 
     /// Until when a renewal keeps older URLs of a grant's session alive, if what the session stands on now still does.
     pub fn prolonged_until(&self, grant: &Grant) -> Option<Timestamp> {
-        let live = self.sessions.find(grant.video, grant.session)?;
         let access = self.store.access();
+        let owner = access.video(grant.video)?.organization;
+        let live = self.sessions.find(owner, grant.video, grant.session)?;
         let is_active = |id| access.signing_key(id).is_some_and(|key| key.revoked_at.is_none());
         (live.epoch == grant.epoch && live.authority.is_none_or(is_active)).then_some(live.live_until)
     }

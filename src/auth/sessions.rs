@@ -30,48 +30,76 @@ pub struct LiveSession {
     pub ends_at: Timestamp,
 }
 
-/// All of them, by video and session: a session id alone never stands for another video's session.
+/// All of them, by organization, then by video and session: a session id alone never stands for another video's
+/// session, and one organization's crowd takes no room from another's.
 #[derive(Default)]
-pub struct Sessions(Mutex<HashMap<(VideoId, SessionId), LiveSession>>);
+pub struct Sessions(Mutex<HashMap<OrganizationId, Live>>);
+
+type Key = (VideoId, SessionId);
+
+#[derive(Default)]
+struct Live {
+    sessions: HashMap<Key, LiveSession>,
+    /// When it was last looked through for sessions that are over, because it was full.
+    swept_at: Option<Timestamp>,
+}
 
 impl Sessions {
-    /// Remembers a session that was opened or renewed. When [`limits::LIVE_SESSIONS`] are live it is not remembered:
-    /// it plays all the same, unlisted.
-    pub fn remember(&self, session: LiveSession, now: Timestamp) {
-        let mut live = self.lock();
+    /// Remembers a session that was opened or renewed; what is known of it already is never shortened. When an
+    /// organization has [`limits::LIVE_SESSIONS`] live ones, it is not remembered: it plays all the same, unlisted.
+    pub fn remember(&self, mut session: LiveSession, now: Timestamp) {
+        let mut all = self.lock();
+        let live = all.entry(session.organization).or_default();
         let key = (session.video, session.session);
-        if live.len() >= limits::LIVE_SESSIONS && !live.contains_key(&key) {
-            live.retain(|_, other| other.live_until > now);
-            if live.len() >= limits::LIVE_SESSIONS {
-                return;
+        match live.sessions.get(&key) {
+            Some(known) if known.epoch == session.epoch => {
+                session.live_until = session.live_until.max(known.live_until);
+                session.ends_at = session.ends_at.max(known.ends_at);
+            }
+            Some(_) => {}
+            None if live.sessions.len() < limits::LIVE_SESSIONS => {}
+            None => {
+                // Looking through all of them is dear: once a second at most.
+                let is_due = live.swept_at.is_none_or(|at| at.plus_secs(1) <= now);
+                if is_due {
+                    live.swept_at = Some(now);
+                    live.sessions.retain(|_, other| other.live_until > now);
+                }
+                if live.sessions.len() >= limits::LIVE_SESSIONS {
+                    return;
+                }
             }
         }
-        live.insert(key, session);
+        live.sessions.insert(key, session);
     }
 
     /// The session, if it is remembered.
-    pub fn find(&self, video: VideoId, session: SessionId) -> Option<LiveSession> {
-        self.lock().get(&(video, session)).cloned()
+    pub fn find(&self, organization: OrganizationId, video: VideoId, session: SessionId) -> Option<LiveSession> {
+        self.lock().get(&organization)?.sessions.get(&(video, session)).cloned()
     }
 
     /// The organization's sessions that are live at `now`, newest first.
     pub fn list(&self, organization: OrganizationId, now: Timestamp) -> Vec<LiveSession> {
-        let mut found: Vec<LiveSession> = self
-            .lock()
-            .values()
-            .filter(|session| session.organization == organization && session.live_until > now)
-            .cloned()
-            .collect();
+        let all = self.lock();
+        let live = all.get(&organization).into_iter().flat_map(|live| live.sessions.values());
+        let mut found: Vec<LiveSession> = live.filter(|session| session.live_until > now).cloned().collect();
         found.sort_by_key(|session| (std::cmp::Reverse(session.started_at), session.session));
         found
+    }
+
+    /// The video that a remembered session watches, live or paused.
+    pub fn video_of(&self, organization: OrganizationId, session: SessionId) -> Option<VideoId> {
+        let all = self.lock();
+        let mut keys = all.get(&organization)?.sessions.keys();
+        keys.find(|(_, other)| *other == session).map(|(video, _)| *video)
     }
 
     /// Live sessions by the key they stand on.
     pub fn count_by_key(&self, organization: OrganizationId, now: Timestamp) -> HashMap<SigningKeyId, usize> {
         let mut counts = HashMap::new();
-        for session in self.lock().values() {
+        let all = self.lock();
+        for session in all.get(&organization).into_iter().flat_map(|live| live.sessions.values()) {
             if let Some(key) = session.authority
-                && session.organization == organization
                 && session.live_until > now
             {
                 *counts.entry(key).or_default() += 1;
@@ -81,17 +109,22 @@ impl Sessions {
     }
 
     /// Forgets one session.
-    pub fn forget(&self, video: VideoId, session: SessionId) {
-        self.lock().remove(&(video, session));
+    pub fn forget(&self, organization: OrganizationId, video: VideoId, session: SessionId) {
+        if let Some(live) = self.lock().get_mut(&organization) {
+            live.sessions.remove(&(video, session));
+        }
     }
 
-    /// Forgets what is no longer live.
+    /// Forgets what can never be renewed again.
     pub fn sweep(&self, now: Timestamp) {
-        self.lock().retain(|_, session| session.live_until > now);
+        self.lock().retain(|_, live| {
+            live.sessions.retain(|_, session| session.ends_at > now);
+            !live.sessions.is_empty()
+        });
     }
 
     /// A panic while the lock was held cannot leave a map half changed: every change is one call.
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(VideoId, SessionId), LiveSession>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrganizationId, Live>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

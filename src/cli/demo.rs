@@ -5,7 +5,7 @@
 use super::init::create_state;
 use super::output::{line, start_logging};
 use super::socket::Client;
-use crate::app::{Clock, SystemClock};
+use crate::app::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::auth::mint_token;
 use crate::config::{Config, LogFormat};
 use crate::domain::{SigningKeyId, VideoId};
@@ -16,6 +16,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Ten seconds of our own making, so that the demo needs nothing else (`tests/fixtures/make-sample.sh`).
@@ -42,7 +43,7 @@ pub(super) struct DemoArgs {
 pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
     let (directory, is_temporary) = match &args.state_dir {
         Some(directory) => (std::path::absolute(directory)?, false),
-        None => (std::env::temp_dir().join(format!("screener-demo-{}", std::process::id())), true),
+        None => (fresh_directory()?, true),
     };
     let mut config = Config::default_for(directory.clone());
     config.server.listen = args.listen;
@@ -71,6 +72,15 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
     let outcome = actix_web::rt::System::new().block_on(server::run(config, state, on_ready));
     clear_away();
     Ok(outcome?)
+}
+
+/// A directory below the temporary one that nobody could have made before us.
+fn fresh_directory() -> anyhow::Result<PathBuf> {
+    let entropy: &dyn Entropy = &SystemEntropy;
+    let name: String = entropy.random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let directory = std::env::temp_dir().join(format!("screener-demo-{name}"));
+    std::fs::DirBuilder::new().mode(0o700).create(&directory).with_context(|| directory.display().to_string())?;
+    Ok(directory)
 }
 
 fn set_up_and_print(ready: &Ready, args: &DemoArgs) -> anyhow::Result<()> {

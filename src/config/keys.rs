@@ -317,7 +317,7 @@ pub(super) static KEYS: [Key; 22] = [
         form: Form::Text,
         preset: Preset::Value("\"json\""),
         unit: "\"json\" or \"text\"",
-        meaning: "How log lines are written to standard output.",
+        meaning: "How log lines are written to standard error.",
         reason: "Machines read logs more often than people; \"text\" is for a terminal.",
         set: |config, given| given.accepted(LogFormat::named).map(|value| config.log.format = value),
         show: |config| Some(toml_text(config.log.format.name())),

@@ -64,15 +64,31 @@ pub const TLS_HANDSHAKE_S: u64 = 5;
 pub const KEEP_ALIVE_S: u64 = 15;
 /// Longest silence inside a request body, in seconds.
 pub const BODY_IDLE_S: u64 = 15;
-/// Longest time that sent bytes may stay unacknowledged, in seconds (`TCP_USER_TIMEOUT`): frees what a dead peer holds.
-pub const WRITE_STALL_S: u64 = 30;
+/// Time for a whole JSON body, in seconds.
+pub const JSON_BODY_S: u64 = 30;
+/// Slowest upload, in bytes a second over all of it, after [`UPLOAD_GRACE_S`].
+pub const UPLOAD_BYTES_PER_S: u64 = 8 << 10;
+/// Time before an upload's rate counts, in seconds.
+pub const UPLOAD_GRACE_S: u64 = 30;
+/// Longest time that bytes may wait for a peer that takes none, in seconds (`TCP_USER_TIMEOUT`): frees what a dead one
+/// holds. A player that has buffered enough stops reading just like one, so it must not be short.
+pub const WRITE_STALL_S: u64 = 300;
+/// Bytes handed to the kernel that may wait unsent (`TCP_NOTSENT_LOWAT`): what a stalled viewer keeps in memory, and
+/// gets after a revocation if its connection can't be cut.
+pub const UNSENT_BYTES: u32 = 128 << 10;
 
-/// Bytes read from a media file at a time: one step keeps a fast line busy and a slow viewer cheap.
+/// Bytes read from a media file at a time for a viewer who takes them at once: keeps a fast line busy.
 pub const MEDIA_STEP_BYTES: usize = 256 << 10;
+/// The same for one who does not: what waits for a slow viewer is in memory.
+pub const SLOW_MEDIA_STEP_BYTES: usize = 64 << 10;
+/// How soon a step must have been taken for the next to be a large one, in milliseconds.
+pub const FAST_STEP_MS: u64 = 50;
+/// Sources read at the same time: each may hold its whole index, up to 64 MiB.
+pub const SOURCES_READ_AT_ONCE: usize = 2;
 /// Bytes of an upload gathered before they are written.
 pub const UPLOAD_STEP_BYTES: usize = 1 << 20;
 
-/// Live sessions remembered. Past it a session still plays by its grants; it is not listed and cannot prolong old URLs.
+/// Live sessions remembered for one organization. Past it a session still plays by its grants; it is not listed and cannot prolong old URLs.
 pub const LIVE_SESSIONS: usize = 100_000;
 /// Client addresses whose rates are tracked before idle ones are swept.
 pub const RATE_ENTRIES: usize = 100_000;

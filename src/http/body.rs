@@ -12,12 +12,15 @@ use bytes::Bytes;
 use futures_util::stream;
 use std::io;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 struct Sending {
     app: web::Data<App>,
     media: StoredMedia,
     left: Range<u64>,
     asset: Asset,
+    /// When the last step was handed over.
+    stepped_at: Option<Instant>,
     /// Keeps the answer on the list of those under way.
     _flight: Flight,
 }
@@ -32,7 +35,7 @@ pub fn media_body(
     flight: Flight,
 ) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, io::Error>>> {
     let length = range.end - range.start;
-    let sending = Sending { app, media, left: range, asset, _flight: flight };
+    let sending = Sending { app, media, left: range, asset, stepped_at: None, _flight: flight };
     SizedStream::new(length, stream::try_unfold(sending, next_step))
 }
 
@@ -45,11 +48,16 @@ async fn next_step(mut sending: Sending) -> Result<Option<(Bytes, Sending)>, io:
     if sending.app.standing(grant).owner(grant).is_none() {
         return Err(io::Error::other("withdrawn"));
     }
-    let step = usize::try_from(left).unwrap_or(usize::MAX).min(limits::MEDIA_STEP_BYTES);
+    // The connection asks for more when little is left to send.
+    let fast = Duration::from_millis(limits::FAST_STEP_MS);
+    let is_fast = sending.stepped_at.is_some_and(|at| at.elapsed() < fast);
+    let step = if is_fast { limits::MEDIA_STEP_BYTES } else { limits::SLOW_MEDIA_STEP_BYTES };
+    let step = usize::try_from(left).unwrap_or(usize::MAX).min(step);
     let bytes = sending.media.read(sending.left.start, step).await.inspect_err(|error| {
         tracing::error!(%error, video = %sending.asset.grant().video, "a media file can't be read; run `screener store verify`");
     })?;
     sending.left.start += step as u64;
+    sending.stepped_at = Some(Instant::now());
     Ok(Some((bytes, sending)))
 }
 

@@ -29,7 +29,9 @@ impl Form {
                 "Send JSON, with Content-Type: application/json.",
             ));
         }
-        let body = read_body(payload).await?;
+        let whole = Duration::from_secs(limits::JSON_BODY_S);
+        let body =
+            tokio::time::timeout(whole, read_body(payload)).await.map_err(|_| body_timeout(limits::JSON_BODY_S))??;
         match serde_json::from_slice(&body) {
             Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new() }),
             Ok(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not a JSON object.")),
@@ -190,10 +192,12 @@ pub async fn next_chunk(payload: &mut web::Payload) -> Result<Option<bytes::Byte
     let idle = Duration::from_secs(limits::BODY_IDLE_S);
     match tokio::time::timeout(idle, payload.next()).await {
         Ok(chunk) => chunk.transpose().map_err(|_| Problem::bad_request("The body ended before it was whole.")),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            format!("No more of the body came for {} seconds.", limits::BODY_IDLE_S),
-        )),
+        Err(_) => Err(body_timeout(limits::BODY_IDLE_S)),
     }
+}
+
+/// 408 for a body that does not come.
+pub fn body_timeout(seconds: u64) -> Problem {
+    let sentence = format!("The body did not come within {seconds} seconds, or too slowly.");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", sentence)
 }

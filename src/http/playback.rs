@@ -8,7 +8,9 @@ use super::problem::Problem;
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
 use crate::app::App;
-use crate::auth::{Caller, Grant, LiveSession, PageOrigin, Purpose, Viewer, ViewerRequest, admit_viewer};
+use crate::auth::{
+    Caller, Denied, Grant, LiveSession, PageOrigin, Purpose, TokenDenied, Viewer, ViewerRequest, admit_viewer,
+};
 use crate::domain::{Embed, EmbedId, Organization, Origin, SessionId, Timestamp, Video};
 use actix_web::http::header::{CACHE_CONTROL, ORIGIN};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
@@ -99,7 +101,10 @@ impl Subject {
     /// Finds an embed, its video and their owner; `None` if any is gone.
     pub async fn find(app: &App, id: EmbedId) -> Result<Option<Self>, Problem> {
         let Some(embed) = app.store.find::<Embed>(id.0).await? else { return Ok(None) };
-        let Some(video) = app.video_of(embed.organization, embed.video).await? else { return Ok(None) };
+        let Some(mut video) = app.video_of(embed.organization, embed.video).await? else { return Ok(None) };
+        // Memory decides, as it does for the bytes: it is filled from the journal.
+        let Some(access) = app.store.access().video(video.id) else { return Ok(None) };
+        (video.visibility, video.epoch) = (access.visibility, access.epoch);
         let organization = app.organization(embed.organization);
         Ok(organization.map(|organization| Self { embed, video, organization }))
     }
@@ -115,7 +120,7 @@ pub fn open_session(
     now: Timestamp,
 ) -> Result<Value, Problem> {
     let Subject { embed, video, organization } = subject;
-    let source = video.source.as_ref().ok_or(crate::auth::Denied::VideoNotReady)?;
+    let source = video.source.as_ref().ok_or(Denied::VideoNotReady)?;
     let settings = &organization.settings;
     let expires_at = now.plus_secs(i64::from(settings.asset_url_ttl_s));
     let grant = Grant {
@@ -129,6 +134,8 @@ pub fn open_session(
         // A session lasts at least as long as its first URL.
         ends_at: now.plus_secs(i64::from(settings.session_max_age_s)).max(expires_at),
     };
+    // What was found when the token was checked may have been revoked since.
+    app.standing(&grant).owner(&grant).ok_or(Denied::Token(TokenDenied::Revoked))?;
     if let Some(key) = viewer.authority() {
         app.note_use(key, now);
     }

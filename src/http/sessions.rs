@@ -9,8 +9,8 @@ use super::problem::Problem;
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
 use crate::app::App;
-use crate::auth::{Caller, Denied, Grant, Purpose, ViewerRequest, admit_renewal, admit_viewer};
-use crate::domain::{OrganizationId, SessionId, Timestamp, VideoId};
+use crate::auth::{Caller, Denied, Grant, Purpose, TokenDenied, ViewerRequest, admit_renewal, admit_viewer};
+use crate::domain::{OrganizationId, SessionId, Timestamp, VideoId, Visibility};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::Value;
@@ -53,12 +53,17 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App, rates: 
     let mut form = Form::read_optional(request, payload).await?;
     let renew_token = form.text("renewToken");
     form.finish()?;
+    let is_private = app.store.access().video(video).is_some_and(|video| video.visibility == Visibility::Private);
     let (grant, organization) = match playback_token(request) {
-        Ok(None | Some("")) => by_renew_token(app, video, session, &renew_token.unwrap_or_default(), now)?,
-        _ => by_viewer_token(request, app, video, session, now).await?,
+        // A public video ignores whatever token comes along; it must not stand in for the renew token.
+        Ok(Some(token)) if is_private && !token.is_empty() => {
+            by_viewer_token(request, app, video, session, now).await?
+        }
+        Err(()) if is_private => return Err(Denied::Token(TokenDenied::REPEATED).into()),
+        _ => by_renew_token(app, video, session, &renew_token.unwrap_or_default(), now)?,
     };
     request.extensions_mut().insert(LoggedOrganization(organization));
-    let embed = app.sessions.find(video, session).and_then(|live| live.embed);
+    let embed = app.sessions.find(organization, video, session).and_then(|live| live.embed);
     remember(app, &grant, embed, organization, now);
     let urls = Urls::sign(app, &grant, &app.config.server.public_url, now)?;
     let source = app.store.access().video(video).and_then(|video| video.source);

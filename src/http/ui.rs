@@ -47,10 +47,7 @@ pub fn assets(ui: &Ui, config: &Config) -> actix_web::Scope {
     let scope = web::scope(&format!("/assets/{}", ui.version));
     match &config.ui.static_dir {
         Some(directory) => scope.service(
-            Files::new("", directory)
-                .disable_content_disposition()
-                .use_etag(false)
-                .default_handler(web::get().to(built_in)),
+            Files::new("", directory).disable_content_disposition().use_etag(false).default_handler(web::to(built_in)),
         ),
         None => scope.route("/{name}", web::get().to(built_in)).route("/{name}", web::head().to(built_in)),
     }

@@ -163,7 +163,8 @@ export class Session {
     const response = await request(this.path, { headers: { range: 'bytes=0-0' } });
     // Of a whole file that came instead, nothing is wanted.
     if (response.ok) await response.body?.cancel();
-    if (response.ok || response.status === 401 || response.status === 403) return response.ok;
+    // 404: the file was replaced; a renewal answers the new one's URL.
+    if (response.ok || [401, 403, 404].includes(response.status)) return response.ok;
     throw await refusalOf(response);
   }
 

@@ -3,7 +3,7 @@
 use super::{Refused, event, no_content, ok};
 use crate::app::App;
 use crate::auth::LiveSession;
-use crate::domain::{EndedSession, Kind, SessionId};
+use crate::domain::{EndedSession, Kind, SessionId, VideoId, limits};
 use crate::http::extract::{Admin, path_id};
 use crate::http::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -30,24 +30,31 @@ pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Re
     Ok(ok(&json!({ "items": items, "pageInfo": { "nextCursor": next } })))
 }
 
-/// `DELETE /sessions/{id}`: its URLs stop within a second, and it can't be renewed, not even after a restart.
+/// `DELETE /sessions/{id}`: its URLs stop within a second, and it can't be renewed, not even after a restart. One that
+/// was begun before the last restart is not remembered; `?videoId=` then says what it watches.
 pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, SessionId::parse)?;
-    let now = app.now();
-    let live = app.sessions.list(admin.organization, now);
-    let session = live.into_iter().find(|session| session.session == id).ok_or_else(Problem::not_found)?;
-    let (organization, actor) = (admin.organization, admin.actor());
+    let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
+    let named = request.query_string().split('&').find_map(|pair| pair.strip_prefix("videoId="));
+    let video = match named.map(VideoId::parse) {
+        Some(Some(video)) => app.video_of(organization, video).await?.map(|video| video.id),
+        Some(None) => None,
+        None => app.sessions.video_of(organization, id),
+    };
+    let video = video.ok_or_else(Problem::not_found)?;
+    // No grant of this session that was ever signed can be valid for longer.
+    let longest = (*limits::SESSION_MAX_AGE_S.end()).max(*limits::ASSET_URL_TTL_S.end());
     let ended =
-        EndedSession { session: id, organization, video: session.video, ended_at: now, forget_at: session.ends_at };
+        EndedSession { session: id, organization, video, ended_at: now, forget_at: now.plus_secs(i64::from(longest)) };
     app.store
         .write(now, move |draft| {
             draft.put(&ended);
-            let detail = json!({ "videoId": ended.video.to_string() });
+            let detail = json!({ "videoId": video.to_string() });
             draft.audit(event(actor, organization, "session.end", (Kind::EndedSession, id.0), detail));
             Ok::<_, Refused>(())
         })
         .await?;
-    app.sessions.forget(session.video, id);
+    app.sessions.forget(organization, video, id);
     Ok(no_content())
 }
 
@@ -58,11 +65,11 @@ struct SessionsPage {
 
 impl SessionsPage {
     fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let mut page = Self { limit: crate::domain::limits::PAGE_ITEMS_DEFAULT, after: None };
+        let mut page = Self { limit: limits::PAGE_ITEMS_DEFAULT, after: None };
         let mut errors = serde_json::Map::new();
         for (name, value) in request.query_string().split('&').filter_map(|pair| pair.split_once('=')) {
             match name {
-                "limit" => match value.parse().ok().filter(|n| crate::domain::limits::PAGE_ITEMS.contains(n)) {
+                "limit" => match value.parse().ok().filter(|n| limits::PAGE_ITEMS.contains(n)) {
                     Some(limit) => page.limit = limit,
                     None => drop(errors.insert("limit".into(), json!(["must be a whole number from 1 to 100"]))),
                 },

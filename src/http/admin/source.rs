@@ -3,9 +3,9 @@
 use super::ok;
 use super::videos::body;
 use crate::app::App;
-use crate::domain::{MediaFileId, VideoId};
+use crate::domain::{MediaFileId, VideoId, limits};
 use crate::http::extract::{Admin, path_id};
-use crate::http::form::next_chunk;
+use crate::http::form::{body_timeout, next_chunk};
 use crate::http::headers::single;
 use crate::http::problem::Problem;
 use crate::store::MediaError;
@@ -14,6 +14,7 @@ use actix_web::http::header::{CONTENT_LENGTH, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use std::time::Instant;
 
 /// Takes a body with `Content-Length` or chunked, and `Repr-Digest: sha-256=:…:` (RFC 9530) to check it against.
 pub async fn put(
@@ -29,9 +30,10 @@ pub async fn put(
     let announced = single(&request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse::<u64>().ok());
     check_room(&app, announced.unwrap_or(0), limit_bytes)?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
-    let (mut received_bytes, mut checked_bytes) = (0_u64, 0_u64);
+    let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
     while let Some(chunk) = next_chunk(&mut payload).await? {
         received_bytes += chunk.len() as u64;
+        check_rate(began.elapsed().as_secs(), received_bytes)?;
         incoming.write(chunk).await?;
         // A body of unknown length is held to the same floor, looked at now and then.
         if received_bytes - checked_bytes >= ROOM_CHECK_BYTES {
@@ -55,7 +57,16 @@ pub async fn put(
 }
 
 /// How much of a body is taken between two looks at the free space.
-const ROOM_CHECK_BYTES: u64 = 256 << 20;
+const ROOM_CHECK_BYTES: u64 = 16 << 20;
+
+/// Ends an upload that is too slow to be one: it would hold its connection for ever.
+fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Problem> {
+    let counted_s = elapsed_s.saturating_sub(limits::UPLOAD_GRACE_S);
+    if received_bytes < counted_s * limits::UPLOAD_BYTES_PER_S {
+        return Err(body_timeout(elapsed_s));
+    }
+    Ok(())
+}
 
 /// Refuses early what would fill the disk.
 fn check_room(app: &App, announced_bytes: u64, limit_bytes: u64) -> Result<(), Problem> {
