@@ -6,6 +6,7 @@ mod process;
 mod server;
 mod token;
 mod wire;
+mod viewer;
 
 pub use client::{Reply, raw_exchange};
 pub use media::{FIXTURE, assert_no_media, padded, path_of};
@@ -13,6 +14,7 @@ pub use process::{Dice, copy_directory, files_below, first_difference, kill_now,
 pub use server::{Options, Server, log_directory, screener};
 pub use token::{Claims, sign, sign_raw};
 pub use wire::{Exchange, Wire};
+pub use viewer::{Key, RawReply, check_page, check_refused_page, path_of};
 
 use std::time::{Duration, Instant};
 
