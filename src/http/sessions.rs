@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
 use crate::app::App;
-use crate::auth::{Caller, Denied, Grant, Purpose, TokenDenied, ViewerRequest, admit_renewal, admit_viewer};
+use crate::auth::{Caller, Denied, Grant, Purpose, ViewerRequest, admit_renewal, admit_viewer};
 use crate::domain::{OrganizationId, SessionId, Timestamp, VideoId, Visibility};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
@@ -53,14 +53,13 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App, rates: 
     let mut form = Form::read_optional(request, payload).await?;
     let renew_token = form.text("renewToken");
     form.finish()?;
-    let is_private = app.store.access().video(video).is_some_and(|video| video.visibility == Visibility::Private);
-    let (grant, organization) = match playback_token(request) {
-        // A public video ignores whatever token comes along; it must not stand in for the renew token.
-        Ok(Some(token)) if is_private && !token.is_empty() => {
-            by_viewer_token(request, app, video, session, now).await?
-        }
-        Err(()) if is_private => return Err(Denied::Token(TokenDenied::REPEATED).into()),
-        _ => by_renew_token(app, video, session, &renew_token.unwrap_or_default(), now)?,
+    // A public video ignores whatever viewer token comes along: only the renew token tells its viewer from someone
+    // who merely saw the session's id in an asset URL.
+    let is_public = app.store.access().video(video).is_some_and(|video| video.visibility == Visibility::Public);
+    let viewer_token = if is_public { Ok(None) } else { playback_token(request) };
+    let (grant, organization) = match viewer_token {
+        Ok(None | Some("")) => by_renew_token(app, video, session, &renew_token.unwrap_or_default(), now)?,
+        _ => by_viewer_token(request, app, video, session, now).await?,
     };
     request.extensions_mut().insert(LoggedOrganization(organization));
     let embed = app.sessions.find(organization, video, session).and_then(|live| live.embed);
@@ -113,20 +112,20 @@ async fn by_viewer_token(
         |kid| app.verifying_key(owner, kid),
         now,
     )?;
+    // None where the video became public a moment ago.
+    let key = viewer.authority().ok_or(Denied::RenewTokenInvalid)?;
     if app.store.access().is_ended(video, session) {
         return Err(Denied::SessionRevoked.into());
     }
     let settings = &organization.settings;
     let expires_at = now.plus_secs(i64::from(settings.asset_url_ttl_s));
-    if let Some(key) = viewer.authority() {
-        app.note_use(key, now);
-    }
+    app.note_use(key, now);
     let grant = Grant {
         purpose: Purpose::Play,
         video,
         epoch: viewer.epoch(),
         session,
-        authority: viewer.authority(),
+        authority: Some(key),
         started_at: now,
         expires_at,
         ends_at: now.plus_secs(i64::from(settings.session_max_age_s)).max(expires_at),

@@ -201,6 +201,22 @@ fn an_asset_grant_renews_nothing_and_a_renew_token_gets_no_bytes() {
 }
 
 #[test]
+fn a_public_videos_session_is_not_renewed_by_just_any_token() {
+    let server = Server::start();
+    let (video, embed) = server.video("public");
+    let session = Session::open(&server, &embed, None);
+    // A public video ignores whatever viewer token comes along, and so the renew token is still needed.
+    for token in ["garbage", "a.b.c", &server.token(&video)] {
+        expect(session.renew_with(&server, token), NO_RENEW_TOKEN);
+        let both = json!({ "renewToken": session.renew_token });
+        post(&server, &session.renew_path, &both, Some(token)).expect(200);
+    }
+    let unheard_of = session.renew_path.replace(&session.id, "00000000-0000-4000-8000-000000000000");
+    expect(post(&server, &unheard_of, &json!({}), Some("garbage")), NO_RENEW_TOKEN);
+    session.renew(&server).expect(200);
+}
+
+#[test]
 fn a_body_that_is_no_renewal_is_refused() {
     let (server, _, _, session) = opened();
     for (body, kind, status) in [
