@@ -118,6 +118,9 @@ async fn by_viewer_token(
         return Err(Denied::SessionRevoked.into());
     }
     let settings = &organization.settings;
+    if settings.session_max_age_s == 0 {
+        return Err(Denied::SessionTooOld.into());
+    }
     let expires_at = now.plus_secs(i64::from(settings.asset_url_ttl_s));
     app.note_use(key, now);
     let grant = Grant {

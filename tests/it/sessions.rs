@@ -317,6 +317,21 @@ fn sessions_end_while_token_access_is_off() {
 }
 
 #[test]
+fn renewal_is_forbidden_where_sessions_may_not_age() {
+    let (server, video, embed, before) = opened();
+    server.set(&json!({ "sessionMaxAge": 0 }));
+    let session = Session::open(&server, &embed, Some(&server.token(&video)));
+    server.get(&session.uri).expect(200);
+    for session in [&before, &session] {
+        expect(session.renew(&server), TOO_OLD);
+        expect(session.renew_with(&server, &server.token(&video)), TOO_OLD);
+        server.get(&session.uri).expect(200);
+    }
+    server.set(&json!({ "sessionMaxAge": 43_200 }));
+    before.renew(&server).expect(200);
+}
+
+#[test]
 fn a_session_that_is_too_old_goes_on_with_a_fresh_viewer_token_alone() {
     let server = Server::start();
     server.set(&json!({ "sessionMaxAge": 3 }));
