@@ -1,6 +1,6 @@
 //! What is remembered of a playback session that an operator ended. Live sessions need no storage.
 
-use super::{Kind, OrganizationId, Record, SessionId, Timestamp, VideoId};
+use super::{Kind, OrganizationId, Record, SessionId, Timestamp, VideoId, limits};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,6 +19,15 @@ pub struct EndedSession {
     pub forget_at: Timestamp,
 }
 
+impl EndedSession {
+    /// A session that is ended at `ended_at`. It is remembered for as long as any grant that was signed before can
+    /// live, whatever is known of the session: an older or newer renew token may end later than the one seen last.
+    pub fn new(session: SessionId, organization: OrganizationId, video: VideoId, ended_at: Timestamp) -> Self {
+        let longest_s = (*limits::SESSION_MAX_AGE_S.end()).max(*limits::ASSET_URL_TTL_S.end());
+        Self { session, organization, video, ended_at, forget_at: ended_at.plus_secs(i64::from(longest_s) + 1) }
+    }
+}
+
 impl Record for EndedSession {
     const KIND: Kind = Kind::EndedSession;
 
@@ -32,5 +41,23 @@ impl Record for EndedSession {
 
     fn order(&self) -> u64 {
         self.ended_at.millis().unsigned_abs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ended_session_is_remembered_longer_than_any_of_its_grants_can_live() {
+        let now = Timestamp::from_secs(1_795_500_000);
+        let ended = EndedSession::new(
+            SessionId::from_random([1; 16]),
+            OrganizationId::from_random([2; 16]),
+            VideoId::from_random([3; 16]),
+            now,
+        );
+        assert!(ended.forget_at > now.plus_secs(i64::from(*limits::SESSION_MAX_AGE_S.end())));
+        assert!(ended.forget_at > now.plus_secs(i64::from(*limits::ASSET_URL_TTL_S.end())));
     }
 }

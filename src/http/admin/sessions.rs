@@ -42,10 +42,7 @@ pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Res
         None => app.sessions.video_of(organization, id),
     };
     let video = video.ok_or_else(Problem::not_found)?;
-    // No grant of this session that was ever signed can be valid for longer.
-    let longest = (*limits::SESSION_MAX_AGE_S.end()).max(*limits::ASSET_URL_TTL_S.end());
-    let ended =
-        EndedSession { session: id, organization, video, ended_at: now, forget_at: now.plus_secs(i64::from(longest)) };
+    let ended = EndedSession::new(id, organization, video, now);
     app.store
         .write(now, move |draft| {
             draft.put(&ended);

@@ -5,16 +5,16 @@ mod media;
 mod process;
 mod server;
 mod token;
-mod wire;
 mod viewer;
+mod wire;
 
 pub use client::{Reply, raw_exchange};
 pub use media::{FIXTURE, assert_no_media, padded, path_of};
 pub use process::{Dice, copy_directory, files_below, first_difference, kill_now, run, run_with, terminate};
 pub use server::{Options, Server, log_directory, screener};
 pub use token::{Claims, sign, sign_raw};
-pub use wire::{Exchange, Wire};
 pub use viewer::{Key, RawReply, check_page, check_refused_page, path_of};
+pub use wire::{Exchange, Wire};
 
 use std::time::{Duration, Instant};
 
