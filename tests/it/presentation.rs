@@ -1,6 +1,6 @@
 //! How a request presents its key and its token: once, in its own header, and nowhere else (attacks B01–B25).
 
-use crate::support::{Claims, Reply, Server, check_refused_page, sign};
+use crate::support::{Claims, Reply, Server, check_refused_page, sign, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -150,7 +150,9 @@ fn the_publishable_key_comes_once_as_a_bearer() {
         server.raw(&format!("GET {}?key={key}&x-api-key={key} HTTP/1.1", path(&embed)), "Connection: close\r\n");
     in_query.expect_code(401, "publishable_key_invalid");
     // Someone's backend leaks its secret: the operator is told, without the secret.
-    assert!(server.log_text().contains("a signing secret was sent as a publishable key"));
+    wait_for("the warning in the log", Duration::from_secs(10), || {
+        server.log_text().contains("a signing secret was sent as a publishable key")
+    });
 }
 
 #[test]

@@ -106,6 +106,7 @@ fn the_tables_hold_well_over_two_hundred_hostile_tokens() {
     ];
     let all: Vec<Hostile> = tables.iter().flat_map(|table| table(&forge)).collect();
     let different: std::collections::HashSet<&str> = all.iter().map(|hostile| hostile.token.as_str()).collect();
+    println!("{} hostile tokens", different.len());
     assert!(different.len() >= 300, "{} different tokens in {} rows", different.len(), all.len());
 }
 
