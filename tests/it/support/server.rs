@@ -24,6 +24,8 @@ pub struct Options {
 /// A running server with one organization, token access on, and one signing key.
 pub struct Server {
     process: Option<Child>,
+    /// Copies its standard error into the log until the process ends.
+    copying: Option<std::thread::JoinHandle<()>>,
     directory: tempfile::TempDir,
     options: Options,
     log: PathBuf,
@@ -86,6 +88,7 @@ impl Server {
         let log = log_directory().join(format!("{}-{number}.log", std::process::id()));
         let mut server = Self {
             process: None,
+            copying: None,
             directory,
             options,
             log,
@@ -120,7 +123,7 @@ impl Server {
         let errors = process.stderr.take().unwrap();
         let mut log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
+        self.copying = Some(std::thread::spawn(move || {
             let mut all = String::new();
             for line in BufReader::new(errors).lines() {
                 let line = line.unwrap_or_default();
@@ -133,7 +136,7 @@ impl Server {
                 all.push('\n');
             }
             let _ = sender.send(Err(all));
-        });
+        }));
         self.process = Some(process);
         match receiver.recv_timeout(Duration::from_secs(30)) {
             Ok(Ok(base_url)) => {
@@ -199,6 +202,14 @@ impl Server {
             let _ = process.kill();
             process.wait().unwrap();
         }
+        self.finish_log();
+    }
+
+    /// Waits until everything that the ended process wrote is in the log.
+    fn finish_log(&mut self) {
+        if let Some(copying) = self.copying.take() {
+            let _ = copying.join();
+        }
     }
 
     /// SIGTERM, and waits for the end; whether it ended well.
@@ -206,7 +217,9 @@ impl Server {
         let Some(mut process) = self.process.take() else { return true };
         let pid = process.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        process.wait().unwrap().success()
+        let ended_well = process.wait().unwrap().success();
+        self.finish_log();
+        ended_well
     }
 
     /// A request to a path of this server.
