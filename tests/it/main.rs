@@ -14,6 +14,7 @@ mod command_line;
 mod crash;
 mod hostile_tokens;
 mod origins;
+mod playback_answer;
 mod presentation;
 mod private_video;
 mod ranges;
