@@ -20,13 +20,6 @@ pub fn padded(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// The path of an absolute URL.
-pub fn path_of(url: &str) -> &str {
-    let rest = url.strip_prefix("https://").map_or(url, |rest| &rest[rest.find('/').unwrap()..]);
-    assert!(rest.starts_with('/'), "{url}");
-    rest
-}
-
 /// Asserts that nothing of the fixture stands in an answer.
 #[track_caller]
 pub fn assert_no_media(answer: &[u8], what: &str) {

@@ -9,7 +9,7 @@ mod viewer;
 mod wire;
 
 pub use client::{Reply, raw_exchange};
-pub use media::{FIXTURE, assert_no_media, padded, path_of};
+pub use media::{FIXTURE, assert_no_media, padded};
 pub use process::{Dice, copy_directory, files_below, first_difference, kill_now, run, run_with, terminate};
 pub use server::{Options, Server, log_directory, screener};
 pub use token::{Claims, sign, sign_raw};
