@@ -35,6 +35,13 @@ impl Timestamp {
     pub const fn plus_secs(self, seconds: i64) -> Self {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
+
+    /// RFC 3339 to the millisecond, where a reader needs all that was recorded.
+    pub fn precise(self) -> String {
+        let nanos = i128::from(self.0).saturating_mul(1_000_000);
+        let text = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().and_then(|at| at.format(&Rfc3339).ok());
+        text.unwrap_or_else(|| self.to_string())
+    }
 }
 
 impl fmt::Display for Timestamp {

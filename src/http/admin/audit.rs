@@ -9,7 +9,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
 /// The organization's log. Each entry's `hash` is SHA-256 over the `hash` before it and its own content, so that
-/// nothing can be taken out or changed unnoticed; `screener store verify` checks the chain.
+/// nothing can be taken out or changed unnoticed; `screener store verify` checks the chain. All that is hashed is in the
+/// answer (with the organization's id), `at` to the millisecond, so that a reader can check it too.
 pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let wanted = PageRequest::of(&request)?;
     let found = app.store.list::<AuditEntry>(admin.organization, wanted.cursor, wanted.limit).await?;
@@ -26,7 +27,7 @@ fn body(entry: &AuditEntry) -> Value {
     json!({
         "id": entry.id.to_string(),
         "number": entry.number,
-        "at": entry.at.to_string(),
+        "at": entry.at.precise(),
         "actor": actor,
         "action": entry.action,
         "subject": { "kind": entry.subject.kind, "id": entry.subject.id.to_string() },
