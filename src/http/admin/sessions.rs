@@ -8,8 +8,9 @@ use crate::http::extract::{Admin, path_id};
 use crate::http::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
+use std::cmp::Reverse;
 
-/// `GET /sessions`: those that can still have bytes. `cursor` is the id of the last one of the page before.
+/// `GET /sessions`: those that can still have bytes, newest first.
 pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let wanted = SessionsPage::of(&request)?;
     let stands = |session: &LiveSession| {
@@ -21,11 +22,9 @@ pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Re
             && !access.is_ended(session.video, session.session)
     };
     let live: Vec<LiveSession> = app.sessions.list(admin.organization, app.now()).into_iter().filter(stands).collect();
-    let begin = wanted
-        .after
-        .map_or(0, |after| live.iter().position(|session| session.session == after).map_or(live.len(), |at| at + 1));
+    let begin = wanted.after.map_or(0, |after| live.partition_point(|session| Place::of(session) <= after));
     let items: Vec<&LiveSession> = live.iter().skip(begin).take(wanted.limit).collect();
-    let next = items.last().filter(|_| begin + items.len() < live.len()).map(|session| session.session.to_string());
+    let next = items.last().filter(|_| begin + items.len() < live.len()).map(|session| Place::of(session).encode());
     let items: Vec<Value> = items.into_iter().map(body).collect();
     Ok(ok(&json!({ "items": items, "pageInfo": { "nextCursor": next } })))
 }
@@ -57,7 +56,26 @@ pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Res
 
 struct SessionsPage {
     limit: usize,
-    after: Option<SessionId>,
+    after: Option<Place>,
+}
+
+/// Where a session stands in the list: newest first, then by id. A place stays where it is when its session ends.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(Reverse<i64>, SessionId);
+
+impl Place {
+    fn of(session: &LiveSession) -> Self {
+        Self(Reverse(session.started_at.millis()), session.session)
+    }
+
+    fn encode(self) -> String {
+        format!("{}.{}", self.0.0, self.1)
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let (started, session) = text.split_once('.')?;
+        Some(Self(Reverse(started.parse().ok()?), SessionId::parse(session)?))
+    }
 }
 
 impl SessionsPage {
@@ -70,7 +88,7 @@ impl SessionsPage {
                     Some(limit) => page.limit = limit,
                     None => drop(errors.insert("limit".into(), json!(["must be a whole number from 1 to 100"]))),
                 },
-                "cursor" => match SessionId::parse(value) {
+                "cursor" => match Place::decode(value) {
                     Some(after) => page.after = Some(after),
                     None => drop(errors.insert("cursor".into(), json!(["is not one that a list gave out"]))),
                 },
