@@ -7,12 +7,14 @@
     reason = "a test that can't go on fails, with the place"
 )]
 
+mod admin_api;
 mod architecture;
 mod asset_urls;
 mod backup;
 mod command_line;
 mod crash;
 mod hostile_tokens;
+mod large_upload;
 mod origins;
 mod playback_answer;
 mod presentation;
