@@ -325,3 +325,175 @@ impl IndexSlot {
         Ok(index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Reference, VideoId};
+    use std::collections::BTreeMap;
+    use std::ops::Range;
+
+    const OWNER: OrganizationId = OrganizationId(Uuid::from_u128(7));
+
+    /// What a catalog must say: every record's key, and the video it names.
+    type Model = BTreeMap<Uuid, VideoId>;
+
+    fn open(directory: &Path) -> Result<Catalog, JournalError> {
+        Catalog::open(directory, 8 << 20, Duration::from_secs(10))
+    }
+
+    /// Stores, stores over and removes records, one a commit.
+    fn change(directory: &Path, model: &mut Model, steps: Range<u128>) {
+        let catalog = open(directory).unwrap();
+        actix_web::rt::System::new().block_on(async {
+            for step in steps {
+                let id = Uuid::from_u128(step * 31 % 97);
+                let record = Reference { id, organization: OWNER, video: VideoId(Uuid::from_u128(step)) };
+                let is_removal = step % 3 == 0;
+                if is_removal {
+                    model.remove(&id);
+                } else {
+                    model.insert(id, record.video);
+                }
+                let written = catalog.write(Timestamp::from_secs(1), move |draft| {
+                    if is_removal {
+                        draft.remove(&record)
+                    } else {
+                        draft.put(&record)
+                    }
+                    Ok::<_, WriteError>(())
+                });
+                written.await.unwrap();
+            }
+        });
+    }
+
+    fn assert_says(directory: &Path, model: &Model) {
+        let catalog = open(directory).unwrap();
+        actix_web::rt::System::new().block_on(async {
+            for key in (0..97).map(Uuid::from_u128) {
+                let found = catalog.find::<Reference>(key).await.unwrap();
+                assert_eq!(found.map(|record| record.video), model.get(&key).copied(), "{key}");
+            }
+            let (mut listed, mut cursor) = (Model::new(), None);
+            loop {
+                let page = catalog.list::<Reference>(OWNER, cursor, 10).await.unwrap();
+                listed.extend(page.items.iter().map(|record| (record.id, record.video)));
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(&listed, model);
+        });
+    }
+
+    fn compact(directory: &Path) {
+        Journal::open(&directory.join("journal"), 0, |_| {}).unwrap().compact().unwrap();
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        if to.exists() {
+            std::fs::remove_dir_all(to).unwrap();
+        }
+        std::fs::create_dir(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap().flatten() {
+            let to = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &to)
+            } else {
+                drop(std::fs::copy(entry.path(), to).unwrap())
+            }
+        }
+    }
+
+    fn lose_index(directory: &Path) {
+        std::fs::remove_dir_all(directory.join("index")).unwrap();
+    }
+
+    #[test]
+    fn a_compacted_journal_says_the_same_with_its_index_and_without() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, mut model) = (directory.path(), Model::new());
+        change(path, &mut model, 1..400);
+        let before = std::fs::metadata(path.join("journal")).unwrap().len();
+        compact(path);
+        assert!(std::fs::metadata(path.join("journal")).unwrap().len() < before / 2);
+        assert_says(path, &model);
+        lose_index(path);
+        assert_says(path, &model);
+        // It goes on: changes behind the compacted head, and compaction of a compacted journal.
+        change(path, &mut model, 400..500);
+        assert_says(path, &model);
+        lose_index(path);
+        assert_says(path, &model);
+        compact(path);
+        compact(path);
+        change(path, &mut model, 500..510);
+        lose_index(path);
+        assert_says(path, &model);
+    }
+
+    #[test]
+    fn an_index_behind_is_caught_up_and_one_behind_a_compacted_head_is_built_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, mut model) = (directory.path(), Model::new());
+        let (index, older) = (path.join("index"), path.join("older"));
+        change(path, &mut model, 1..200);
+        copy(&index, &older);
+        // Among what follows are removals, of which a compacted head tells nothing.
+        change(path, &mut model, 200..400);
+        copy(&older, &index);
+        assert_says(path, &model);
+        assert!(!path.join("index.set-aside-1").exists());
+        compact(path);
+        copy(&older, &index);
+        assert_says(path, &model);
+        assert!(path.join("index.set-aside-1").exists(), "an index behind the head was caught up");
+        // As far as the head is not behind it.
+        copy(&index, &older);
+        change(path, &mut model, 400..450);
+        copy(&older, &index);
+        assert_says(path, &model);
+        assert!(!path.join("index.set-aside-2").exists());
+    }
+
+    #[test]
+    fn an_index_ahead_of_the_journal_refuses_the_start_and_both_stay_as_they_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, mut model) = (directory.path(), Model::new());
+        let journal = path.join("journal");
+        for compacted in [false, true] {
+            change(path, &mut model, 1..100);
+            if compacted {
+                compact(path);
+            }
+            let older = std::fs::read(&journal).unwrap();
+            change(path, &mut model, 100..120);
+            let right = std::fs::read(&journal).unwrap();
+            std::fs::write(&journal, &older).unwrap();
+            for _ in 0..2 {
+                assert!(matches!(open(path), Err(JournalError::Older { .. })));
+                assert_eq!(std::fs::read(&journal).unwrap(), older);
+            }
+            std::fs::write(&journal, right).unwrap();
+            assert_says(path, &model);
+        }
+    }
+
+    #[test]
+    fn a_journal_that_is_gone_is_refused_where_anything_tells_of_it_and_made_where_nothing_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, mut model) = (directory.path(), Model::new());
+        assert_says(path, &model);
+        change(path, &mut model, 1..3);
+        std::fs::remove_file(path.join("journal")).unwrap();
+        assert!(matches!(open(path), Err(JournalError::Missing { .. })));
+        assert!(!path.join("journal").exists());
+        lose_index(path);
+        std::fs::create_dir(path.join("media")).unwrap();
+        assert!(matches!(open(path), Err(JournalError::Missing { .. })));
+        std::fs::remove_dir(path.join("media")).unwrap();
+        assert_says(path, &Model::new());
+    }
+}

@@ -57,6 +57,16 @@ impl Kept {
         Self { server, good, older, told, private_embed, public_embed, revoked_token, token }
     }
 
+    /// The same with thousands of videos more, running.
+    fn with_many_videos() -> Self {
+        let mut kept = Self::new();
+        kept.reset();
+        add_videos(&kept.server.state().join("journal"), 4_000);
+        kept.server.serve();
+        kept.told = kept.server.told();
+        kept
+    }
+
     /// Puts the good state back.
     fn reset(&mut self) {
         self.server.kill();
@@ -85,9 +95,13 @@ impl Kept {
         let key = server.admin(Method::POST, "/signing-keys", &Value::Null).expect(201).json();
         let path = format!("/signing-keys/{}/revoke", key["id"].as_str().unwrap());
         server.admin(Method::POST, &path, &json!({})).expect(200);
-        for video in server.all("videos").iter().take(50) {
+        self.change_fifty();
+    }
+
+    fn change_fifty(&self) {
+        for video in self.server.all("videos").iter().take(50) {
             let path = format!("/videos/{}", video["id"].as_str().unwrap());
-            server.admin(Method::PATCH, &path, &json!({ "title": "Changed" })).expect(200);
+            self.server.admin(Method::PATCH, &path, &json!({ "title": "Changed" })).expect(200);
         }
     }
 
@@ -592,28 +606,38 @@ fn append(journal: &mut Vec<u8>, commit: &Value) {
 
 #[test]
 fn a_damaged_index_of_thousands_of_records_loses_nothing() {
-    let mut kept = Kept::new();
-    kept.reset();
-    add_videos(&kept.server.state().join("journal"), 4_000);
-    kept.server.serve();
-    kept.told = kept.server.told();
+    let mut kept = Kept::with_many_videos();
     assert!(kept.server.stop());
+    damage_index_of(kept, "stopped");
+}
+
+#[test]
+fn a_damaged_index_of_a_server_that_was_killed_loses_nothing() {
+    let mut kept = Kept::with_many_videos();
+    // Written to while it runs, and killed: there is more in the log of the index than in its last snapshot.
+    kept.change_fifty();
+    kept.told = kept.server.told();
+    kept.server.kill();
+    damage_index_of(kept, "killed");
+}
+
+fn damage_index_of(mut kept: Kept, how: &str) {
     copy_directory(&kept.server.state(), &kept.good);
     kept.must_be_ready("undamaged");
     let db = kept.good.join("index/db");
     let used = std::fs::read(&db).unwrap().iter().rposition(|byte| *byte != 0).unwrap() as u64;
-    let mut dice = Dice::seeded("damages of a large index");
-    for at in places(&db, 16, &mut dice) {
+    let mut dice = Dice::seeded(&format!("damages of a large index, {how}"));
+    for at in places(&db, 12, &mut dice) {
         kept.with_damaged("index/db", &format!("bit flipped at {at} of {used}"), |db| flip_bit(db, at));
     }
-    for at in places(&db, 12, &mut dice) {
+    for at in places(&db, 8, &mut dice) {
         let page = at / 4096;
         kept.with_damaged("index/db", &format!("page {page} of {} zeroed", used / 4096), |db| {
             let file = std::fs::OpenOptions::new().write(true).open(db).unwrap();
             file.write_all_at(&[0; 4096], page * 4096).unwrap();
         });
     }
-    for _ in 0..4 {
+    for _ in 0..3 {
         let keep = dice.below(used);
         kept.with_damaged("index/db", &format!("cut to {keep} of {used}"), |db| truncate(db, keep));
     }
