@@ -357,9 +357,9 @@ mod tests {
                 }
                 let written = catalog.write(Timestamp::from_secs(1), move |draft| {
                     if is_removal {
-                        draft.remove(&record)
+                        draft.remove(&record);
                     } else {
-                        draft.put(&record)
+                        draft.put(&record);
                     }
                     Ok::<_, WriteError>(())
                 });
@@ -400,9 +400,9 @@ mod tests {
         for entry in std::fs::read_dir(from).unwrap().flatten() {
             let to = to.join(entry.file_name());
             if entry.path().is_dir() {
-                copy(&entry.path(), &to)
+                copy(&entry.path(), &to);
             } else {
-                drop(std::fs::copy(entry.path(), to).unwrap())
+                std::fs::copy(entry.path(), to).unwrap();
             }
         }
     }

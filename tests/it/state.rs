@@ -269,9 +269,9 @@ fn a_journal_that_is_empty_or_gone_is_refused_and_no_media_file_is_removed() {
             }
             let journal = kept.server.state().join("journal");
             if gone {
-                std::fs::remove_file(&journal).unwrap()
+                std::fs::remove_file(&journal).unwrap();
             } else {
-                truncate(&journal, 0)
+                truncate(&journal, 0);
             }
             kept.must_refuse(&format!("gone: {gone}, index: {with_index}"), &["journal"]);
             assert_eq!(files_below(&kept.server.state().join("media")).len(), media);
@@ -429,7 +429,8 @@ fn a_second_process_on_the_same_state_is_refused_and_the_first_goes_on() {
 fn a_media_file_that_is_gone_cut_or_no_file_fails_alone_and_at_once() {
     let server = Server::start();
     let (_, healthy) = server.video("public");
-    let damages: [(&str, fn(&Path)); 7] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 7] = [
         ("gone", |path| std::fs::remove_file(path).unwrap()),
         ("cut in half", |path| truncate(path, path.metadata().unwrap().len() / 2)),
         ("empty", |path| truncate(path, 0)),
@@ -547,61 +548,66 @@ fn a_journal_past_the_threshold_is_compacted_and_says_the_same_also_after_a_kill
     kept.server.playback(&kept.private_embed, Some(&kept.revoked_token)).expect_code(401, "playback_token_revoked");
 }
 
-/// Appends commits that say what is already said, over and over, until a journal is over `bytes` long.
-fn grow(journal: &Path, bytes: u64) {
-    let mut whole = std::fs::read(journal).unwrap();
-    let starts = frames(&whole);
-    let commits: Vec<Value> =
-        starts.windows(2).map(|frame| serde_json::from_slice(&whole[frame[0] + 8..frame[1]]).unwrap()).collect();
-    let mut seq = commits.last().unwrap()["seq"].as_u64().unwrap();
-    let mut latest = commits.iter().flat_map(|commit| commit["ops"].as_array().unwrap());
-    let latest = latest.rfind(|op| op["kind"] == "video").expect("a video").clone();
-    let ops = vec![latest.clone(); (1_000_000) / latest.to_string().len()];
-    while (whole.len() as u64) < bytes {
-        seq += 1;
-        let commit = json!({ "seq": seq, "durable": whole.len(), "at": commits[0]["at"], "ops": ops });
-        append(&mut whole, &commit);
+/// A journal being written to from outside, checksums right: the cheap way to a large one.
+struct Forged {
+    bytes: Vec<u8>,
+    seq: u64,
+    at: Value,
+    /// An operation that stores a video.
+    video: Value,
+}
+
+impl Forged {
+    fn on(journal: &Path) -> Self {
+        let bytes = std::fs::read(journal).unwrap();
+        let starts = frames(&bytes);
+        let commits: Vec<Value> =
+            starts.windows(2).map(|frame| serde_json::from_slice(&bytes[frame[0] + 8..frame[1]]).unwrap()).collect();
+        let (seq, at) = (commits.last().unwrap()["seq"].as_u64().unwrap(), commits[0]["at"].clone());
+        let mut ops = commits.iter().flat_map(|commit| commit["ops"].as_array().unwrap());
+        let video = ops.rfind(|op| op["kind"] == "video").expect("a video").clone();
+        Self { bytes, seq, at, video }
     }
-    std::fs::write(journal, whole).unwrap();
+
+    fn commit(&mut self, ops: &[Value]) {
+        self.seq += 1;
+        let commit = json!({ "seq": self.seq, "durable": self.bytes.len(), "at": self.at, "ops": ops });
+        let text = commit.to_string();
+        self.bytes.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
+        self.bytes.extend(crc32c::crc32c(text.as_bytes()).to_le_bytes());
+        self.bytes.extend(text.as_bytes());
+    }
+}
+
+/// Appends commits that say what is already said, over and over, until a journal is over `bytes` long.
+fn grow(journal: &Path, bytes: usize) {
+    let mut forged = Forged::on(journal);
+    let ops = vec![forged.video.clone(); 1_000_000 / forged.video.to_string().len()];
+    while forged.bytes.len() < bytes {
+        forged.commit(&ops);
+    }
+    std::fs::write(journal, forged.bytes).unwrap();
 }
 
 /// Adds videos to a journal, in commits of a hundred.
 fn add_videos(journal: &Path, count: u128) {
-    let mut whole = std::fs::read(journal).unwrap();
-    let starts = frames(&whole);
-    let commits: Vec<Value> =
-        starts.windows(2).map(|frame| serde_json::from_slice(&whole[frame[0] + 8..frame[1]]).unwrap()).collect();
-    let mut seq = commits.last().unwrap()["seq"].as_u64().unwrap();
-    let mut ops = commits.iter().flat_map(|commit| commit["ops"].as_array().unwrap());
-    let model = ops.rfind(|op| op["kind"] == "video").expect("a video").clone();
+    let mut forged = Forged::on(journal);
     let numbers: Vec<u128> = (1..=count).collect();
     for some in numbers.chunks(100) {
-        let videos: Vec<Value> = some
-            .iter()
-            .map(|number| {
-                // Spread over the whole range, as random ids are.
-                let id =
-                    uuid::Uuid::from_u128(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_string();
-                let mut video = model.clone();
-                video["key"] = json!(id);
-                video["row"]["id"] = json!(id);
-                video["row"]["title"] = json!(format!("Video {number}"));
-                video["row"]["source"] = Value::Null;
-                video
-            })
-            .collect();
-        seq += 1;
-        let commit = json!({ "seq": seq, "durable": whole.len(), "at": commits[0]["at"], "ops": videos });
-        append(&mut whole, &commit);
+        let video = |number: &u128| {
+            // Spread over the whole range, as random ids are.
+            let id = uuid::Uuid::from_u128(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_string();
+            let mut video = forged.video.clone();
+            video["key"] = json!(id);
+            video["row"]["id"] = json!(id);
+            video["row"]["title"] = json!(format!("Video {number}"));
+            video["row"]["source"] = Value::Null;
+            video
+        };
+        let ops: Vec<Value> = some.iter().map(video).collect();
+        forged.commit(&ops);
     }
-    std::fs::write(journal, whole).unwrap();
-}
-
-fn append(journal: &mut Vec<u8>, commit: &Value) {
-    let text = commit.to_string();
-    journal.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
-    journal.extend(crc32c::crc32c(text.as_bytes()).to_le_bytes());
-    journal.extend(text.as_bytes());
+    std::fs::write(journal, forged.bytes).unwrap();
 }
 
 #[test]
