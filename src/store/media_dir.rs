@@ -319,3 +319,43 @@ async fn remove_all(paths: Vec<PathBuf>) {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn offsets_past_four_gigabytes_are_exact() {
+        let state = tempfile::tempdir().unwrap();
+        let media = MediaDir::open(state.path()).unwrap();
+        let id = MediaFileId::from_random([1; 16]);
+        let file = File::create(media.path(id)).unwrap();
+        file.set_len(5_000_000_000).unwrap();
+        file.write_all_at(b"abc", 4_294_967_295).unwrap();
+        let stored = media.open_file(id).unwrap().unwrap();
+        assert_eq!(stored.size_bytes(), 5_000_000_000);
+        assert_eq!(runtime().block_on(stored.read(4_294_967_295, 3)).unwrap(), &b"abc"[..]);
+        assert!(runtime().block_on(stored.read(4_999_999_999, 2)).is_err());
+    }
+
+    #[test]
+    fn only_what_was_removed_is_removed_at_start_and_strangers_are_set_aside() {
+        let state = tempfile::tempdir().unwrap();
+        let media = MediaDir::open(state.path()).unwrap();
+        let ids = [1, 2, 3].map(|n| MediaFileId::from_random([n; 16]));
+        for id in ids {
+            std::fs::write(media.path(id), "bytes").unwrap();
+        }
+        let [named, removed, stranger] = ids;
+        media.sweep(&HashSet::from([named]), &HashSet::from([removed])).unwrap();
+        assert!(media.path(named).exists());
+        assert!(!media.path(removed).exists() && !media.path(stranger).exists());
+        let orphaned = state.path().join("orphaned");
+        assert!(orphaned.join(format!("{stranger}.mp4")).exists());
+        assert_eq!(std::fs::read_dir(orphaned).unwrap().count(), 1);
+    }
+}

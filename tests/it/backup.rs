@@ -249,19 +249,25 @@ fn a_backup_that_lacks_a_file_is_refused() {
 
 #[test]
 fn nothing_is_restored_or_backed_up_over_what_is_there() {
-    let server = Server::start();
+    let mut server = Server::start();
     let backup = back_up(&server, "backup");
     let taken = server.scratch().join("taken");
     std::fs::create_dir(&taken).unwrap();
     std::fs::write(taken.join("note"), "mine").unwrap();
+    let said = server.verb(&["backup", "create", taken.to_str().unwrap()]).expect(1);
+    assert!(said.errors.contains("exists"), "{}", said.errors);
+    assert_eq!(files_below(&taken), [taken.join("note")]);
+    let elsewhere = server.scratch().join("elsewhere");
+    let arguments = ["backup", "restore", backup.to_str().unwrap(), "--into", elsewhere.to_str().unwrap()];
+    let said = server.verb(&arguments).expect(1);
+    assert!(said.errors.contains("in use"), "a running server may revoke behind a restore's back: {}", said.errors);
+    assert!(!elsewhere.exists());
+    server.stop();
     for into in [&taken, &server.state()] {
         let arguments = ["backup", "restore", backup.to_str().unwrap(), "--into", into.to_str().unwrap()];
         let said = server.verb(&arguments).expect(1);
         assert!(said.errors.contains("not empty"), "{}", said.errors);
     }
-    assert_eq!(files_below(&taken), [taken.join("note")]);
-    let said = server.verb(&["backup", "create", taken.to_str().unwrap()]).expect(1);
-    assert!(said.errors.contains("exists"), "{}", said.errors);
     assert_eq!(files_below(&taken), [taken.join("note")]);
     server.verify();
     // The twin: an empty directory that is there already will do.

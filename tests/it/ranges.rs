@@ -413,36 +413,6 @@ fn a_copy_may_be_kept_privately_and_no_longer_than_the_url_lives() {
 }
 
 #[test]
-fn offsets_past_four_gigabytes_are_exact() {
-    let played = Played::of_length(SIZE);
-    let mut wire = Wire::connect(&played.server);
-    // The file grows on the disk, sparse: what an upload of this length would be.
-    let file = OpenOptions::new().write(true).open(played.file()).unwrap();
-    file.set_len(5_000_000_000).unwrap();
-    file.write_all_at(b"abc", 4_294_967_295).unwrap();
-    let answer = wire.exchange("GET", &played.path, &[("Range", "bytes=4294967295-4294967297")]);
-    assert_eq!(answer.header("content-range"), Some("bytes 4294967295-4294967297/5000000000"));
-    assert_eq!((answer.status(), answer.body.as_slice()), (206, &b"abc"[..]));
-    let answer = wire.exchange("HEAD", &played.path, &[]);
-    assert_eq!(answer.head.length(), Some(5_000_000_000));
-    let answer = wire.exchange("GET", &played.path, &[("Range", "bytes=-1")]);
-    assert_eq!(answer.header("content-range"), Some("bytes 4999999999-4999999999/5000000000"));
-}
-
-#[test]
-fn an_empty_file_has_no_range() {
-    let played = Played::of_length(SIZE);
-    let mut wire = Wire::connect(&played.server);
-    OpenOptions::new().write(true).open(played.file()).unwrap().set_len(0).unwrap();
-    for range in ["bytes=0-", "bytes=-1", "bytes=0-0"] {
-        let answer = wire.exchange("GET", &played.path, &[("Range", range)]);
-        assert_eq!((answer.status(), answer.header("content-range")), (416, Some("bytes */0")), "{range}");
-    }
-    let whole = wire.exchange("GET", &played.path, &[]);
-    assert_eq!((whole.status(), whole.body.len()), (200, 0));
-}
-
-#[test]
 fn a_file_cut_short_under_an_answer_ends_the_connection_and_not_the_server() {
     let played = Played::of_length(16 << 20);
     let mut wire = Wire::narrow(&played.server, 16 << 10);
@@ -453,9 +423,9 @@ fn a_file_cut_short_under_an_answer_ends_the_connection_and_not_the_server() {
     let received = wire.drain();
     assert!(received < 16 << 20, "{received}");
     let mut wire = Wire::connect(&played.server);
+    assert_eq!(wire.exchange("GET", &played.path, &[("Range", "bytes=0-9")]).status(), 503);
+    file.set_len(16 << 20).unwrap();
     assert_eq!(wire.exchange("GET", &played.path, &[("Range", "bytes=0-9")]).body, &FIXTURE[..10]);
-    let mut file = file;
-    file.flush().unwrap();
 }
 
 #[test]
