@@ -20,6 +20,7 @@ mod playback_answer;
 mod presentation;
 mod private_video;
 mod ranges;
+mod readme;
 mod revocation;
 mod sessions;
 mod state;

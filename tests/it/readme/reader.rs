@@ -1,0 +1,160 @@
+//! Somebody who follows the README to the letter, on a machine of their own: a directory that stands for `/`, and
+//! stand-ins for what only a real machine has (`sudo`, `useradd`, systemd). `systemctl start` runs what the installed
+//! unit says.
+
+use crate::support::{log_directory, wait_for};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Installs the libraries of the samples, once.
+pub fn install_clients() {
+    let output = Command::new(repository().join("tests/clients/install")).output().unwrap();
+    assert!(output.status.success(), "tests/clients/install: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+const SUDO: &str = r#"while [[ ${1-} == -* ]]; do [[ $1 == -u ]] && shift; shift; done; exec "$@""#;
+const INSTALL: &str = r#"words=()
+while (($#)); do case $1 in -o | -g) shift 2 ;; *) words+=("$1"); shift ;; esac; done
+exec /usr/bin/install "${words[@]}""#;
+const CURL: &str = r#"exec /usr/bin/curl --silent --show-error --fail-with-body --cacert "$CA" "$@""#;
+/// The test program's build has made it already.
+const CARGO: &str = r#"[[ $* == "build --release" && -x target/release/screener ]]"#;
+const SCREENER: &str = r#"config=(--config "$ROOT/etc/screener/config.toml")
+case "$1 ${2-}" in "token mint" | "backup verify" | "version "*) config=() ;; esac
+exec "$ROOT/usr/local/bin/screener" "$@" "${config[@]}""#;
+const SYSTEMCTL: &str = r#"unit=$ROOT/etc/systemd/system/screener.service
+command() { sed -n "s#^$1=##p" "$unit" | sed "s#/usr/local/bin/#$ROOT&#g; s#/etc/screener/#$ROOT&#g"; }
+case "$*" in
+"enable --now screener" | "start screener")
+  for name in $(sed -n 's#^StateDirectory=##p' "$unit"); do mkdir -p -m 700 "$ROOT/var/lib/$name"; done
+  $(command ExecStartPre) > /dev/null
+  $(command ExecStart) > /dev/null 2>> "$LOG" &
+  echo $! > "$ROOT/pid"
+  for _ in {1..600}; do screener status > /dev/null 2>&1 && exit; read -rt 0.05 <> <(:) || :; done
+  exit 1 ;;
+"stop screener")
+  kill "$(< "$ROOT/pid")"
+  tail --pid="$(< "$ROOT/pid")" -f /dev/null
+  rm "$ROOT/pid" ;;
+*) exit 2 ;;
+esac"#;
+
+/// The reader and their machine.
+pub struct Reader {
+    directory: tempfile::TempDir,
+    /// The variables that the README tells them to export, and what a test needs.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Reader {
+    /// With a clone of the repository and a video called `lesson.mp4`.
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        for name in ["stubs", "etc/systemd/system", "usr/local/bin", "var/lib", "clone/target/release"] {
+            std::fs::create_dir_all(root.join(name)).unwrap();
+        }
+        let stubs = [
+            ("sudo", SUDO),
+            ("install", INSTALL),
+            ("useradd", "exit 0"),
+            ("curl", CURL),
+            ("cargo", CARGO),
+            ("screener", SCREENER),
+            ("systemctl", SYSTEMCTL),
+        ];
+        for (name, script) in stubs {
+            let path = root.join("stubs").join(name);
+            std::fs::write(&path, format!("#!/usr/bin/env bash\nset -euo pipefail\n{script}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        symlink(env!("CARGO_BIN_EXE_screener"), root.join("clone/target/release/screener")).unwrap();
+        symlink(repository().join("systemd"), root.join("clone/systemd")).unwrap();
+        symlink(repository().join("tests/clients/node_modules"), root.join("clone/node_modules")).unwrap();
+        std::fs::copy(repository().join("tests/fixtures/h264_aac.mp4"), root.join("clone/lesson.mp4")).unwrap();
+        let text = |path: PathBuf| path.display().to_string();
+        let log = log_directory().join(format!("readme-{}.log", std::process::id()));
+        let variables = [
+            ("ROOT", text(root.to_owned())),
+            ("LOG", text(log)),
+            ("CA", text(root.join("var/lib/screener/tls/ca.pem"))),
+            ("SCREENER__STATE__DIR", text(root.join("var/lib/screener"))),
+            ("SCREENER__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+            ("PATH", format!("{}:{}", root.join("stubs").display(), std::env::var("PATH").unwrap())),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+        Self { directory, variables }
+    }
+
+    /// Where the reader works: the clone.
+    pub fn clone_directory(&self) -> PathBuf {
+        self.directory.path().join("clone")
+    }
+
+    /// A path that the README calls `/…`.
+    pub fn path(&self, absolute: &str) -> PathBuf {
+        self.directory.path().join(absolute.trim_start_matches('/'))
+    }
+
+    /// A variable the reader has by now.
+    pub fn variable(&self, name: &str) -> &str {
+        self.variables.get(name).unwrap_or_else(|| panic!("the reader has no {name} yet"))
+    }
+
+    /// Notes a variable.
+    pub fn export(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Types a block into a shell; what it printed. Any command that fails, fails the test.
+    pub fn run(&self, block: &str) -> String {
+        let mut script = block.to_owned();
+        for place in ["/etc/", "/usr/local/bin/", "/var/lib/"] {
+            script = script.replace(&format!(" {place}"), &format!(" {}{place}", self.directory.path().display()));
+        }
+        self.interpret(&["bash", "-euo", "pipefail", "-s"], &script)
+    }
+
+    /// Gives a sample to an interpreter.
+    pub fn interpret(&self, command: &[&str], program: &str) -> String {
+        let mut process = Command::new(command[0])
+            .args(&command[1..])
+            .current_dir(self.clone_directory())
+            .envs(&self.variables)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        process.stdin.take().unwrap().write_all(program.as_bytes()).unwrap();
+        let output = process.wait_with_output().unwrap();
+        let (printed, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "failed:\n{program}\n--- printed\n{printed}\n--- errors\n{errors}");
+        printed.into_owned()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let Ok(pid) = std::fs::read_to_string(self.directory.path().join("pid")) else { return };
+        let pid = pid.trim();
+        // Ended already is as good.
+        let _ = Command::new("kill").arg(pid).status();
+        let process = Path::new("/proc").join(pid);
+        let is_over = || {
+            !process.exists() || std::fs::read_to_string(process.join("stat")).is_ok_and(|stat| stat.contains(") Z"))
+        };
+        if !std::thread::panicking() {
+            wait_for("the server's end", Duration::from_secs(40), is_over);
+        }
+    }
+}
