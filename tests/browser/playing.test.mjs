@@ -54,6 +54,14 @@ test('a video that has been asked to starts by itself, muted', async () => {
   assert.deepEqual(await page.locator('#video').evaluate(({ muted, loop }) => [muted, loop]), [true, true]);
 });
 
+test('the address says where to begin, how loud, and whether with controls', async () => {
+  const { page } = await browser.page();
+  await page.goto(server.embedUrl(server.made.publicVideo, { t: '0m4s', muted: '1', controls: '0' }));
+  await page.waitForFunction(() => document.getElementById('video').currentTime >= 4);
+  assert.deepEqual(await page.locator('#video').evaluate(({ muted, controls }) => [muted, controls]), [true, false]);
+  await play(page);
+});
+
 test('a seek far ahead goes on playing from there', async () => {
   const { page, seen } = await browser.page();
   await page.goto(server.embedUrl(server.made.privateVideo, { token: server.made.token }));
