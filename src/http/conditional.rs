@@ -125,6 +125,7 @@ mod tests {
         Validators { etag: "\"a\"".into(), last_modified: Timestamp::from_millis(784_111_777_500) }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "each test writes its conditions where it calls this")]
     fn verdict(conditions: Conditions<'_>) -> Verdict {
         validators().evaluate(&conditions)
     }
