@@ -2,8 +2,7 @@
 
 use crate::support::{Exchange, FIXTURE, Server, Wire, now, padded, path_of, wait_for};
 use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
