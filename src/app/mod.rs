@@ -19,6 +19,7 @@ use crate::domain::{
 };
 use crate::store::{Catalog, IndexError, JournalError, MediaDir, StateDir, StateDirError, WriteError, read_master_key};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct App {
     entropy: Box<dyn Entropy>,
     /// When each signing key last opened a video, until it is written down.
     last_used: Mutex<HashMap<SigningKeyId, Timestamp>>,
+    /// In milliseconds: what [`App::moment`] answered last.
+    last_moment: AtomicI64,
     /// Admits the few sources that are read at the same time.
     reading: tokio::sync::Semaphore,
     state: StateDir,
@@ -133,6 +136,7 @@ impl App {
             clock,
             entropy,
             last_used: Mutex::default(),
+            last_moment: AtomicI64::new(0),
             reading: tokio::sync::Semaphore::new(limits::SOURCES_READ_AT_ONCE),
             state,
         })
@@ -141,6 +145,14 @@ impl App {
     /// What time it is. Asked once per request.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Now, and later than any time this answered before: when a record is made, so that lists have one order.
+    pub fn moment(&self) -> Timestamp {
+        let now = self.now().millis();
+        let after = |last: i64| Some(now.max(last.saturating_add(1)));
+        let last = self.last_moment.fetch_update(Ordering::SeqCst, Ordering::SeqCst, after).unwrap_or(now);
+        Timestamp::from_millis(now.max(last.saturating_add(1)))
     }
 
     /// Random bytes.

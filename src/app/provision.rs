@@ -34,7 +34,7 @@ pub struct TooManyKeys;
 
 /// Makes an organization with one private and one publishable key.
 pub async fn new_organization(app: &App, actor: Actor, name: String) -> Result<FirstKeys, WriteError> {
-    let now = app.now();
+    let now = app.moment();
     let organization = Organization {
         id: OrganizationId::from_random(app.random()),
         name,
@@ -94,7 +94,7 @@ pub fn new_signing_key(app: &App, organization: OrganizationId, label: String) -
         organization,
         label,
         secret: app.seal(id, &secret),
-        created_at: app.now(),
+        created_at: app.moment(),
         last_used_at: None,
         revoked_at: None,
     };

@@ -237,11 +237,12 @@ fn check_config(args: &CheckArgs) -> anyhow::Result<()> {
     };
     if let Some(loaded) = &loaded {
         problems = loaded.check_environment();
-        if args.print {
+        if args.print && !json {
             line(loaded.print().trim_end())?;
         }
     }
-    let body = json!({ "ok": problems.is_empty(), "problems": problems.iter().map(|problem| json!({
+    let values = loaded.filter(|_| args.print).map(|loaded| loaded.print());
+    let body = json!({ "ok": problems.is_empty(), "values": values, "problems": problems.iter().map(|problem| json!({
         "key": problem.key, "value": problem.value, "source": problem.source.to_string(), "message": problem.message
     })).collect::<Vec<_>>() });
     if problems.is_empty() {

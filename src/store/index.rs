@@ -19,9 +19,12 @@ pub enum IndexError {
     /// sled reported an error.
     #[error("index: {0}")]
     Sled(#[from] sled::Error),
-    /// sled panicked or did not finish within the limit.
+    /// sled did not finish within the limit.
     #[error("the index did not open within {0:?}")]
     Stuck(Duration),
+    /// sled panicked.
+    #[error("the index is damaged in a way that sled does not survive")]
+    Panicked,
     /// A value is not what we put there.
     #[error("index: a stored record does not read: {0}")]
     Record(#[from] serde_json::Error),
@@ -60,7 +63,10 @@ impl Index {
                 let _ = sender.send(Self::open_now(&directory, cache_bytes));
             })
             .map_err(sled::Error::Io)?;
-        receiver.recv_timeout(limit).map_err(|_| IndexError::Stuck(limit))?
+        receiver.recv_timeout(limit).map_err(|error| match error {
+            mpsc::RecvTimeoutError::Timeout => IndexError::Stuck(limit),
+            mpsc::RecvTimeoutError::Disconnected => IndexError::Panicked,
+        })?
     }
 
     fn open_now(directory: &Path, cache_bytes: u64) -> Result<Self, IndexError> {

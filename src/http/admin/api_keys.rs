@@ -34,7 +34,7 @@ pub async fn create_publishable(
     let origin_rules = form.origin_rules("originRules").unwrap_or_default();
     let bundle_ids = form.list("bundleIds", limits::BUNDLE_IDS, read_bundle_id).unwrap_or_default();
     form.finish()?;
-    let (minted, now) = (mint::publishable(app.random()), app.now());
+    let (minted, now) = (mint::publishable(app.random()), app.moment());
     let key = PublishableKey {
         id: PublishableKeyId::from_random(app.random()),
         organization: admin.organization,
@@ -100,7 +100,7 @@ pub async fn create_private(
     let mut form = Form::read_optional(&request, payload).await?;
     let label = form.name("label").unwrap_or_default();
     form.finish()?;
-    let (minted, now) = (mint::private(app.random()), app.now());
+    let (minted, now) = (mint::private(app.random()), app.moment());
     let key = PrivateKey {
         id: PrivateKeyId::from_random(app.random()),
         organization: admin.organization,

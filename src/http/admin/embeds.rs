@@ -35,7 +35,7 @@ pub async fn create(
     let mut form = Form::read(&request, payload).await?;
     let video = read_video(&mut form);
     form.finish()?;
-    let now = app.now();
+    let now = app.moment();
     let embed = Embed {
         id: EmbedId::from_random(app.random()),
         organization: admin.organization,

@@ -29,7 +29,7 @@ pub async fn create(
     let reference_id = form.name("referenceId");
     form.finish()?;
     let organization = app.organization(admin.organization).ok_or_else(Problem::not_found)?;
-    let now = app.now();
+    let now = app.moment();
     let video = Video {
         id: VideoId::from_random(app.random()),
         organization: admin.organization,
