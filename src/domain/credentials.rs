@@ -1,5 +1,6 @@
 //! Records of keys. Secrets stand here sealed or hashed, never open.
 
+use super::record::record;
 use super::{
     AssetKeyId, Kind, OrganizationId, OriginRule, PrivateKeyId, PublishableKeyId, Record, SigningKeyId, Timestamp,
 };
@@ -108,53 +109,11 @@ impl AssetKey {
     }
 }
 
-impl Record for SigningKey {
-    const KIND: Kind = Kind::SigningKey;
+record!(SigningKey);
 
-    fn key(&self) -> Uuid {
-        self.id.0
-    }
+record!(PublishableKey);
 
-    fn owner(&self) -> OrganizationId {
-        self.organization
-    }
-
-    fn order(&self) -> u64 {
-        self.created_at.millis().unsigned_abs()
-    }
-}
-
-impl Record for PublishableKey {
-    const KIND: Kind = Kind::PublishableKey;
-
-    fn key(&self) -> Uuid {
-        self.id.0
-    }
-
-    fn owner(&self) -> OrganizationId {
-        self.organization
-    }
-
-    fn order(&self) -> u64 {
-        self.created_at.millis().unsigned_abs()
-    }
-}
-
-impl Record for PrivateKey {
-    const KIND: Kind = Kind::PrivateKey;
-
-    fn key(&self) -> Uuid {
-        self.id.0
-    }
-
-    fn owner(&self) -> OrganizationId {
-        self.organization
-    }
-
-    fn order(&self) -> u64 {
-        self.created_at.millis().unsigned_abs()
-    }
-}
+record!(PrivateKey);
 
 impl Record for AssetKey {
     const KIND: Kind = Kind::AssetKey;

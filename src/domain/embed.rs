@@ -1,8 +1,8 @@
 //! An embed: a stable public handle that points at one video and can be pointed at another.
 
-use super::{EmbedId, Kind, OrganizationId, Record, Timestamp, VideoId};
+use super::record::record;
+use super::{EmbedId, OrganizationId, Timestamp, VideoId};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// An embed's record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,22 +17,4 @@ pub struct Embed {
     pub created_at: Timestamp,
 }
 
-impl Record for Embed {
-    const KIND: Kind = Kind::Embed;
-
-    fn key(&self) -> Uuid {
-        self.id.0
-    }
-
-    fn owner(&self) -> OrganizationId {
-        self.organization
-    }
-
-    fn order(&self) -> u64 {
-        self.created_at.millis().unsigned_abs()
-    }
-
-    fn parent(&self) -> Option<Uuid> {
-        Some(self.video.0)
-    }
-}
+record!(Embed, parent: video);

@@ -1,8 +1,8 @@
 //! A media file: stored bytes that belong to a video. The bytes never change; new bytes get a new id.
 
-use super::{Kind, MediaFileId, OrganizationId, Record, Timestamp, VideoId};
+use super::record::record;
+use super::{MediaFileId, OrganizationId, Timestamp, VideoId};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// What stored bytes are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,22 +31,4 @@ pub struct MediaFile {
     pub created_at: Timestamp,
 }
 
-impl Record for MediaFile {
-    const KIND: Kind = Kind::MediaFile;
-
-    fn key(&self) -> Uuid {
-        self.id.0
-    }
-
-    fn owner(&self) -> OrganizationId {
-        self.organization
-    }
-
-    fn order(&self) -> u64 {
-        self.created_at.millis().unsigned_abs()
-    }
-
-    fn parent(&self) -> Option<Uuid> {
-        Some(self.video.0)
-    }
-}
+record!(MediaFile, parent: video);

@@ -70,6 +70,33 @@ pub trait Record: Serialize + DeserializeOwned {
     }
 }
 
+/// Implements [`Record`] for what has an `id`, an `organization` and a `created_at`, and may hang on another record.
+macro_rules! record {
+    ($name:ident $(, parent: $parent:ident)?) => {
+        impl $crate::domain::Record for $name {
+            const KIND: $crate::domain::Kind = $crate::domain::Kind::$name;
+
+            fn key(&self) -> uuid::Uuid {
+                self.id.0
+            }
+
+            fn owner(&self) -> $crate::domain::OrganizationId {
+                self.organization
+            }
+
+            fn order(&self) -> u64 {
+                self.created_at.millis().unsigned_abs()
+            }
+
+            $(fn parent(&self) -> Option<uuid::Uuid> {
+                Some(self.$parent.0)
+            })?
+        }
+    };
+}
+
+pub(super) use record;
+
 /// Holds an operator's `referenceId` for one video, so that no second one takes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reference {

@@ -1,8 +1,8 @@
 //! A video: what a viewer watches.
 
-use super::{Kind, MediaFileId, OrganizationId, Record, Timestamp, VideoId};
+use super::record::record;
+use super::{MediaFileId, OrganizationId, Timestamp, VideoId};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// Who may watch a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,18 +108,4 @@ impl MediaSummary {
     }
 }
 
-impl Record for Video {
-    const KIND: Kind = Kind::Video;
-
-    fn key(&self) -> Uuid {
-        self.id.0
-    }
-
-    fn owner(&self) -> OrganizationId {
-        self.organization
-    }
-
-    fn order(&self) -> u64 {
-        self.created_at.millis().unsigned_abs()
-    }
-}
+record!(Video);
