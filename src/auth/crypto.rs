@@ -10,6 +10,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A secret in memory: wiped when dropped; without `Debug`, `Display`, `Serialize` or `==`.
@@ -30,6 +31,11 @@ impl<T: Zeroize> Secret<T> {
 /// SHA-256 of `bytes` in lower-case hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// An id that follows from a text, for records that are found by what they are about.
+pub fn derived_id(text: &str) -> Uuid {
+    Uuid::from_bytes(*Sha256::digest(text).first_chunk::<16>().unwrap_or(&[0; 16]))
 }
 
 /// `bytes` in lower-case hexadecimal.

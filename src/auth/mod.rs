@@ -12,7 +12,7 @@ mod sessions;
 
 pub use asset_grant::{AssetKeyring, Grant, Purpose};
 pub use credentials::{Credential, mint};
-pub use crypto::{MasterKey, Secret, Unsealable, sha256_hex};
+pub use crypto::{MasterKey, Secret, Unsealable, derived_id, sha256_hex};
 pub use gate::{
     Asset, Authority, Caller, Denied, GrantStanding, KeyStanding, PageOrigin, Viewer, ViewerRequest, admit_asset,
     admit_renewal, admit_viewer,

@@ -241,10 +241,12 @@ fn check_config(args: &CheckArgs) -> anyhow::Result<()> {
             line(loaded.print().trim_end())?;
         }
     }
-    let values = loaded.filter(|_| args.print).map(|loaded| loaded.print());
-    let body = json!({ "ok": problems.is_empty(), "values": values, "problems": problems.iter().map(|problem| json!({
+    let mut body = json!({ "ok": problems.is_empty(), "problems": problems.iter().map(|problem| json!({
         "key": problem.key, "value": problem.value, "source": problem.source.to_string(), "message": problem.message
     })).collect::<Vec<_>>() });
+    if let (Some(loaded), true, Some(members)) = (&loaded, args.print, body.as_object_mut()) {
+        members.insert("values".into(), loaded.print().into());
+    }
     if problems.is_empty() {
         return Output::new(json).print(&body, &format!("{} is right.", args.common.config.display()));
     }

@@ -7,6 +7,8 @@ use uuid::Uuid;
 /// A session that must not play on, kept until its last grant has died of age.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndedSession {
+    /// Derived from video and session by whoever makes it: the same session id under another video is another session.
+    pub id: Uuid,
     /// The session.
     pub session: SessionId,
     /// Whose it was.
@@ -22,9 +24,15 @@ pub struct EndedSession {
 impl EndedSession {
     /// A session that is ended at `ended_at`. It is remembered for as long as any grant that was signed before can
     /// live, whatever is known of the session: an older or newer renew token may end later than the one seen last.
-    pub fn new(session: SessionId, organization: OrganizationId, video: VideoId, ended_at: Timestamp) -> Self {
+    pub fn new(
+        id: Uuid,
+        session: SessionId,
+        organization: OrganizationId,
+        video: VideoId,
+        ended_at: Timestamp,
+    ) -> Self {
         let longest_s = (*limits::SESSION_MAX_AGE_S.end()).max(*limits::ASSET_URL_TTL_S.end());
-        Self { session, organization, video, ended_at, forget_at: ended_at.plus_secs(i64::from(longest_s) + 1) }
+        Self { id, session, organization, video, ended_at, forget_at: ended_at.plus_secs(i64::from(longest_s) + 1) }
     }
 }
 
@@ -32,7 +40,7 @@ impl Record for EndedSession {
     const KIND: Kind = Kind::EndedSession;
 
     fn key(&self) -> Uuid {
-        self.session.0
+        self.id
     }
 
     fn owner(&self) -> OrganizationId {
@@ -52,6 +60,7 @@ mod tests {
     fn an_ended_session_is_remembered_longer_than_any_of_its_grants_can_live() {
         let now = Timestamp::from_secs(1_795_500_000);
         let ended = EndedSession::new(
+            Uuid::nil(),
             SessionId::from_random([1; 16]),
             OrganizationId::from_random([2; 16]),
             VideoId::from_random([3; 16]),

@@ -65,6 +65,7 @@ fn admin_routes() -> impl HttpServiceFactory {
             GET => embeds::read, PATCH => embeds::change, DELETE => embeds::delete))
         .service(resource!("/sessions", GET => sessions::list))
         .service(resource!("/sessions/{id}", DELETE => sessions::end))
+        .service(resource!("/sessions/{id}/end", POST => sessions::end))
         .service(resource!("/audit", GET => audit::list))
         .service(resource!("/explain", POST => explain::explain))
         .default_service(web::to(not_found))

@@ -10,6 +10,7 @@ use crate::domain::{
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What is counted of one organization's records.
 #[derive(Clone)]
@@ -50,7 +51,7 @@ pub struct Access {
     private_hashes: HashMap<PrivateKeyId, SecretHash>,
     asset_keys: BTreeMap<AssetKeyId, AssetKey>,
     ended_sessions: HashMap<(VideoId, SessionId), EndedSession>,
-    ended_by_session: HashMap<SessionId, VideoId>,
+    ended_by_id: HashMap<Uuid, (VideoId, SessionId)>,
     media_bytes: HashMap<MediaFileId, u64>,
     removed_media: HashSet<MediaFileId>,
 }
@@ -207,7 +208,7 @@ impl Access {
             }
             Kind::EndedSession => {
                 let ended: EndedSession = read(row)?;
-                self.ended_by_session.insert(ended.session, ended.video);
+                self.ended_by_id.insert(ended.id, (ended.video, ended.session));
                 self.ended_sessions.insert((ended.video, ended.session), ended);
             }
             Kind::Audit => {
@@ -233,7 +234,7 @@ impl Access {
     }
 
     /// Keys and organizations are never removed: a revoked one stays, so that it is known to be revoked.
-    fn remove(&mut self, kind: Kind, key: uuid::Uuid) {
+    fn remove(&mut self, kind: Kind, key: Uuid) {
         match kind {
             Kind::Video => {
                 self.videos.remove(&VideoId(key));
@@ -242,9 +243,8 @@ impl Access {
                 self.asset_keys.remove(&AssetKeyId(key));
             }
             Kind::EndedSession => {
-                let session = SessionId(key);
-                if let Some(video) = self.ended_by_session.remove(&session) {
-                    self.ended_sessions.remove(&(video, session));
+                if let Some(session) = self.ended_by_id.remove(&key) {
+                    self.ended_sessions.remove(&session);
                 }
             }
             Kind::MediaFile => {

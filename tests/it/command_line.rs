@@ -229,6 +229,8 @@ fn check_config_prints_every_value_with_its_source_and_passes_a_right_one() {
     ] {
         assert!(printed.contains(line), "{line:?} is not in {printed}");
     }
+    let said = run_with(&["check-config", "--print", "--json", "--config", &config], &environment).expect(0).json();
+    assert!(said["values"].as_str().unwrap().contains("media.min_free_mib = 7"), "{said}");
     let example = run(&["check-config", "--example"]).expect(0).out;
     let path = directory.path().join("example.toml");
     std::fs::write(&path, example).unwrap();

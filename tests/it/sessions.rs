@@ -299,7 +299,7 @@ fn a_session_ends_with_its_video() {
 #[test]
 fn a_session_ends_when_an_operator_ends_it() {
     expect_ended_by(|server, video, session| {
-        server.admin(Method::DELETE, &format!("/sessions/{}", session.id), &Value::Null).expect(204);
+        server.admin(Method::POST, &format!("/sessions/{}/end", session.id), &Value::Null).expect(204);
         // Not even a fresh viewer token brings this session back; it opens another one.
         expect(session.renew_with(server, &server.token(video)), GONE);
     });
@@ -440,6 +440,26 @@ fn what_ended_a_session_holds_after_a_restart() {
     expect(ended.renew_with(&server, &server.token(&video)), GONE);
     kept.renew(&server).expect(200);
     server.get(&kept.uri).expect(200);
+}
+
+#[test]
+fn a_session_begun_before_a_restart_is_ended_by_naming_its_video() {
+    let (mut server, video, _, session) = opened();
+    let (twin_video, _) = server.video("private");
+    let (private_key, _) = server.other_organization();
+    server.kill();
+    server.serve();
+    let path = format!("/sessions/{}/end", session.id);
+    let named = format!("{path}?videoId={video}");
+    server.admin(Method::POST, &path, &Value::Null).expect_code(404, "not_found");
+    server.admin(Method::POST, &format!("{path}?videoId=x"), &Value::Null).expect_code(404, "not_found");
+    server.admin_as(&private_key, Method::POST, &named, &Value::Null).expect_code(404, "not_found");
+    // Another video's session of that id is another session.
+    server.admin(Method::POST, &format!("{path}?videoId={twin_video}"), &Value::Null).expect(204);
+    server.get(&session.uri).expect(200);
+    server.admin(Method::POST, &named, &Value::Null).expect(204);
+    server.get(&session.uri).expect_code(403, "asset_url_revoked");
+    expect(session.renew(&server), GONE);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::{Refused, event, no_content, ok};
 use crate::app::App;
-use crate::auth::LiveSession;
-use crate::domain::{EndedSession, Kind, SessionId, VideoId, limits};
+use crate::auth::{LiveSession, derived_id};
+use crate::domain::{EndedSession, Kind, OrganizationId, SessionId, VideoId, limits};
 use crate::http::extract::{Admin, path_id};
 use crate::http::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -29,7 +29,7 @@ pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Re
     Ok(ok(&json!({ "items": items, "pageInfo": { "nextCursor": next } })))
 }
 
-/// `DELETE /sessions/{id}`: its URLs stop within a second, and it can't be renewed, not even after a restart. One that
+/// `POST /sessions/{id}/end`, or `DELETE /sessions/{id}`: its URLs stop within a second, and it can't be renewed, not even after a restart. One that
 /// was begun before the last restart is not remembered; `?videoId=` then says what it watches.
 pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, SessionId::parse)?;
@@ -38,10 +38,14 @@ pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Res
     let video = match named.map(VideoId::parse) {
         Some(Some(video)) => app.video_of(organization, video).await?.map(|video| video.id),
         Some(None) => None,
-        None => app.sessions.video_of(organization, id),
+        None => app.sessions.video_of(organization, id).or_else(|| ended_video(&app, organization, id)),
     };
     let video = video.ok_or_else(Problem::not_found)?;
-    let ended = EndedSession::new(id, organization, video, now);
+    if app.store.access().is_ended(video, id) {
+        return Ok(no_content());
+    }
+    let key = derived_id(&format!("screener ended session {video} {id}"));
+    let ended = EndedSession::new(key, id, organization, video, now);
     app.store
         .write(now, move |draft| {
             draft.put(&ended);
@@ -52,6 +56,13 @@ pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Res
         .await?;
     app.sessions.forget(organization, video, id);
     Ok(no_content())
+}
+
+/// What a session watched that was ended before: ending it again is the same as once.
+fn ended_video(app: &App, organization: OrganizationId, session: SessionId) -> Option<VideoId> {
+    let access = app.store.access();
+    let mut ended = access.ended_sessions();
+    ended.find(|ended| ended.session == session && ended.organization == organization).map(|ended| ended.video)
 }
 
 struct SessionsPage {

@@ -3,7 +3,7 @@
 use super::organization::difference;
 use super::{Refused, created, event, no_content, ok, page, with};
 use crate::app::App;
-use crate::auth::sha256_hex;
+use crate::auth::derived_id;
 use crate::domain::{
     Embed, EmbedId, Kind, MediaFile, OrganizationId, Reference, TrackKind, Video, VideoId, VideoStatus, Visibility,
     limits,
@@ -165,8 +165,7 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
 
 /// The key under which a `referenceId` is held for one video.
 fn reference_key(organization: OrganizationId, text: &str) -> Uuid {
-    let hash = sha256_hex(format!("screener reference {organization} {text}").as_bytes());
-    hash.get(..32).and_then(|hex| Uuid::try_parse(hex).ok()).unwrap_or_default()
+    derived_id(&format!("screener reference {organization} {text}"))
 }
 
 /// A video on the wire.

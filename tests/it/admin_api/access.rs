@@ -40,6 +40,7 @@ fn calls(server: &Server) -> Vec<(Method, String, Value)> {
         (Method::DELETE, format!("/embeds/{embed}"), Value::Null),
         (Method::GET, "/sessions".into(), Value::Null),
         (Method::DELETE, format!("/sessions/{session}"), Value::Null),
+        (Method::POST, format!("/sessions/{session}/end"), Value::Null),
         (Method::GET, "/audit".into(), Value::Null),
         (Method::POST, "/explain".into(), json!({ "embedId": embed })),
     ]

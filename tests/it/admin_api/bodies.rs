@@ -135,6 +135,7 @@ fn a_method_that_a_url_does_not_take_is_refused_with_those_it_does() {
         (format!("/embeds/{embed}"), "GET, PATCH, DELETE"),
         ("/sessions".into(), "GET"),
         (format!("/sessions/{id}"), "DELETE"),
+        (format!("/sessions/{id}/end"), "POST"),
         ("/audit".into(), "GET"),
         ("/explain".into(), "POST"),
     ] {

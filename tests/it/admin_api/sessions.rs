@@ -44,7 +44,9 @@ fn live_sessions_are_listed_page_by_page_and_ended_one_by_one() {
     server.admin(Method::DELETE, &path, &Value::Null).expect(204);
     let left = ids(get(&server, "/sessions")["items"].as_array().unwrap());
     assert!(left.len() == 4 && !left.contains(&opened[2]), "{left:?}");
-    for id in [opened[2].as_str(), "00000000-0000-4000-8000-000000000000", "nonsense"] {
+    // Again is the same as once.
+    server.admin(Method::DELETE, &path, &Value::Null).expect(204);
+    for id in ["00000000-0000-4000-8000-000000000000", "nonsense"] {
         server.admin(Method::DELETE, &format!("/sessions/{id}"), &Value::Null).expect_code(404, "not_found");
     }
     // A key that goes takes its sessions off the list.
