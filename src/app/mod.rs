@@ -5,7 +5,7 @@ mod ingest;
 mod provision;
 mod seams;
 
-pub use ingest::IngestError;
+pub use ingest::{IngestError, take_captions};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
 pub use seams::{Clock, Entropy, SystemClock, SystemEntropy};
 
@@ -194,7 +194,7 @@ impl App {
     pub fn standing(&self, grant: &Grant) -> GrantStanding {
         let access = self.store.access();
         let video = access.video(grant.video);
-        let owner = video.map(|video| video.organization);
+        let owner = video.as_ref().map(|video| video.organization);
         let key_is_active = |id: SigningKeyId| {
             access.signing_key(id).is_some_and(|key| key.revoked_at.is_none() && Some(key.organization) == owner)
         };

@@ -46,7 +46,9 @@ pub const GROUP_COMMITS: usize = 64;
 /// Changes that may wait for the writer; more are answered 503.
 pub const WRITE_QUEUE: usize = 1_024;
 /// Records of one kind that are changed in one commit: below [`COMMIT_OPERATIONS`], with room for what goes with them.
-pub const RECORDS_PER_COMMIT: usize = 90;
+pub const RECORDS_PER_COMMIT: usize = 60;
+/// Captions of one video, one of a language: all of them are removed in one commit with it.
+pub const CAPTIONS_PER_VIDEO: usize = 30;
 /// The journal is compacted after a change when it is larger than this, in bytes, and twice what compacting left.
 pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
 /// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.
@@ -64,8 +66,8 @@ pub const TLS_HANDSHAKE_S: u64 = 5;
 pub const KEEP_ALIVE_S: u64 = 15;
 /// Longest silence inside a request body, in seconds.
 pub const BODY_IDLE_S: u64 = 15;
-/// Time for a whole JSON body, in seconds.
-pub const JSON_BODY_S: u64 = 30;
+/// Time for a whole body that is held in memory (JSON, a poster, captions), in seconds.
+pub const WHOLE_BODY_S: u64 = 60;
 /// Slowest upload, in bytes a second over all of it, after [`UPLOAD_GRACE_S`].
 pub const UPLOAD_BYTES_PER_S: u64 = 8 << 10;
 /// Time before an upload's rate counts, in seconds.

@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 pub enum MediaKind {
     /// What was uploaded; also the progressive rendition while nothing better is made of it.
     Source,
+    /// The picture that stands before the video plays.
+    Poster,
+    /// Captions in one language, as WebVTT.
+    Captions,
 }
 
 /// A media file's record.

@@ -28,4 +28,6 @@ pub use origin::{Origin, OriginRule, OriginRuleError, admits};
 pub use record::{Kind, Record, Reference};
 pub use session::EndedSession;
 pub use time::Timestamp;
-pub use video::{MediaSummary, Track, TrackKind, Video, VideoStatus, Visibility};
+pub use video::{
+    Captions, MediaSummary, NamedFile, PictureFormat, Poster, Track, TrackKind, Video, VideoStatus, Visibility,
+};

@@ -53,6 +53,128 @@ pub struct Video {
     pub updated_at: Timestamp,
     /// The stored bytes it plays from, and what was read from them.
     pub source: Option<MediaSummary>,
+    /// The picture that stands before it plays.
+    #[serde(default)]
+    pub poster: Option<Poster>,
+    /// Its captions, one of a language.
+    #[serde(default)]
+    pub captions: Vec<Captions>,
+}
+
+/// A picture that stands before a video plays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Poster {
+    /// The stored file.
+    pub file: MediaFileId,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+    /// How it is encoded.
+    pub format: PictureFormat,
+    /// Width in pixels.
+    pub width_px: u32,
+    /// Height in pixels.
+    pub height_px: u32,
+}
+
+/// The picture formats that browsers show and we keep as they are. SVG is none: it is a document, with scripts and links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PictureFormat {
+    /// JPEG (ISO/IEC 10918-1)
+    Jpeg,
+    /// PNG (W3C)
+    Png,
+    /// WebP (RFC 9649)
+    Webp,
+    /// AVIF (AOMedia)
+    Avif,
+}
+
+impl PictureFormat {
+    /// What its file's name ends with.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::Webp => "webp",
+            Self::Avif => "avif",
+        }
+    }
+
+    /// Its media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Jpeg => "image/jpeg",
+            Self::Png => "image/png",
+            Self::Webp => "image/webp",
+            Self::Avif => "image/avif",
+        }
+    }
+}
+
+/// Captions in one language, kept as WebVTT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Captions {
+    /// BCP 47 tag; also their name in URLs.
+    pub language: String,
+    /// What viewers choose them by.
+    pub label: String,
+    /// The stored file.
+    pub file: MediaFileId,
+    /// When they were stored.
+    pub stored_at: Timestamp,
+}
+
+/// Stored bytes of a video under the name that they have in asset URLs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Its name behind the grant.
+    pub name: String,
+    /// The stored file.
+    pub file: MediaFileId,
+    /// When it was stored.
+    pub stored_at: Timestamp,
+    /// Its media type.
+    pub content_type: &'static str,
+}
+
+impl Video {
+    /// Everything that a grant for this video opens.
+    pub fn named_files(&self) -> Vec<NamedFile> {
+        let source = self.source.as_ref().map(|source| NamedFile {
+            name: format!("{}.mp4", source.file),
+            file: source.file,
+            stored_at: source.stored_at,
+            content_type: "video/mp4",
+        });
+        let poster = self.poster.as_ref().map(|poster| NamedFile {
+            name: poster.name(),
+            file: poster.file,
+            stored_at: poster.stored_at,
+            content_type: poster.format.content_type(),
+        });
+        let captions = self.captions.iter().map(|captions| NamedFile {
+            name: captions.name(),
+            file: captions.file,
+            stored_at: captions.stored_at,
+            content_type: "text/vtt; charset=utf-8",
+        });
+        source.into_iter().chain(poster).chain(captions).collect()
+    }
+}
+
+impl Poster {
+    /// Its name behind the grant.
+    pub fn name(&self) -> String {
+        format!("poster.{}", self.format.extension())
+    }
+}
+
+impl Captions {
+    /// Their name behind the grant.
+    pub fn name(&self) -> String {
+        format!("captions/{}.vtt", self.language)
+    }
 }
 
 /// What was read from a stored source.

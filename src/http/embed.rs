@@ -31,7 +31,14 @@ struct PlayerPage<'a> {
     playback_json: String,
     media_uri: &'a str,
     poster: Option<&'a str>,
+    captions: Vec<TextTrack<'a>>,
     controls: bool,
+}
+
+struct TextTrack<'a> {
+    uri: &'a str,
+    language: &'a str,
+    label: &'a str,
 }
 
 #[derive(Template)]
@@ -45,6 +52,13 @@ struct BlockedPage<'a> {
     script_url: String,
     style_url: String,
     status: u16,
+}
+
+impl<'a> TextTrack<'a> {
+    fn of(captions: &'a Value) -> Self {
+        let text = |name| captions.get(name).and_then(Value::as_str).unwrap_or_default();
+        Self { uri: text("uri"), language: text("language"), label: text("label") }
+    }
 }
 
 /// Answers GET and HEAD.
@@ -151,6 +165,7 @@ fn content_security_policy(rules: &[OriginRule]) -> String {
 
 fn render_player(ui: &Ui, playback: &Value) -> Result<String, askama::Error> {
     let text = |pointer| playback.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let captions = playback.get("captions").and_then(Value::as_array).into_iter().flatten();
     PlayerPage {
         title: text("/title"),
         lang: "en",
@@ -159,6 +174,7 @@ fn render_player(ui: &Ui, playback: &Value) -> Result<String, askama::Error> {
         playback_json: json_in_html(playback),
         media_uri: text("/playback/uri"),
         poster: playback.get("posterUrl").and_then(Value::as_str),
+        captions: captions.map(TextTrack::of).collect(),
         controls: true,
     }
     .render()

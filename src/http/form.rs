@@ -29,9 +29,7 @@ impl Form {
                 "Send JSON, with Content-Type: application/json.",
             ));
         }
-        let whole = Duration::from_secs(limits::JSON_BODY_S);
-        let body =
-            tokio::time::timeout(whole, read_body(payload)).await.map_err(|_| body_timeout(limits::JSON_BODY_S))??;
+        let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?;
         match serde_json::from_slice(&body) {
             Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new() }),
             Ok(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not a JSON object.")),
@@ -172,19 +170,24 @@ impl Form {
     }
 }
 
-async fn read_body(mut payload: web::Payload) -> Result<BytesMut, Problem> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = next_chunk(&mut payload).await? {
-        if body.len() + chunk.len() > limits::JSON_BODY_BYTES {
-            return Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                format!("The body is longer than {} bytes.", limits::JSON_BODY_BYTES),
-            ));
+/// A whole body of at most `limit_bytes`, which must come within [`limits::WHOLE_BODY_S`].
+pub async fn read_bytes(mut payload: web::Payload, limit_bytes: usize) -> Result<BytesMut, Problem> {
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = next_chunk(&mut payload).await? {
+            if body.len() + chunk.len() > limit_bytes {
+                return Err(Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    format!("The body is longer than {limit_bytes} bytes."),
+                ));
+            }
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+        Ok(body)
+    };
+    let whole = Duration::from_secs(limits::WHOLE_BODY_S);
+    tokio::time::timeout(whole, read).await.map_err(|_| body_timeout(limits::WHOLE_BODY_S))?
 }
 
 /// The next part of a body; 408 when it stays away for [`limits::BODY_IDLE_S`].

@@ -10,7 +10,7 @@ use super::range::{Wanted, wanted};
 use super::trace::LoggedOrganization;
 use crate::app::App;
 use crate::auth::{Asset, Denied, Grant, admit_asset, sha256_hex};
-use crate::domain::{MediaFileId, Timestamp, VideoId};
+use crate::domain::{MediaFileId, NamedFile, Timestamp, VideoId};
 use actix_web::body::SizedStream;
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
@@ -38,9 +38,14 @@ impl<'a> AssetPath<'a> {
     }
 }
 
+/// The path of an asset under a grant.
+pub fn asset_path(video: VideoId, grant: &str, name: &str) -> String {
+    format!("/media/{video}/{grant}/{name}")
+}
+
 /// The path of a video's progressive rendition under a grant.
 pub fn progressive_path(video: VideoId, grant: &str, file: MediaFileId) -> String {
-    format!("/media/{video}/{grant}/{file}.mp4")
+    asset_path(video, grant, &format!("{file}.mp4"))
 }
 
 /// Answers GET and HEAD.
@@ -79,7 +84,8 @@ fn answer(
 ) -> Result<HttpResponse, Problem> {
     let now = app.now();
     let (asset, grant) = admit(request, app, now)?;
-    let (file, stored_at) = find(app, &grant, AssetPath::of(request).map_or("", |path| path.asset))?;
+    let NamedFile { file, stored_at, content_type, .. } =
+        find(app, &grant, AssetPath::of(request).map_or("", |path| path.asset))?;
     let stored_bytes = app.store.access().media_bytes(file);
     let media = app
         .media
@@ -140,7 +146,7 @@ fn answer(
             .with(CONTENT_RANGE, format!("bytes */{size}").try_into().map_err(|_| Problem::not_found())?));
         }
     };
-    response.insert_header((CONTENT_TYPE, "video/mp4"));
+    response.insert_header((CONTENT_TYPE, content_type));
     if !is_get {
         // A body of known length that is never asked for: HEAD tells what GET would.
         return Ok(response.body(SizedStream::new(size, stream::empty::<Result<Bytes, Infallible>>())));
@@ -171,9 +177,8 @@ fn admit(request: &HttpRequest, app: &App, now: Timestamp) -> Result<(Asset, Gra
     Ok((asset, grant))
 }
 
-/// The file behind an asset's name, from memory: `{media file}.mp4`.
-fn find(app: &App, grant: &Grant, name: &str) -> Result<(MediaFileId, Timestamp), Problem> {
-    let id = name.strip_suffix(".mp4").and_then(MediaFileId::parse).ok_or_else(Problem::not_found)?;
-    let source = app.store.access().video(grant.video).and_then(|video| video.source);
-    source.filter(|(file, _)| *file == id).ok_or_else(Problem::not_found)
+/// The file behind an asset's name, from memory.
+fn find(app: &App, grant: &Grant, name: &str) -> Result<NamedFile, Problem> {
+    let files = app.store.access().video(grant.video).map(|video| video.files);
+    files.iter().flat_map(|files| files.iter()).find(|file| file.name == name).cloned().ok_or_else(Problem::not_found)
 }

@@ -3,7 +3,7 @@
 use super::cors;
 use super::extract::{bundle_id, path_id, playback_token, publishable_key};
 use super::headers::single;
-use super::media::progressive_path;
+use super::media::{asset_path, progressive_path};
 use super::problem::Problem;
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
@@ -142,6 +142,7 @@ pub fn open_session(
     remember(app, &grant, Some(embed.id), viewer.organization(), now);
     let urls = Urls::sign(app, &grant, base, now)?;
     let uri = format!("{base}{}", progressive_path(video.id, &urls.grant, source.file));
+    let asset = |name: &str| format!("{base}{}", asset_path(video.id, &urls.grant, name));
     let (width, height) = source.dimensions().unwrap_or_default();
     let seconds = seconds(source.duration_ms);
     Ok(json!({
@@ -159,8 +160,10 @@ pub fn open_session(
             "durationSeconds": seconds, "uri": uri, "contentType": "mp4"
         }],
         "session": urls.session(&grant),
-        "posterUrl": null,
-        "captions": [],
+        "posterUrl": video.poster.as_ref().map(|poster| asset(&poster.name())),
+        "captions": video.captions.iter().map(|captions| json!({
+            "language": captions.language, "label": captions.label, "uri": asset(&captions.name())
+        })).collect::<Vec<_>>(),
         "storyboardUrl": null,
         "branding": { "organizationName": organization.name, "primaryColor": null, "showWatermark": false },
         "controls": { "autoplay": false, "muted": false, "loop": false, "rememberPosition": true, "showSpeed": true }

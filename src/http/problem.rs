@@ -3,6 +3,7 @@
 use super::trace_id;
 use crate::app::IngestError;
 use crate::auth::{Denied, TokenDenied};
+use crate::domain::limits;
 use crate::store::{IndexError, MediaError, WriteError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -296,6 +297,10 @@ impl From<IngestError> for Problem {
                 format!("The source can't be played: {reason}."),
             ),
             IngestError::VideoGone => Self::not_found(),
+            IngestError::TooManyCaptions => Self::conflict(
+                "too_many_captions",
+                format!("A video has captions in {} languages at most.", limits::CAPTIONS_PER_VIDEO),
+            ),
             IngestError::Media(error) => error.into(),
             IngestError::Write(error) => error.into(),
         }

@@ -66,7 +66,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App, rates: 
     remember(app, &grant, embed, organization, now);
     let urls = Urls::sign(app, &grant, &app.config.server.public_url, now)?;
     let source = app.store.access().video(video).and_then(|video| video.source);
-    let (file, _) = source.ok_or(Denied::VideoNotReady)?;
+    let file = source.ok_or(Denied::VideoNotReady)?;
     Ok(urls.renewed(&app.url(&progressive_path(video, &urls.grant, file)), &grant, now))
 }
 

@@ -3,9 +3,9 @@
 
 use super::op::Op;
 use crate::domain::{
-    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, MediaFile, MediaFileId, Organization, OrganizationId,
-    PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SigningKey,
-    SigningKeyId, Timestamp, Video, VideoId, Visibility,
+    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, MediaFile, MediaFileId, NamedFile, Organization,
+    OrganizationId, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId,
+    SigningKey, SigningKeyId, Video, VideoId, Visibility,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,7 +26,7 @@ pub struct Tally {
 }
 
 /// What is known of one video.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoAccess {
     /// Its owner.
     pub organization: OrganizationId,
@@ -34,8 +34,10 @@ pub struct VideoAccess {
     pub visibility: Visibility,
     /// Its access epoch.
     pub epoch: u32,
-    /// The bytes it plays from, and when they were stored.
-    pub source: Option<(MediaFileId, Timestamp)>,
+    /// The bytes it plays from.
+    pub source: Option<MediaFileId>,
+    /// Everything that a grant for it opens.
+    pub files: Arc<[NamedFile]>,
 }
 
 /// All of it.
@@ -83,7 +85,7 @@ impl Access {
 
     /// A video.
     pub fn video(&self, id: VideoId) -> Option<VideoAccess> {
-        self.videos.get(&id).copied()
+        self.videos.get(&id).cloned()
     }
 
     /// A signing key of any organization, revoked or not.
@@ -172,7 +174,8 @@ impl Access {
                     organization: video.organization,
                     visibility: video.visibility,
                     epoch: video.epoch,
-                    source: video.source.map(|source| (source.file, source.stored_at)),
+                    files: video.named_files().into(),
+                    source: video.source.map(|source| source.file),
                 };
                 self.videos.insert(video.id, access);
             }

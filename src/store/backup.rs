@@ -155,7 +155,7 @@ fn link_media(records: &Records, from: &Path, to: &Path) -> Result<usize, Backup
     let mut count = 0;
     for file in records.of::<MediaFile>(Kind::MediaFile) {
         let file = file.map_err(io::Error::other).map_err(io_error(from))?;
-        let name = format!("{}.mp4", file.id);
+        let name = file.id.to_string();
         link_or_copy(&from.join(&name), &to.join(&name)).map_err(io_error(&from.join(&name)))?;
         count += 1;
     }

@@ -72,7 +72,7 @@ impl MediaDir {
     pub fn sweep(&self, named: &HashSet<MediaFileId>, removed: &HashSet<MediaFileId>) -> io::Result<()> {
         let orphaned = self.media.with_file_name("orphaned");
         for entry in std::fs::read_dir(&self.media)?.flatten() {
-            let id = entry.file_name().to_str().and_then(|name| MediaFileId::parse(name.strip_suffix(".mp4")?));
+            let id = entry.file_name().to_str().and_then(MediaFileId::parse);
             let Some(id) = id.filter(|id| !named.contains(id)) else { continue };
             if removed.contains(&id) {
                 tracing::info!(file = %id, "removing a media file whose record was removed");
@@ -159,7 +159,7 @@ impl MediaDir {
 
     /// Where a file lies.
     pub fn path(&self, id: MediaFileId) -> PathBuf {
-        self.media.join(format!("{id}.mp4"))
+        self.media.join(id.to_string())
     }
 }
 
@@ -355,7 +355,7 @@ mod tests {
         assert!(media.path(named).exists());
         assert!(!media.path(removed).exists() && !media.path(stranger).exists());
         let orphaned = state.path().join("orphaned");
-        assert!(orphaned.join(format!("{stranger}.mp4")).exists());
+        assert!(orphaned.join(stranger.to_string()).exists());
         assert_eq!(std::fs::read_dir(orphaned).unwrap().count(), 1);
     }
 }

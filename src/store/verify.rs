@@ -115,7 +115,7 @@ fn verify_audit(records: &Records, report: &mut VerifyReport) {
 }
 
 fn verify_media(directory: &Path, file: &MediaFile, report: &mut VerifyReport) {
-    let path = directory.join("media").join(format!("{}.mp4", file.id));
+    let path = directory.join("media").join(file.id.to_string());
     match sha256_of(&path) {
         Ok((size, sha256)) if size == file.size_bytes && sha256 == file.sha256 => report.media_files += 1,
         Ok((size, _)) => report.problems.push(format!(

@@ -10,7 +10,7 @@ const ROOMS: [(&str, &[&str]); 8] = [
     ("store", &["store", "domain"]),
     ("config", &["config"]),
     ("app", &["app", "auth", "config", "domain", "media", "store"]),
-    ("http", &["http", "app", "auth", "config", "domain", "store"]),
+    ("http", &["http", "app", "auth", "config", "domain", "media", "store"]),
     ("server", &["server", "app", "config", "domain", "http", "store"]),
 ];
 

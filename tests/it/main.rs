@@ -12,6 +12,7 @@ mod admin_api;
 mod architecture;
 mod asset_urls;
 mod backup;
+mod captions_and_poster;
 mod command_line;
 mod crash;
 mod hostile_tokens;

@@ -34,7 +34,7 @@ impl Played {
 
     /// The file on disk.
     fn file(&self) -> PathBuf {
-        self.server.state().join("media").join(self.path.rsplit('/').next().unwrap())
+        self.server.state().join("media").join(self.path.rsplit('/').next().unwrap().trim_end_matches(".mp4"))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod embeds;
 pub mod explain;
+pub mod extras;
 pub mod organization;
 pub mod sessions;
 pub mod signing_keys;

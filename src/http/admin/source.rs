@@ -69,7 +69,7 @@ fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Problem> {
 }
 
 /// Refuses early what would fill the disk.
-fn check_room(app: &App, announced_bytes: u64, limit_bytes: u64) -> Result<(), Problem> {
+pub fn check_room(app: &App, announced_bytes: u64, limit_bytes: u64) -> Result<(), Problem> {
     if announced_bytes > limit_bytes {
         return Err(MediaError::TooLong { limit_bytes }.into());
     }

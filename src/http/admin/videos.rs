@@ -5,8 +5,8 @@ use super::{Refused, created, event, no_content, ok, page, with};
 use crate::app::App;
 use crate::auth::derived_id;
 use crate::domain::{
-    Embed, EmbedId, Kind, MediaFile, OrganizationId, Reference, TrackKind, Video, VideoId, VideoStatus, Visibility,
-    limits,
+    Embed, EmbedId, Kind, MediaFile, MediaFileId, OrganizationId, Reference, TrackKind, Video, VideoId, VideoStatus,
+    Visibility, limits,
 };
 use crate::http::extract::{Admin, PageRequest, path_id};
 use crate::http::form::Form;
@@ -42,6 +42,8 @@ pub async fn create(
         created_at: now,
         updated_at: now,
         source: None,
+        poster: None,
+        captions: Vec::new(),
     };
     let embed = Embed {
         id: EmbedId::from_random(app.random()),
@@ -142,9 +144,11 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
             if has_more {
                 return Ok(None);
             }
-            let file = video.source.as_ref().and_then(|source| draft.find::<MediaFile>(source.file.0));
-            if let Some(file) = &file {
-                draft.remove(file);
+            let files: Vec<MediaFileId> = video.named_files().iter().map(|file| file.file).collect();
+            for file in &files {
+                if let Some(record) = draft.find::<MediaFile>(file.0) {
+                    draft.remove(&record);
+                }
             }
             if let Some(text) = &video.reference_id
                 && let Some(reference) = draft.find::<Reference>(reference_key(organization, text))
@@ -154,10 +158,10 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
             draft.remove(&video);
             let detail = json!({ "title": video.title });
             draft.audit(event(actor, organization, "video.delete", (Kind::Video, id.0), detail));
-            Ok::<_, Refused>(Some(file))
+            Ok::<_, Refused>(Some(files))
         });
-        if let Some(file) = removed.await? {
-            app.media.remove(file.into_iter().map(|file| file.id).collect()).await;
+        if let Some(files) = removed.await? {
+            app.media.remove(files).await;
             return Ok(no_content());
         }
     }
@@ -194,6 +198,12 @@ pub fn body(video: &Video) -> Value {
         "renditions": source.map(|source| json!({
             "id": source.file.to_string(), "kind": "progressive", "label": source.label()
         })).into_iter().collect::<Vec<_>>(),
+        "poster": video.poster.as_ref().map(|poster| json!({
+            "contentType": poster.format.content_type(), "widthPx": poster.width_px, "heightPx": poster.height_px
+        })),
+        "captions": video.captions.iter().map(|captions| json!({
+            "language": captions.language, "label": captions.label
+        })).collect::<Vec<_>>(),
         "createdAt": video.created_at.to_string(),
         "updatedAt": video.updated_at.to_string()
     })

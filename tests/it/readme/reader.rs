@@ -56,7 +56,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// With a clone of the repository and a video called `lesson.mp4`.
+    /// With a clone of the repository and a video called `lesson.mp4`, a poster and captions.
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
@@ -80,7 +80,11 @@ impl Reader {
         symlink(env!("CARGO_BIN_EXE_screener"), root.join("clone/target/release/screener")).unwrap();
         symlink(repository().join("systemd"), root.join("clone/systemd")).unwrap();
         symlink(repository().join("tests/clients/node_modules"), root.join("clone/node_modules")).unwrap();
-        std::fs::copy(repository().join("tests/fixtures/h264_aac.mp4"), root.join("clone/lesson.mp4")).unwrap();
+        for (fixture, name) in
+            [("h264_aac.mp4", "lesson.mp4"), ("poster.jpg", "poster.jpg"), ("captions.vtt", "lesson.vtt")]
+        {
+            std::fs::copy(repository().join("tests/fixtures").join(fixture), root.join("clone").join(name)).unwrap();
+        }
         let text = |path: PathBuf| path.display().to_string();
         let log = log_directory().join(format!("readme-{}.log", std::process::id()));
         let variables = [
