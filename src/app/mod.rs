@@ -1,10 +1,12 @@
 //! Composition: one [`App`] holds the store, the keys and the live sessions, and is handed to every handler. The
 //! clock and randomness enter here and nowhere below.
 
+mod asset_keys;
 mod ingest;
 mod provision;
 mod seams;
 
+pub use asset_keys::OldAssetKeys;
 pub use ingest::{IngestError, take_captions};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
 pub use seams::{Clock, Entropy, SystemClock, SystemEntropy};
@@ -14,13 +16,12 @@ use crate::auth::{
 };
 use crate::config::Config;
 use crate::domain::{
-    AssetKey, AssetKeyId, Kind, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp, Video,
-    VideoId, limits,
+    Kind, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp, Video, VideoId, limits,
 };
 use crate::store::{Catalog, IndexError, JournalError, MediaDir, StateDir, StateDirError, WriteError, read_master_key};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// The assembled server.
@@ -35,7 +36,7 @@ pub struct App {
     pub sessions: Sessions,
     /// The server's own origin.
     pub own_origin: Origin,
-    asset_keys: AssetKeyring,
+    asset_keys: RwLock<Arc<AssetKeyring>>,
     master: MasterKey,
     clock: Box<dyn Clock>,
     entropy: Box<dyn Entropy>,
@@ -94,34 +95,14 @@ impl App {
             Duration::from_secs(config.state.index_open_timeout_s),
         )?;
         let wrong_key = |what: String| StartError::WrongMasterKey(config.state.master_key_file.clone(), what);
-        let has_asset_key = store.access().asset_keys().next().is_some();
-        if !has_asset_key {
-            let id = AssetKeyId::from_random(entropy.random());
-            let secret = Secret::new(entropy.random::<32>());
-            let now = clock.now();
-            let sealed = master.seal(&id.to_string(), secret.expose(), entropy.random());
-            store
-                .write(now, move |draft| {
-                    draft.put(&AssetKey { id, secret: sealed, created_at: now });
-                    Ok::<_, WriteError>(())
-                })
-                .await?;
-        }
+        asset_keys::make_first(&store, asset_keys::new_key(&master, &*entropy, clock.now())).await?;
         let asset_keys = {
             let access = store.access();
             for key in access.signing_keys() {
                 let opened = master.open(&key.id.to_string(), &key.secret);
                 opened.map_err(|Unsealable| wrong_key(format!("signing key {}", key.id)))?;
             }
-            let mut keys: Vec<&AssetKey> = access.asset_keys().collect();
-            keys.sort_by_key(|key| std::cmp::Reverse(key.created_at));
-            let open = |key: &AssetKey| {
-                let secret = master.open(&key.id.to_string(), &key.secret);
-                secret
-                    .map(|secret| (key.short_id(), secret))
-                    .map_err(|Unsealable| wrong_key(format!("asset key {}", key.id)))
-            };
-            AssetKeyring::new(keys.into_iter().map(open).collect::<Result<_, _>>()?)
+            asset_keys::open_all(&access, &master).map_err(|id| wrong_key(format!("asset key {id}")))?
         };
         let media = MediaDir::open(state.path()).map_err(StartError::Media)?;
         media.sweep(&store.media_files(), store.access().removed_media()).map_err(StartError::Media)?;
@@ -131,7 +112,7 @@ impl App {
             media,
             sessions: Sessions::default(),
             own_origin,
-            asset_keys,
+            asset_keys: RwLock::new(Arc::new(asset_keys)),
             master,
             clock,
             entropy,
@@ -158,11 +139,6 @@ impl App {
     /// Random bytes.
     pub fn random<const N: usize>(&self) -> [u8; N] {
         self.entropy.random()
-    }
-
-    /// The server secrets behind asset URLs.
-    pub fn asset_keys(&self) -> &AssetKeyring {
-        &self.asset_keys
     }
 
     /// The state directory.
@@ -243,6 +219,7 @@ impl App {
     pub async fn housekeeping(&self) {
         let now = self.now();
         self.sessions.sweep(now);
+        self.forget_old_asset_keys(now).await;
         let used = std::mem::take(&mut *self.last_used.lock().unwrap_or_else(PoisonError::into_inner));
         let used: Vec<(SigningKeyId, Timestamp)> = used.into_iter().collect();
         for chunk in used.chunks(limits::RECORDS_PER_COMMIT) {

@@ -103,6 +103,14 @@ enum OrganizationVerb {
 enum KeyVerb {
     /// List the signing keys of every organization
     List(Common),
+    /// Make a new secret for signing asset URLs; URLs signed by the old ones stay good until they expire
+    RotateAsset {
+        /// Remove the old ones at once, and every URL and session with them: one has leaked
+        #[arg(long)]
+        drop_old: bool,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Revoke one: tokens signed by it stop working at once
     Revoke {
         /// The key's id (a token's kid)
@@ -146,7 +154,9 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Organization(OrganizationVerb::Create { common, .. } | OrganizationVerb::List(common)) => {
             common.output.json
         }
-        Verb::Key(KeyVerb::List(common) | KeyVerb::Revoke { common, .. }) => common.output.json,
+        Verb::Key(KeyVerb::List(common) | KeyVerb::Revoke { common, .. } | KeyVerb::RotateAsset { common, .. }) => {
+            common.output.json
+        }
         Verb::Token(verb) => verb.json(),
         Verb::Store(StoreVerb::Verify(common)) => common.output.json,
         Verb::Backup(verb) => verb.json(),
@@ -177,6 +187,12 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             let key = common.connect()?.post(&path, &json!({}))?;
             Output::new(common.output.json)
                 .print(&key, &format!("Signing key {id} is revoked. Tokens signed by it no longer work."))
+        }
+        Verb::Key(KeyVerb::RotateAsset { drop_old, common }) => {
+            let body = json!({ "dropOld": drop_old });
+            let key = common.connect()?.post("/appliance/v1/asset-keys/rotate", &body)?;
+            let old = if drop_old { "Every URL signed before is refused." } else { "URLs signed before stay good." };
+            Output::new(common.output.json).print(&key, &format!("Asset URLs are signed by a new key. {old}"))
         }
         Verb::Token(verb) => token::run(verb),
         Verb::Store(StoreVerb::Verify(common)) => verify(&common),

@@ -37,6 +37,9 @@ pub const PAGE_ITEMS_DEFAULT: usize = 24;
 /// What a caller may ask for.
 pub const PAGE_ITEMS: std::ops::RangeInclusive<usize> = 1..=100;
 
+/// Asset keys that may verify at once, so that dropping all of them is one commit.
+pub const ASSET_KEYS: usize = 32;
+
 /// Operations in one commit of the catalog: a commit is applied as one step, which must stay short.
 pub const COMMIT_OPERATIONS: usize = 100;
 /// Size of one commit in the journal, in bytes.

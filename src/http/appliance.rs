@@ -6,8 +6,8 @@ use super::admin::{created, explain as explaining, ok, page, with};
 use super::extract::{PageRequest, path_id};
 use super::form::Form;
 use super::problem::Problem;
-use crate::app::{App, new_organization};
-use crate::domain::{Actor, Organization, OrganizationId, SigningKey, SigningKeyId};
+use crate::app::{App, OldAssetKeys, new_organization};
+use crate::domain::{Actor, Organization, OrganizationId, SigningKey, SigningKeyId, limits};
 use crate::store::{Cursor, create_backup};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -90,6 +90,26 @@ pub async fn revoke_signing_key(request: HttpRequest, app: web::Data<App>) -> Re
     let id = path_id(&request, SigningKeyId::parse)?;
     let key = revoke_key(&app, Actor::Appliance, None, id).await?;
     Ok(ok(&signing_keys::body(&app, &key, 0)))
+}
+
+/// `POST /appliance/v1/asset-keys/rotate`: `{"dropOld"}`, false unless given.
+pub async fn rotate_asset_key(
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let mut form = Form::read_optional(&request, payload).await?;
+    let drop_old = form.boolean("dropOld").unwrap_or(false);
+    form.finish()?;
+    if !drop_old && app.store.access().asset_keys().count() >= limits::ASSET_KEYS {
+        let sentence = format!(
+            "{} asset keys still verify. The oldest is forgotten 7 days after the one that followed it; or drop them all.",
+            limits::ASSET_KEYS
+        );
+        return Err(Problem::conflict("too_many_keys", sentence));
+    }
+    let old = if drop_old { OldAssetKeys::Dropped } else { OldAssetKeys::Kept };
+    Ok(ok(&json!({ "assetKey": app.rotate_asset_key(old).await? })))
 }
 
 /// `POST /appliance/v1/explain`

@@ -82,6 +82,7 @@ pub fn appliance(config: &mut web::ServiceConfig) {
             GET => socket::organizations, POST => socket::create_organization))
         .service(resource!("/appliance/v1/signing-keys", GET => socket::signing_keys))
         .service(resource!("/appliance/v1/signing-keys/{id}/revoke", POST => socket::revoke_signing_key))
+        .service(resource!("/appliance/v1/asset-keys/rotate", POST => socket::rotate_asset_key))
         .service(resource!("/appliance/v1/explain", POST => socket::explain))
         .service(resource!("/appliance/v1/backup", POST => socket::backup))
         .service(admin_routes())

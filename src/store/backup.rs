@@ -10,7 +10,8 @@ use super::op::Op;
 use super::state_dir::{StateDir, StateDirError};
 use super::verify::{Records, VerifyReport, replay, replay_readable, sha256_of, verify_store};
 use crate::domain::{
-    EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SigningKey, Timestamp, Video, Visibility, limits,
+    AssetKey, EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SigningKey, Timestamp, Video,
+    Visibility, limits,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -77,9 +78,6 @@ pub enum KnownState {
     /// All of it.
     Whole,
 }
-
-/// Added to every video's access epoch by a restore, so that none can come out at one in use after the backup.
-const EPOCH_LEAP: u32 = 1_000;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -285,20 +283,22 @@ fn append_all(journal: &mut Journal, ops: &[Op], now: Timestamp) -> io::Result<(
 /// What must be said on top of a backup so that nothing is weaker than `known` had it.
 fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) -> Result<Vec<Op>, serde_json::Error> {
     let mut ops = Vec::new();
-    for video in backup.of::<Video>(Kind::Video) {
-        let mut video = video?;
-        let other: Option<Video> = known.and_then(|known| find(known, &video)).transpose()?;
-        if let Some(other) = other {
-            video.epoch = video.epoch.max(other.epoch);
-            if other.visibility == Visibility::Private && video.visibility == Visibility::Public {
-                video.visibility = Visibility::Private;
-                report.kept_private += 1;
-            }
-        }
-        video.epoch = video.epoch.saturating_add(EPOCH_LEAP);
-        ops.push(Op::put(&video)?);
+    // All asset URLs end, and a secret that was dropped since, because it had leaked, must not come back: the first start
+    // makes a new one.
+    for key in backup.of::<AssetKey>(Kind::AssetKey) {
+        ops.push(Op::Remove { kind: Kind::AssetKey, key: key?.key() });
     }
     let Some(known) = known else { return Ok(ops) };
+    for video in backup.of::<Video>(Kind::Video) {
+        let mut video = video?;
+        let other: Option<Video> = find(known, &video).transpose()?;
+        if video.visibility == Visibility::Public && other.is_some_and(|other| other.visibility == Visibility::Private)
+        {
+            video.visibility = Visibility::Private;
+            ops.push(Op::put(&video)?);
+            report.kept_private += 1;
+        }
+    }
     let mut keys = KeyMerge { backup, known, ops: &mut ops, report };
     keys.merge::<SigningKey>(|key| &mut key.revoked_at)?;
     keys.merge::<PublishableKey>(|key| &mut key.revoked_at)?;

@@ -107,7 +107,7 @@ fn what_was_revoked_or_made_private_after_the_backup_stays_so() {
     server.admin_as(text(&private, "key"), Method::GET, "/organization", &Value::Null).expect(401);
     server.playback(&opened_embed, None).expect_code(401, "playback_token_missing");
     for path in &paths {
-        server.get(path).expect_code(403, "asset_url_revoked");
+        server.get(path).expect_code(403, "asset_url_invalid");
     }
     // What was made after the backup is kept; what was valid all along still is.
     let newer_token = sign(text(&newer, "id"), text(&newer, "secret"), &Claims::of(&private_video));

@@ -157,8 +157,14 @@ fn learn(reader: &mut Reader, section: &str, block: &str, printed: &str) {
         let line = list.lines().find(|line| line.starts_with(&key)).unwrap();
         assert!(line.contains("revoked"), "a revoked key came back: {line}");
     } else {
-        let known =
-            ["screener check-config --example", "\"visibility\"", "bundleIds", "organization create", "backup verify"];
+        let known = [
+            "key rotate-asset",
+            "screener check-config --example",
+            "\"visibility\"",
+            "bundleIds",
+            "organization create",
+            "backup verify",
+        ];
         assert!(
             known.iter().any(|part| block.contains(part)),
             "no test knows what this of {section:?} promises:\n{block}"

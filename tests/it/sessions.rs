@@ -526,3 +526,36 @@ fn a_viewer_may_renew_past_the_tokens_own_expiry() {
     server.get(&renewed.uri).expect(200);
     server.get(&session.uri).expect(200);
 }
+
+#[test]
+fn the_secret_behind_asset_urls_is_rotated_unnoticed_or_dropped_at_once() {
+    let (mut server, video, embed, before) = opened();
+    let key_of = |session: &Session| session.uri.split('.').nth(1).unwrap().to_owned();
+    let rotate = |server: &Server, more: &[&str]| {
+        let config = server.config();
+        let arguments = [&["key", "rotate-asset", "--json", "--config", config.to_str().unwrap()], more].concat();
+        crate::support::screener(&arguments).unwrap()["assetKey"].as_str().unwrap().to_owned()
+    };
+    let second = rotate(&server, &[]);
+    let after = Session::open(&server, &embed, Some(&server.token(&video)));
+    assert_eq!(key_of(&after), second);
+    assert_ne!(key_of(&before), second);
+    server.get(&before.uri).expect(200);
+    before.renew(&server).expect(200);
+    server.get(&after.uri).expect(200);
+    // Both are known after a restart, too.
+    server.kill();
+    server.serve();
+    server.get(&before.uri).expect(200);
+    let third = rotate(&server, &["--drop-old"]);
+    assert!(third != second);
+    for session in [&before, &after] {
+        server.get(&session.uri).expect_code(403, "asset_url_invalid");
+        expect(session.renew(&server), NO_RENEW_TOKEN);
+    }
+    server.kill();
+    server.serve();
+    server.get(&after.uri).expect_code(403, "asset_url_invalid");
+    let anew = Session::open(&server, &embed, Some(&server.token(&video)));
+    server.get(&anew.uri).expect(200);
+}
