@@ -1,0 +1,187 @@
+//! What a journal must survive.
+
+use super::*;
+use serde_json::json;
+
+fn op(key: u128, value: u64) -> Op {
+    Op::Put { kind: Kind::Video, key: Uuid::from_u128(key), v: 1, row: json!({ "value": value }) }
+}
+
+fn append(journal: &mut Journal, ops: Vec<Op>) {
+    let seq = journal.seq() + 1;
+    let (_, bytes) = journal.frame(seq, Timestamp::from_secs(1), ops).unwrap();
+    journal.append(&bytes, seq).unwrap();
+}
+
+fn commits(path: &Path) -> Result<Vec<Commit>, JournalError> {
+    let mut found = Vec::new();
+    Journal::inspect(path, |commit| found.push(commit)).map(|_| found)
+}
+
+fn three_commits() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let mut journal = Journal::create(&path).unwrap();
+    for value in 1..=3 {
+        append(&mut journal, vec![op(1, value)]);
+    }
+    (directory, path)
+}
+
+/// Where each frame begins, and where the last one ends.
+fn boundaries(bytes: &[u8]) -> Vec<usize> {
+    let mut at = vec![0];
+    while let Some(head) = bytes[at[at.len() - 1]..].first_chunk::<4>() {
+        at.push(at[at.len() - 1] + FRAME_BYTES + u32::from_le_bytes(*head) as usize);
+    }
+    at
+}
+
+#[test]
+fn what_was_appended_is_read_back() {
+    let (_directory, path) = three_commits();
+    let found = commits(&path).unwrap();
+    assert_eq!(found.iter().map(|commit| commit.seq).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(found[2].ops, [op(1, 3)]);
+}
+
+#[test]
+fn a_torn_last_record_is_dropped_wherever_it_was_cut() {
+    let (_directory, path) = three_commits();
+    let whole = std::fs::read(&path).unwrap();
+    let two = boundaries(&whole)[2];
+    for cut in two + 1..whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let journal = Journal::open(&path, 0, |_| {}).unwrap();
+        assert_eq!(journal.seq(), 2, "cut at {cut}");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), two as u64);
+    }
+}
+
+#[test]
+fn a_journal_that_lacks_an_acknowledged_change_stops_the_start_untouched() {
+    let (_directory, path) = three_commits();
+    let whole = std::fs::read(&path).unwrap();
+    let cut = &whole[..whole.len() - 1];
+    std::fs::write(&path, cut).unwrap();
+    assert!(matches!(Journal::open(&path, 3, |_| {}), Err(JournalError::Older { seq: 2, known_seq: 3, .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), cut);
+}
+
+#[test]
+fn zeros_behind_the_last_record_are_dropped() {
+    let (_directory, path) = three_commits();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend([0; 4096]);
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 3);
+}
+
+#[test]
+fn a_damaged_record_in_the_middle_stops_the_start_with_its_position() {
+    let (_directory, path) = three_commits();
+    let whole = std::fs::read(&path).unwrap();
+    let (one, two) = (boundaries(&whole)[1], boundaries(&whole)[2]);
+    for at in one..two {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        std::fs::write(&path, &bytes).unwrap();
+        match Journal::open(&path, 0, |_| {}) {
+            Err(JournalError::Damaged { offset, .. }) => assert_eq!(offset, one as u64, "byte {at}"),
+            other => panic!("byte {at}: {:?}", other.map(|journal| journal.seq())),
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "a damaged journal is left as it is");
+    }
+}
+
+#[test]
+fn a_group_that_reached_the_disk_out_of_order_is_dropped_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let mut journal = Journal::create(&path).unwrap();
+    append(&mut journal, vec![op(1, 1)]);
+    let good = journal.durable;
+    // Two commits of one group: the first never reached the disk, the second did.
+    let (_, lost) = journal.frame(2, Timestamp::from_secs(1), vec![op(2, 2)]).unwrap();
+    let (_, kept) = journal.frame(3, Timestamp::from_secs(1), vec![op(3, 3)]).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend(vec![0; lost.len()]);
+    bytes.extend(kept);
+    std::fs::write(&path, &bytes).unwrap();
+    let journal = Journal::open(&path, 0, |_| {}).unwrap();
+    assert_eq!((journal.seq(), journal.durable), (1, good));
+}
+
+#[test]
+fn missing_and_repeated_records_stop_the_start() {
+    let (_directory, path) = three_commits();
+    let whole = std::fs::read(&path).unwrap();
+    let (one, two) = (boundaries(&whole)[1], boundaries(&whole)[2]);
+    for bytes in [
+        [&whole[..one], &whole[two..]].concat(),
+        [&whole[..two], &whole[one..]].concat(),
+        [&whole[one..two], &whole[..one]].concat(),
+    ] {
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(matches!(Journal::open(&path, 0, |_| {}), Err(JournalError::Damaged { .. })));
+    }
+}
+
+#[test]
+fn compaction_keeps_the_latest_of_each_record_and_goes_on_counting() {
+    let (_directory, path) = three_commits();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    append(&mut journal, vec![op(2, 4), op(3, 5)]);
+    append(&mut journal, vec![Op::Remove { kind: Kind::Video, key: Uuid::from_u128(2) }]);
+    journal.compact().unwrap();
+    append(&mut journal, vec![op(4, 6)]);
+    let found = commits(&path).unwrap();
+    let ops: Vec<Op> = found.iter().flat_map(|commit| commit.ops.clone()).collect();
+    assert_eq!(ops, [op(1, 3), op(3, 5), op(4, 6)]);
+    assert_eq!(found.last().unwrap().seq, 6);
+    assert!(found[..found.len() - 1].iter().all(|commit| commit.snapshot && commit.seq == 5));
+    assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 6);
+}
+
+#[test]
+fn a_compacted_head_that_was_cut_short_stops_the_start() {
+    let (_directory, path) = three_commits();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    append(&mut journal, vec![op(2, 4)]);
+    journal.compact().unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let ends = boundaries(&whole);
+    for cut in [ends[ends.len() - 2], ends[1], ends[1] + 3] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let opened = Journal::open(&path, 0, |_| {});
+        assert!(matches!(opened, Err(JournalError::Damaged { .. })), "cut at {cut} of {}", whole.len());
+    }
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 4);
+}
+
+#[test]
+fn a_record_of_a_version_we_do_not_know_stops_the_start_and_is_kept() {
+    let (_directory, path) = three_commits();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let json = br#"{"from":"the future"}"#;
+    bytes.extend(u32::try_from(json.len()).unwrap().to_le_bytes());
+    bytes.extend(crc32c::crc32c(json).to_le_bytes());
+    bytes.extend(json);
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(matches!(Journal::open(&path, 0, |_| {}), Err(JournalError::Damaged { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
+fn a_frozen_journal_is_as_of_its_commit_whatever_follows() {
+    let (directory, path) = three_commits();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    let frozen = journal.freeze().unwrap();
+    append(&mut journal, vec![op(9, 9)]);
+    journal.compact().unwrap();
+    let copy = directory.path().join("copy");
+    frozen.copy_to(&copy).unwrap();
+    assert_eq!(commits(&copy).unwrap().len(), 3);
+    assert_eq!(frozen.seq, 3);
+}
