@@ -55,9 +55,12 @@ impl App {
 
     /// Makes a new key, which signs from now on; answers how a grant names it.
     pub async fn rotate_asset_key(&self, old: OldAssetKeys) -> Result<String, WriteError> {
-        let key = new_key(&self.master, &*self.entropy, self.moment());
-        let (short_id, now) = (key.short_id(), key.created_at);
         let before: Vec<AssetKey> = self.store.access().asset_keys().cloned().collect();
+        // The newest key signs: this one must be it, even where the clock was set back.
+        let newest = before.iter().map(|key| key.created_at.millis()).max().unwrap_or(0);
+        let made_at = self.moment().max(Timestamp::from_millis(newest.saturating_add(1)));
+        let key = new_key(&self.master, &*self.entropy, made_at);
+        let (short_id, now) = (key.short_id(), key.created_at);
         self.store
             .write(now, move |draft| {
                 draft.put(&key);
@@ -153,10 +156,12 @@ mod tests {
             };
             let verifies = |text: &str| app.asset_keys().verify(&video.to_string(), text).is_some();
             let old = app.asset_keys().sign(&grant).unwrap();
+            // Even a clock that was set back makes a key that signs.
+            seconds.fetch_sub(1, Ordering::SeqCst);
             app.rotate_asset_key(OldAssetKeys::Kept).await.unwrap();
             let new = app.asset_keys().sign(&grant).unwrap();
             assert_ne!(old, new);
-            seconds.fetch_add(i64::from(*limits::SESSION_MAX_AGE_S.end()), Ordering::SeqCst);
+            seconds.fetch_add(i64::from(*limits::SESSION_MAX_AGE_S.end()) + 1, Ordering::SeqCst);
             app.housekeeping().await;
             assert!(verifies(&old) && verifies(&new), "a session of the longest life may still be under way");
             seconds.fetch_add(10, Ordering::SeqCst);
