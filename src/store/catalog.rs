@@ -2,7 +2,7 @@
 
 use super::access::Access;
 use super::draft::Draft;
-use super::index::{Index, IndexError, ListPosition};
+use super::index::{Expected, Index, IndexError, ListPosition};
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::write_error::WriteError;
 use super::writer::{Job, Shared, Writer, job};
@@ -51,7 +51,7 @@ pub struct Page<R> {
 
 impl Catalog {
     /// Opens the catalog in `directory`, making an empty one where there is none. The index is opened within `limit`,
-    /// caught up from the journal, and set aside and rebuilt when it won't open or does not fit.
+    /// caught up from the journal, compared with it, and set aside and rebuilt when it won't open or does not fit.
     ///
     /// # Errors
     /// A journal that can't be read. Trouble with the index is never one.
@@ -232,12 +232,14 @@ impl Replay {
     /// journal's, the inner one the index's.
     fn run(path: &Path, slot: &mut IndexSlot, known_seq: u64) -> Result<Result<Self, IndexError>, JournalError> {
         let mut access = Access::default();
+        let mut expected = Expected::default();
         let mut unreadable = None;
         let mut index_error = None;
         let mut behind = known_seq;
         let journal = Journal::open(path, known_seq, |commit| {
-            if let Err(error) = access.apply(&commit.ops) {
-                unreadable.get_or_insert((commit.seq, error.to_string()));
+            let read = access.apply(&commit.ops).map_err(|error| error.to_string());
+            if let Err(error) = read.and_then(|()| expected.apply(&commit.ops).map_err(|error| error.to_string())) {
+                unreadable.get_or_insert((commit.seq, error));
             }
             // A compacted head newer than the index says nothing of what it should forget: begin anew.
             if commit.snapshot && behind != 0 && behind < commit.seq {
@@ -260,6 +262,10 @@ impl Replay {
         }
         Ok(slot.get().and_then(|index| {
             index.set_applied(journal.seq())?;
+            // Built from nothing, it holds what it was given just now.
+            if behind != 0 {
+                index.check(&expected, slot.limit)?;
+            }
             Ok(Self { journal, access, index })
         }))
     }

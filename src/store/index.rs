@@ -1,13 +1,16 @@
 //! The index: sled, holding what the journal says in a form that can be read by key and listed by owner.
 //!
 //! It can always be rebuilt from the journal and is never trusted to be durable: sled's `flush` is no `fsync` on
-//! Linux, and a damaged sled can fail, panic or hang on opening. It is therefore opened on a thread of its own under
-//! a time limit, and set aside when it will not open. Written with plain inserts and removes alone: the first
-//! transaction or batch would put every later read behind a process-wide lock.
+//! Linux, and a damaged sled can fail, panic, hang, or open and miss a page without a word. It is therefore opened and
+//! read through on a thread of its own under a time limit, and set aside when it will not open or does not hold what
+//! the journal says. Written with plain inserts and removes alone: the first transaction or batch would put every
+//! later read behind a process-wide lock.
 
 use super::op::{Op, RECORD_VERSION, place_of};
 use crate::domain::{Kind, OrganizationId, limits};
 use serde_json::Value;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -20,7 +23,7 @@ pub enum IndexError {
     #[error("index: {0}")]
     Sled(#[from] sled::Error),
     /// sled did not finish within the limit.
-    #[error("the index did not open within {0:?}")]
+    #[error("the index did not answer within {0:?}")]
     Stuck(Duration),
     /// sled panicked.
     #[error("the index is damaged in a way that sled does not survive")]
@@ -28,6 +31,9 @@ pub enum IndexError {
     /// A value is not what we put there.
     #[error("index: a stored record does not read: {0}")]
     Record(#[from] serde_json::Error),
+    /// It opened and reads, and says something else than the journal.
+    #[error("the index does not hold what the journal says")]
+    Differs,
     /// A value is longer than the index takes.
     #[error("a record of {0} bytes is over the limit of {limit}", limit = limits::INDEX_VALUE_BYTES)]
     TooLong(usize),
@@ -53,20 +59,8 @@ pub(super) type ListPosition = [u8; 24];
 impl Index {
     /// Opens or creates the index in `directory`, giving up after `limit`.
     pub fn open(directory: &Path, cache_bytes: u64, limit: Duration) -> Result<Self, IndexError> {
-        let (sender, receiver) = mpsc::channel();
         let directory = directory.to_owned();
-        // A thread that hangs inside sled is left behind: it holds nothing that the rebuilt index needs.
-        std::thread::Builder::new()
-            .name("index-open".into())
-            .spawn(move || {
-                // A receiver that gave up is not interested.
-                let _ = sender.send(Self::open_now(&directory, cache_bytes));
-            })
-            .map_err(sled::Error::Io)?;
-        receiver.recv_timeout(limit).map_err(|error| match error {
-            mpsc::RecvTimeoutError::Timeout => IndexError::Stuck(limit),
-            mpsc::RecvTimeoutError::Disconnected => IndexError::Panicked,
-        })?
+        guarded(limit, move || Self::open_now(&directory, cache_bytes))
     }
 
     fn open_now(directory: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
@@ -111,7 +105,7 @@ impl Index {
                     if let Some(parent) = new_place.parent {
                         self.by_parent.insert(list_key(parent, kind, new_place.order, key), &[])?;
                     }
-                    self.records.insert(record_key, serde_json::to_vec(&(v, row))?)?;
+                    self.records.insert(record_key, write_row(*v, row)?)?;
                 }
                 Op::Remove { .. } => {
                     if let Some(old) = &old {
@@ -153,6 +147,23 @@ impl Index {
     /// The same for the records that hang on another.
     pub fn children(&self, parent: Uuid, kind: Kind, limit: usize) -> Result<Vec<Uuid>, IndexError> {
         Ok(list(&self.by_parent, parent, kind, None, limit)?.into_iter().map(|(key, _)| key).collect())
+    }
+
+    /// Reads everything through, within `limit`, and answers whether it is what the journal says.
+    pub fn check(&self, expected: &Expected, limit: Duration) -> Result<(), IndexError> {
+        let trees = [self.records.clone(), self.by_owner.clone(), self.by_parent.clone()];
+        let sum = guarded(limit, move || {
+            let mut sum = 0_u64;
+            for (number, tree) in trees.iter().enumerate() {
+                for entry in tree {
+                    let (key, value) = entry?;
+                    sum = sum.wrapping_add(entry_hash(number, &key, &value));
+                }
+            }
+            Ok(sum)
+        })?;
+        let expected = expected.records.values().fold(0, |sum: u64, hash| sum.wrapping_add(*hash));
+        if sum == expected { Ok(()) } else { Err(IndexError::Differs) }
     }
 
     /// Whether it answers: one read, for the health check.
@@ -213,6 +224,65 @@ fn list_key(group: Uuid, kind: Kind, order: u64, key: Uuid) -> Vec<u8> {
 /// A kind's byte in keys of the index. The index is rebuilt when this changes, so it need not be stable for ever.
 fn kind_byte(kind: Kind) -> u8 {
     Kind::ALL.iter().position(|other| *other == kind).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
+}
+
+/// What an index holds that has applied all it was told: a hash of each record's entries, to be summed up in any order.
+#[derive(Default)]
+pub struct Expected {
+    records: HashMap<(Kind, Uuid), u64>,
+}
+
+impl Expected {
+    /// Follows one commit's operations.
+    pub fn apply(&mut self, ops: &[Op]) -> Result<(), IndexError> {
+        for op in ops {
+            let (kind, key) = op.target();
+            match op {
+                Op::Put { row, v, .. } => {
+                    let place = place_of(kind, row)?;
+                    let in_list = |tree, group| entry_hash(tree, &list_key(group, kind, place.order, key), &[]);
+                    let sum = entry_hash(0, &record_key(kind, key), &write_row(*v, row)?)
+                        .wrapping_add(in_list(1, place.owner.0))
+                        .wrapping_add(place.parent.map_or(0, |parent| in_list(2, parent)));
+                    self.records.insert((kind, key), sum);
+                }
+                Op::Remove { .. } => {
+                    self.records.remove(&(kind, key));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hash of one entry of tree number `tree` (records, by owner, by parent). It guards against damage, not against forgers.
+fn entry_hash(tree: usize, key: &[u8], value: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (tree, key, value).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Runs what sled may hang or panic in. A thread that hangs is left behind: it holds nothing that a rebuilt index needs.
+fn guarded<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> Result<T, IndexError> + Send + 'static,
+) -> Result<T, IndexError> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("index-open".into())
+        .spawn(move || {
+            // A receiver that gave up is not interested.
+            let _ = sender.send(work());
+        })
+        .map_err(sled::Error::Io)?;
+    receiver.recv_timeout(limit).map_err(|error| match error {
+        mpsc::RecvTimeoutError::Timeout => IndexError::Stuck(limit),
+        mpsc::RecvTimeoutError::Disconnected => IndexError::Panicked,
+    })?
+}
+
+fn write_row(version: u32, row: &Value) -> Result<Vec<u8>, IndexError> {
+    Ok(serde_json::to_vec(&(version, row))?)
 }
 
 fn read_row(bytes: &[u8]) -> Result<Value, IndexError> {
