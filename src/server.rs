@@ -145,6 +145,7 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
         actix_web::rt::spawn(http::cut_when_revoked(app.clone(), flights)),
         actix_web::rt::spawn(housekeeping(app.clone(), rates)),
     ];
+    app.clone().into_inner().package_all();
     let (hurry, hurried) = oneshot::channel();
     let stopping = actix_web::rt::spawn(stop_on_signal(signals, server.handle(), admin.handle(), hurry));
     tracing::info!(address = %address, base_url = %base_url, version = env!("CARGO_PKG_VERSION"), "serving");
@@ -156,6 +157,7 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
         Ok(()) = hurried => Ok(()),
     };
     stopping.abort();
+    app.stop_packaging();
     background.iter().for_each(actix_web::rt::task::JoinHandle::abort);
     app.housekeeping().await;
     app.store.close();
@@ -219,6 +221,7 @@ async fn housekeeping(app: web::Data<App>, rates: web::Data<RateLimits>) {
     loop {
         tick.tick().await;
         app.housekeeping().await;
+        app.clone().into_inner().package_all();
         rates.sweep();
     }
 }

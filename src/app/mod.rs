@@ -3,13 +3,18 @@
 
 mod asset_keys;
 mod ingest;
+mod media_files;
+mod packaging;
 mod provision;
 mod seams;
+mod segment_indexes;
 
 pub use asset_keys::OldAssetKeys;
-pub use ingest::{IngestError, take_captions};
+pub use media_files::{IngestError, take_captions};
+pub use packaging::{Outcome, Packaging};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
 pub use seams::{Clock, Entropy, SystemClock, SystemEntropy};
+pub use segment_indexes::{SegmentIndexError, SegmentIndexes};
 
 use crate::auth::{
     AssetKeyring, Authority, Grant, GrantStanding, KeyStanding, MasterKey, Secret, Sessions, Unsealable, VerifyingKey,
@@ -46,6 +51,8 @@ pub struct App {
     last_moment: AtomicI64,
     /// Admits the few sources that are read at the same time.
     reading: tokio::sync::Semaphore,
+    segment_indexes: SegmentIndexes,
+    packaging: Packaging,
     state: StateDir,
 }
 
@@ -119,6 +126,8 @@ impl App {
             last_used: Mutex::default(),
             last_moment: AtomicI64::new(0),
             reading: tokio::sync::Semaphore::new(limits::SOURCES_READ_AT_ONCE),
+            segment_indexes: SegmentIndexes::default(),
+            packaging: Packaging::default(),
             state,
         })
     }

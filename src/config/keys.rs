@@ -86,7 +86,7 @@ fn log_level(text: &str) -> Option<String> {
 }
 
 /// Every key, in the order of the example file.
-pub(super) static KEYS: [Key; 22] = [
+pub(super) static KEYS: [Key; 23] = [
     Key {
         name: "server.listen",
         form: Form::Text,
@@ -271,6 +271,16 @@ pub(super) static KEYS: [Key; 22] = [
         reason: "The journal shares the disk and must still be able to record a revocation.",
         set: |config, given| given.number().map(|value| config.media.min_free_mib = value),
         show: |config| Some(config.media.min_free_mib.to_string()),
+    },
+    Key {
+        name: "media.segment_s",
+        form: Form::Integer { min: 1, max: 10 },
+        preset: Preset::Value("2"),
+        unit: "seconds",
+        meaning: "Length of a segment that packaging aims at; it cuts only where the video has a keyframe.",
+        reason: "Two seconds start fast and change quality soon. It applies to what is packaged from then on.",
+        set: |config, given| given.number().map(|value| config.media.segment_s = value),
+        show: |config| Some(config.media.segment_s.to_string()),
     },
     Key {
         name: "ui.static_dir",

@@ -41,7 +41,7 @@ pub const PAGE_ITEMS: std::ops::RangeInclusive<usize> = 1..=100;
 pub const ASSET_KEYS: usize = 32;
 
 /// Operations in one commit of the catalog: a commit is applied as one step, which must stay short.
-pub const COMMIT_OPERATIONS: usize = 100;
+pub const COMMIT_OPERATIONS: usize = 200;
 /// Size of one commit in the journal, in bytes.
 pub const COMMIT_BYTES: usize = 1 << 20;
 /// Commits that share one `fdatasync`.
@@ -52,6 +52,8 @@ pub const WRITE_QUEUE: usize = 1_024;
 pub const RECORDS_PER_COMMIT: usize = 60;
 /// Captions of one video, one of a language: all of them are removed in one commit with it.
 pub const CAPTIONS_PER_VIDEO: usize = 30;
+/// Qualities of one video; a ladder has six.
+pub const RENDITIONS_PER_VIDEO: usize = 12;
 /// The journal is compacted after a change when it is larger than this, in bytes, and twice what compacting left.
 pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
 /// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.
@@ -90,6 +92,11 @@ pub const SLOW_MEDIA_STEP_BYTES: usize = 64 << 10;
 pub const FAST_STEP_MS: u64 = 50;
 /// Sources read at the same time: each may hold its whole index, up to 64 MiB.
 pub const SOURCES_READ_AT_ONCE: usize = 2;
+/// How long an upload is not answered for the sake of its packaging, in seconds: most are done by then, and no proxy has
+/// given up yet.
+pub const PACKAGING_WAIT_S: u64 = 20;
+/// Indexes of packaged renditions held in memory, in bytes: some hundred films of two hours.
+pub const SEGMENT_INDEXES_BYTES: usize = 16 << 20;
 /// Bytes of an upload gathered before they are written.
 pub const UPLOAD_STEP_BYTES: usize = 1 << 20;
 

@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaKind {
-    /// What was uploaded; also the progressive rendition while nothing better is made of it.
+    /// What was uploaded, kept as it is.
     Source,
+    /// A packaged quality, or the index beside it.
+    Rendition,
     /// The picture that stands before the video plays.
     Poster,
     /// Captions in one language, as WebVTT.
     Captions,
+    /// Small pictures of the whole video, and the list of them.
+    Storyboard,
 }
 
 /// A media file's record.

@@ -11,6 +11,7 @@ mod media_file;
 mod organization;
 mod origin;
 mod record;
+mod rendition;
 mod session;
 mod time;
 mod video;
@@ -26,8 +27,10 @@ pub use media_file::{MediaFile, MediaKind};
 pub use organization::{Organization, Settings};
 pub use origin::{Origin, OriginRule, OriginRuleError, admits};
 pub use record::{Kind, Record, Reference};
+pub use rendition::{AudioFormat, PACKAGER_VERSION, Rendition, RenditionOrigin, VideoFormat};
 pub use session::EndedSession;
 pub use time::Timestamp;
 pub use video::{
-    Captions, MediaSummary, NamedFile, PictureFormat, Poster, Track, TrackKind, Video, VideoStatus, Visibility,
+    Captions, MediaSummary, PictureFormat, Playable, Poster, Storyboard, Track, TrackKind, Video, VideoStatus,
+    Visibility,
 };

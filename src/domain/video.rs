@@ -1,7 +1,7 @@
 //! A video: what a viewer watches.
 
 use super::record::record;
-use super::{MediaFileId, OrganizationId, Timestamp, VideoId};
+use super::{MediaFileId, OrganizationId, PACKAGER_VERSION, Rendition, RenditionOrigin, Timestamp, VideoId};
 use serde::{Deserialize, Serialize};
 
 /// Who may watch a video.
@@ -51,8 +51,17 @@ pub struct Video {
     pub created_at: Timestamp,
     /// When its record last changed.
     pub updated_at: Timestamp,
-    /// The stored bytes it plays from, and what was read from them.
+    /// What was uploaded and is played, and what was read from it.
     pub source: Option<MediaSummary>,
+    /// What was uploaded and is being packaged, to take its place.
+    #[serde(default)]
+    pub next_source: Option<MediaSummary>,
+    /// The qualities it plays in; the lowest bit rate first.
+    #[serde(default)]
+    pub renditions: Vec<Rendition>,
+    /// Small pictures of all of it.
+    #[serde(default)]
+    pub storyboard: Option<Storyboard>,
     /// The picture that stands before it plays.
     #[serde(default)]
     pub poster: Option<Poster>,
@@ -125,41 +134,72 @@ pub struct Captions {
     pub stored_at: Timestamp,
 }
 
-/// Stored bytes of a video under the name that they have in asset URLs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedFile {
-    /// Its name behind the grant.
-    pub name: String,
-    /// The stored file.
-    pub file: MediaFileId,
-    /// When it was stored.
+/// Small pictures of the whole video, for whoever looks for a place in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Storyboard {
+    /// The list of them: WebVTT that names `storyboard/{n}.jpg#xywh=…`, n counted from 1.
+    pub list: MediaFileId,
+    /// The sheets, JPEG, in order.
+    pub sheets: Vec<MediaFileId>,
+    /// When they were stored.
     pub stored_at: Timestamp,
-    /// Its media type.
-    pub content_type: &'static str,
+}
+
+/// Everything that a grant for a video opens.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Playable {
+    /// The source, while no rendition was made of it.
+    pub source: Option<MediaSummary>,
+    /// Its qualities; the lowest bit rate first.
+    pub renditions: Vec<Rendition>,
+    /// Its captions, one of a language.
+    pub captions: Vec<Captions>,
+    /// The picture that stands before it plays.
+    pub poster: Option<Poster>,
+    /// Small pictures of all of it.
+    pub storyboard: Option<Storyboard>,
 }
 
 impl Video {
     /// Everything that a grant for this video opens.
-    pub fn named_files(&self) -> Vec<NamedFile> {
-        let source = self.source.as_ref().map(|source| NamedFile {
-            name: format!("{}.mp4", source.file),
-            file: source.file,
-            stored_at: source.stored_at,
-            content_type: "video/mp4",
-        });
-        let poster = self.poster.as_ref().map(|poster| NamedFile {
-            name: poster.name(),
-            file: poster.file,
-            stored_at: poster.stored_at,
-            content_type: poster.format.content_type(),
-        });
-        let captions = self.captions.iter().map(|captions| NamedFile {
-            name: captions.name(),
-            file: captions.file,
-            stored_at: captions.stored_at,
-            content_type: "text/vtt; charset=utf-8",
-        });
-        source.into_iter().chain(poster).chain(captions).collect()
+    pub fn playable(&self) -> Playable {
+        Playable {
+            source: self.source.clone().filter(|_| self.renditions.is_empty()),
+            renditions: self.renditions.clone(),
+            captions: self.captions.clone(),
+            poster: self.poster.clone(),
+            storyboard: self.storyboard.clone(),
+        }
+    }
+
+    /// The upload that is yet to be packaged: a new one, or one packaged in a way of the past.
+    pub fn awaits_packaging(&self) -> Option<&MediaSummary> {
+        let is_current = |one: &Rendition| one.origin == RenditionOrigin::Source && one.packager == PACKAGER_VERSION;
+        let stale = self.source.as_ref().filter(|_| !self.renditions.iter().any(is_current));
+        self.next_source.as_ref().or(stale)
+    }
+
+    /// Adds a quality, in its place by bit rate.
+    pub fn add_rendition(&mut self, rendition: Rendition) {
+        self.renditions.push(rendition);
+        self.renditions.sort_by_key(|one| one.average_bits_per_s);
+    }
+
+    /// Every stored file that belongs to it.
+    pub fn files(&self) -> Vec<MediaFileId> {
+        let sources = [&self.source, &self.next_source].into_iter().flatten().map(|source| source.file);
+        let renditions = self.renditions.iter().flat_map(Rendition::files);
+        let captions = self.captions.iter().map(|captions| captions.file);
+        let poster = self.poster.iter().map(|poster| poster.file);
+        let storyboard = self.storyboard.iter().flat_map(Storyboard::files);
+        sources.chain(renditions).chain(captions).chain(poster).chain(storyboard).collect()
+    }
+}
+
+impl Storyboard {
+    /// Every file that it is kept in.
+    pub fn files(&self) -> impl Iterator<Item = MediaFileId> {
+        self.sheets.iter().copied().chain([self.list])
     }
 }
 

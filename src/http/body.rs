@@ -61,12 +61,14 @@ async fn next_step(mut sending: Sending) -> Result<Option<(Bytes, Sending)>, io:
     Ok(Some((bytes, sending)))
 }
 
+/// The bytes `range` of a written text, for whoever holds `asset`.
+pub fn text_body(text: &Bytes, range: Range<u64>, _asset: &Asset) -> Bytes {
+    let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
+    text.slice(within(range.start)..within(range.end))
+}
+
 /// A file that a record names and the disk does not have, or not as it was stored.
 pub fn unreadable_file(video: crate::domain::VideoId, why: &dyn std::fmt::Display) -> Problem {
     tracing::error!(%video, why = %why, "a media file can't be read; run `screener store verify`");
-    Problem::new(
-        actix_web::http::StatusCode::SERVICE_UNAVAILABLE,
-        "media_unavailable",
-        "The server can't read this video's file at the moment.",
-    )
+    Problem::media_unavailable()
 }

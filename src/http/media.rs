@@ -1,6 +1,7 @@
 //! `GET /media/{videoId}/{grant}/{asset}`: the one door to stored bytes.
 
-use super::body::{media_body, unreadable_file};
+use super::assets::{self, Content, Found};
+use super::body::{media_body, text_body, unreadable_file};
 use super::conditional::{Conditions, Validators, Verdict};
 use super::cors;
 use super::flights::{Connection, Flights};
@@ -10,7 +11,8 @@ use super::range::{Wanted, wanted};
 use super::trace::LoggedOrganization;
 use crate::app::App;
 use crate::auth::{Asset, Denied, Grant, admit_asset, sha256_hex};
-use crate::domain::{MediaFileId, NamedFile, Timestamp, VideoId};
+use crate::domain::{MediaFileId, Timestamp, VideoId};
+use crate::store::StoredMedia;
 use actix_web::body::SizedStream;
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
@@ -21,6 +23,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use bytes::Bytes;
 use futures_util::stream;
 use std::convert::Infallible;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The path of an asset URL, taken apart without decoding: what was signed is what is compared.
@@ -43,11 +46,6 @@ pub fn asset_path(video: VideoId, grant: &str, name: &str) -> String {
     format!("/media/{video}/{grant}/{name}")
 }
 
-/// The path of a video's progressive rendition under a grant.
-pub fn progressive_path(video: VideoId, grant: &str, file: MediaFileId) -> String {
-    asset_path(video, grant, &format!("{file}.mp4"))
-}
-
 /// Answers GET and HEAD.
 pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data<Arc<Flights>>) -> HttpResponse {
     let owner = AssetPath::of(&request)
@@ -55,7 +53,7 @@ pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data
         .and_then(|video| app.store.access().video(video))
         .map(|video| video.organization);
     let origin = cors::allowed_origin(&request, &app, owner);
-    let mut response = match answer(&request, &app, &flights) {
+    let mut response = match answer(&request, &app, &flights).await {
         Ok(response) => response,
         Err(problem) => problem.error_response(),
     };
@@ -77,26 +75,23 @@ pub async fn preflight(request: HttpRequest, app: web::Data<App>) -> HttpRespons
     cors::preflight(cors::allowed_origin(&request, &app, owner).as_ref(), &cors::MEDIA)
 }
 
-fn answer(
+async fn answer(
     request: &HttpRequest,
     app: &web::Data<App>,
     flights: &web::Data<Arc<Flights>>,
 ) -> Result<HttpResponse, Problem> {
     let now = app.now();
     let (asset, grant) = admit(request, app, now)?;
-    let NamedFile { file, stored_at, content_type, .. } =
-        find(app, &grant, AssetPath::of(request).map_or("", |path| path.asset))?;
-    let stored_bytes = app.store.access().media_bytes(file);
-    let media = app
-        .media
-        .open_file(file)
-        .map_err(|error| unreadable_file(grant.video, &error))?
-        .ok_or_else(|| unreadable_file(grant.video, &"it is missing"))?;
-    // Another length would be answered as the whole, and remembered as such: the ETag is the same.
-    if stored_bytes != Some(media.size_bytes()) {
-        return Err(unreadable_file(grant.video, &format_args!("it has {} bytes", media.size_bytes())));
-    }
-    let validators = Validators { etag: entity_tag(file), last_modified: stored_at };
+    let name = AssetPath::of(request).map_or("", |path| path.asset);
+    let Found { content, stored_at, content_type } = assets::find(app, grant.video, name).await?;
+    let (content, etag) = match content {
+        Content::Text(text) => {
+            let etag = entity_tag(&text);
+            (Opened::Text(text.into()), etag)
+        }
+        Content::File(file, part) => open(app, grant.video, file, part)?,
+    };
+    let validators = Validators { etag, last_modified: stored_at };
     let header = |name| lone(request, &name);
     let (if_match, if_none_match) = (list(request, &IF_MATCH), list(request, &IF_NONE_MATCH));
     let conditions = Conditions {
@@ -125,7 +120,7 @@ fn answer(
             ));
         }
     }
-    let size = media.size_bytes();
+    let size = content.size_bytes();
     let is_get = request.method() == Method::GET;
     // RFC 9110 §14.2: a Range is defined for GET alone.
     let range_header = if is_get && validators.admits_range(&conditions) { header(RANGE) } else { None };
@@ -152,13 +147,59 @@ fn answer(
         return Ok(response.body(SizedStream::new(size, stream::empty::<Result<Bytes, Infallible>>())));
     }
     let flight = flights.depart(grant, request.conn_data::<Connection>().cloned());
-    Ok(response.body(media_body(app.clone(), media, range, asset, flight)))
+    Ok(match content {
+        Opened::Text(text) => response.body(text_body(&text, range, &asset)),
+        Opened::File(media, part) => {
+            let range = part.start + range.start..part.start + range.end;
+            response.body(media_body(app.clone(), media, range, asset, flight))
+        }
+    })
 }
 
-/// A file's bytes never change under its id, so the tag follows from the id; it is not the id itself, which is the
-/// file's name on the disk. Neither inode nor times of the disk are in it.
-fn entity_tag(file: MediaFileId) -> String {
-    let hash = sha256_hex(format!("screener entity tag {file}").as_bytes());
+/// An asset's bytes, ready to be sent.
+enum Opened {
+    Text(Bytes),
+    /// The part of an open file.
+    File(StoredMedia, Range<u64>),
+}
+
+impl Opened {
+    fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Text(text) => text.len() as u64,
+            Self::File(_, part) => part.end - part.start,
+        }
+    }
+}
+
+/// Opens a stored file, or a part of it; with its entity tag.
+fn open(app: &App, video: VideoId, file: MediaFileId, part: Option<Range<u64>>) -> Result<(Opened, String), Problem> {
+    let stored_bytes = app.store.access().media_bytes(file);
+    let media = app
+        .media
+        .open_file(file)
+        .map_err(|error| unreadable_file(video, &error))?
+        .ok_or_else(|| unreadable_file(video, &"it is missing"))?;
+    // Another length would be answered as the whole, and remembered as such: the ETag is the same.
+    if stored_bytes != Some(media.size_bytes()) {
+        return Err(unreadable_file(video, &format_args!("it has {} bytes", media.size_bytes())));
+    }
+    let etag = match &part {
+        None => entity_tag(&file.to_string()),
+        Some(part) => entity_tag(&format!("{file} {}-{}", part.start, part.end)),
+    };
+    let whole = 0..media.size_bytes();
+    let part = part.unwrap_or(whole.clone());
+    if part.start > part.end || part.end > whole.end {
+        return Err(unreadable_file(video, &"its index points past its end"));
+    }
+    Ok((Opened::File(media, part), etag))
+}
+
+/// A stored file's bytes never change under its id, so the tag follows from the id and the part; it is not the id
+/// itself, which is the file's name on the disk. Neither inode nor times of the disk are in it. A written text is its own.
+fn entity_tag(what: &str) -> String {
+    let hash = sha256_hex(format!("screener entity tag {what}").as_bytes());
     format!("\"{}\"", hash.get(..32).unwrap_or(&hash))
 }
 
@@ -175,10 +216,4 @@ fn admit(request: &HttpRequest, app: &App, now: Timestamp) -> Result<(Asset, Gra
     }
     let asset = admit_asset(grant.clone(), &standing, || app.prolonged_until(&grant), now)?;
     Ok((asset, grant))
-}
-
-/// The file behind an asset's name, from memory.
-fn find(app: &App, grant: &Grant, name: &str) -> Result<NamedFile, Problem> {
-    let files = app.store.access().video(grant.video).map(|video| video.files);
-    files.iter().flat_map(|files| files.iter()).find(|file| file.name == name).cloned().ok_or_else(Problem::not_found)
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod appliance;
+mod assets;
 mod body;
 mod conditional;
 mod cors;

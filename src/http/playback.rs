@@ -1,9 +1,10 @@
 //! The playback answer, and the API door to it: `GET /api/v1/embeds/{id}/playback`.
 
+use super::assets::MASTER;
 use super::cors;
 use super::extract::{bundle_id, path_id, playback_token, publishable_key};
 use super::headers::single;
-use super::media::{asset_path, progressive_path};
+use super::media::asset_path;
 use super::problem::Problem;
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
@@ -11,7 +12,7 @@ use crate::app::App;
 use crate::auth::{
     Caller, Denied, Grant, LiveSession, PageOrigin, Purpose, TokenDenied, Viewer, ViewerRequest, admit_viewer,
 };
-use crate::domain::{Embed, EmbedId, Organization, Origin, SessionId, Timestamp, Video};
+use crate::domain::{Embed, EmbedId, MediaFileId, Organization, Origin, Playable, SessionId, Timestamp, Video};
 use actix_web::http::header::{CACHE_CONTROL, ORIGIN};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::{Value, json};
@@ -121,6 +122,8 @@ pub fn open_session(
 ) -> Result<Value, Problem> {
     let Subject { embed, video, organization } = subject;
     let source = video.source.as_ref().ok_or(Denied::VideoNotReady)?;
+    let playable = video.playable();
+    let (main, content_type) = main_asset(&playable).ok_or(Denied::VideoNotReady)?;
     let settings = &organization.settings;
     let expires_at = now.plus_secs(i64::from(settings.asset_url_ttl_s));
     let grant = Grant {
@@ -141,33 +144,47 @@ pub fn open_session(
     }
     remember(app, &grant, Some(embed.id), viewer.organization(), now);
     let urls = Urls::sign(app, &grant, base, now)?;
-    let uri = format!("{base}{}", progressive_path(video.id, &urls.grant, source.file));
     let asset = |name: &str| format!("{base}{}", asset_path(video.id, &urls.grant, name));
     let (width, height) = source.dimensions().unwrap_or_default();
-    let seconds = seconds(source.duration_ms);
     Ok(json!({
         "embedId": embed.id.to_string(),
         "videoId": video.id.to_string(),
         "title": video.title,
         "visibility": video.visibility,
-        "durationSeconds": seconds,
+        "durationSeconds": seconds(source.duration_ms),
         "isVertical": height > width,
         "videoWidthPx": width,
         "videoHeightPx": height,
-        "playback": urls.playback(&uri),
-        "variants": [{
-            "id": source.file.to_string(), "kind": "progressive", "label": source.label(),
-            "durationSeconds": seconds, "uri": uri, "contentType": "mp4"
-        }],
+        "playback": urls.playback(&asset(&main), content_type),
+        "variants": progressive(&playable).into_iter().map(|(file, label, duration_ms)| json!({
+            "id": file.to_string(), "kind": "progressive", "label": label, "durationSeconds": seconds(duration_ms),
+            "uri": asset(&format!("{file}.mp4")), "contentType": "mp4"
+        })).collect::<Vec<_>>(),
         "session": urls.session(&grant),
         "posterUrl": video.poster.as_ref().map(|poster| asset(&poster.name())),
         "captions": video.captions.iter().map(|captions| json!({
             "language": captions.language, "label": captions.label, "uri": asset(&captions.name())
         })).collect::<Vec<_>>(),
-        "storyboardUrl": null,
+        "storyboardUrl": video.storyboard.as_ref().map(|_| asset("storyboard.vtt")),
         "branding": { "organizationName": organization.name, "primaryColor": null, "showWatermark": false },
         "controls": { "autoplay": false, "muted": false, "loop": false, "rememberPosition": true, "showSpeed": true }
     }))
+}
+
+/// The asset that a player begins with, and its kind on the wire; `None` while nothing plays.
+pub fn main_asset(playable: &Playable) -> Option<(String, &'static str)> {
+    match &playable.source {
+        _ if !playable.renditions.is_empty() => Some((MASTER.to_owned(), "hls")),
+        Some(source) => Some((format!("{}.mp4", source.file), "mp4")),
+        None => None,
+    }
+}
+
+/// Files that play without a playlist, the best quality first: id, label, length in milliseconds.
+fn progressive(playable: &Playable) -> Vec<(MediaFileId, String, u64)> {
+    let source = playable.source.iter().map(|source| (source.file, source.label(), source.duration_ms));
+    let renditions = playable.renditions.iter().rev();
+    source.chain(renditions.map(|one| (one.file, one.label.clone(), one.duration_ms))).collect()
 }
 
 /// Milliseconds as the seconds of the wire.
@@ -224,10 +241,10 @@ impl Urls {
     }
 
     /// The `playback` member. The two durations spare a player from trusting the viewer's clock.
-    pub fn playback(&self, uri: &str) -> Value {
+    pub fn playback(&self, uri: &str, content_type: &str) -> Value {
         json!({
             "uri": uri,
-            "contentType": "mp4",
+            "contentType": content_type,
             "expiresAt": self.expires_at.to_string(),
             "refreshAfter": self.expires_at.plus_secs(self.refresh_in_s() - self.lives_s).to_string(),
             "expiresInSeconds": self.lives_s,

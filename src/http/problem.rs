@@ -1,7 +1,7 @@
 //! The one error answer. Every refusal gets its status and code here; nothing below this room knows either.
 
 use super::trace_id;
-use crate::app::IngestError;
+use crate::app::{IngestError, SegmentIndexError};
 use crate::auth::{Denied, TokenDenied};
 use crate::domain::limits;
 use crate::store::{IndexError, MediaError, WriteError};
@@ -136,6 +136,15 @@ impl Problem {
         )
     }
 
+    /// 503: a file that a record names and the disk does not have, or not as it was stored.
+    pub fn media_unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "media_unavailable",
+            "The server can't read this video's file at the moment.",
+        )
+    }
+
     fn unauthorized(code: &'static str, sentence: &'static str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, sentence).with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
@@ -240,6 +249,13 @@ impl From<IndexError> for Problem {
     }
 }
 
+impl From<SegmentIndexError> for Problem {
+    fn from(error: SegmentIndexError) -> Self {
+        tracing::error!(%error, "run `screener store verify`");
+        Self::media_unavailable()
+    }
+}
+
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         let sentence = match &error {
@@ -297,6 +313,14 @@ impl From<IngestError> for Problem {
                 format!("The source can't be played: {reason}."),
             ),
             IngestError::VideoGone => Self::not_found(),
+            IngestError::SourceChanged => Self::conflict(
+                "source_changed",
+                "The video's source was replaced meanwhile, or it has none yet. Try again when it is ready.",
+            ),
+            IngestError::TooManyRenditions => Self::conflict(
+                "too_many_renditions",
+                format!("A video has {} qualities at most.", limits::RENDITIONS_PER_VIDEO),
+            ),
             IngestError::TooManyCaptions => Self::conflict(
                 "too_many_captions",
                 format!("A video has captions in {} languages at most.", limits::CAPTIONS_PER_VIDEO),

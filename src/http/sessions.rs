@@ -3,8 +3,8 @@
 use super::cors;
 use super::extract::{named_id, playback_token};
 use super::form::Form;
-use super::media::progressive_path;
-use super::playback::{Urls, page_of_origin, remember};
+use super::media::asset_path;
+use super::playback::{Urls, main_asset, page_of_origin, remember};
 use super::problem::Problem;
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
@@ -65,9 +65,9 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App, rates: 
     let embed = app.sessions.find(organization, video, session).and_then(|live| live.embed);
     remember(app, &grant, embed, organization, now);
     let urls = Urls::sign(app, &grant, &app.config.server.public_url, now)?;
-    let source = app.store.access().video(video).and_then(|video| video.source);
-    let file = source.ok_or(Denied::VideoNotReady)?;
-    Ok(urls.renewed(&app.url(&progressive_path(video, &urls.grant, file)), &grant, now))
+    let playable = app.store.access().video(video).map(|video| video.playable).ok_or(Denied::VideoNotReady)?;
+    let (name, _) = main_asset(&playable).ok_or(Denied::VideoNotReady)?;
+    Ok(urls.renewed(&app.url(&asset_path(video, &urls.grant, &name)), &grant, now))
 }
 
 /// The same session, with URLs that live longer.

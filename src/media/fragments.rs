@@ -3,9 +3,15 @@
 //! Runs are read in place: `mp4_atom::Trun` makes 40 bytes of every 4, which at our limit would be 160 MiB.
 
 use super::boxes::{Boxes, child, decode, required, u32_at};
-use super::source::{MAX_SAMPLES_PER_TRACK, Unplayable};
+use super::source::{MAX_SAMPLES_PER_TRACK, MAX_TRACKS, Unplayable};
 use super::track::SourceTrack;
 use mp4_atom::{Mehd, Mvhd, Tfhd, Trex};
+
+/// What `mvex` says of each track's samples where their fragments do not.
+pub(super) fn read_defaults(mvex: &[u8]) -> Result<Vec<Trex>, Unplayable> {
+    let trexes = Boxes::new(mvex).filter(|each| !matches!(each, Ok((kind, _)) if kind != b"trex"));
+    trexes.take(MAX_TRACKS).map(|each| decode(each?.1)).collect()
+}
 
 /// What the movie says about all of its fragments (`mvex`).
 pub(super) struct FragmentDefaults {

@@ -5,14 +5,27 @@
 
 mod boxes;
 mod captions;
+mod dash;
+mod encoding;
+mod fragment_out;
 mod fragments;
+mod hls;
+mod movie;
+mod package;
 mod picture;
+mod samples;
+mod segment_index;
 mod source;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod track;
+mod write;
 
 pub use captions::{CaptionsError, MAX_CAPTIONS_BYTES, is_language_tag, read_captions};
+pub use dash::dash_manifest;
+pub use hls::{captions_playlist, iframe_playlist, master_playlist, media_playlist};
+pub use package::{Package, PackageFacts};
 pub use picture::{MAX_PICTURE_BYTES, Picture, PictureError, read_picture};
+pub use segment_index::{Segment, SegmentIndex};
 pub use source::{ReadAt, SourceFacts, Unplayable, read_source};

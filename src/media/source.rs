@@ -22,6 +22,8 @@ pub(super) const MAX_TRACKS: usize = 16;
 pub(super) const MAX_SAMPLES_PER_TRACK: u64 = 10_000_000;
 /// Longest side of a picture, in pixels; beyond any decoder.
 pub(super) const MAX_SIDE_PX: u32 = 16_384;
+/// Longest segment, in bytes: `sidx` counts them in 31 bits (ISO/IEC 14496-12 §8.16.3).
+pub(super) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// Longest source, in milliseconds: 100 hours. Longer ones are damaged headers.
 pub(super) const MAX_DURATION_MS: u64 = 100 * 3_600_000;
 
@@ -134,6 +136,15 @@ pub enum Unplayable {
     /// Its media stand elsewhere, such as in a `QuickTime` reference movie.
     #[error("the file refers to media in another file; export it as a self-contained file")]
     ExternalMedia,
+    /// Its codec or its frame size changes on the way.
+    #[error("the video changes how it is encoded in the middle; export it again as one video")]
+    ChangesEncoding,
+    /// Its edit list shows pieces of it in another order or with gaps.
+    #[error("the file is a list of cuts; export it as a finished video")]
+    CutList,
+    /// Above `MAX_SEGMENT_BYTES`.
+    #[error("the video has no keyframe for more than {} MiB; export it with a keyframe every few seconds", MAX_SEGMENT_BYTES >> 20)]
+    NoKeyframes,
     /// Not the file's fault.
     #[error("the file could not be read")]
     Read(#[from] io::Error),
@@ -199,21 +210,21 @@ fn verdict(tracks: &[SourceTrack], layout: Layout, stated_ms: Option<u64>) -> Re
 }
 
 /// Where the boxes of interest stand.
-struct TopLevel {
-    moov: Place,
-    moofs: Vec<Place>,
+pub(super) struct TopLevel {
+    pub(super) moov: Place,
+    pub(super) moofs: Vec<Place>,
 }
 
 /// A top-level box, which lies inside the file.
-struct Place {
+pub(super) struct Place {
     /// Where its header begins.
-    at: u64,
+    pub(super) at: u64,
     body_at: u64,
     body_bytes: u64,
 }
 
 impl TopLevel {
-    fn walk(source: &(impl ReadAt + ?Sized)) -> Result<Self, Unplayable> {
+    pub(super) fn walk(source: &(impl ReadAt + ?Sized)) -> Result<Self, Unplayable> {
         let mut moov = None;
         let mut moofs = Vec::new();
         let mut at = 0;
@@ -275,7 +286,7 @@ fn read_header(source: &(impl ReadAt + ?Sized), at: u64) -> Result<(BoxKind, Pla
 }
 
 /// Reads a box whose length was found to be within its limit and within the file.
-fn read_body(source: &(impl ReadAt + ?Sized), place: &Place) -> Result<Vec<u8>, Unplayable> {
+pub(super) fn read_body(source: &(impl ReadAt + ?Sized), place: &Place) -> Result<Vec<u8>, Unplayable> {
     let length = usize::try_from(place.body_bytes).map_err(|_| Unplayable::IndexTooLarge)?;
     let mut body = vec![0; length];
     source.read_exact_at(&mut body, place.body_at)?;

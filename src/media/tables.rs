@@ -55,13 +55,14 @@ fn check_chunks(
 }
 
 /// Sizes of the samples that are yet to be placed (`stsz`).
-enum Sizes<'a> {
+#[derive(Clone)]
+pub(super) enum Sizes<'a> {
     Uniform { bytes: u64, samples: u64 },
     Each(&'a [[u8; 4]]),
 }
 
 impl<'a> Sizes<'a> {
-    fn read(stsz: &'a [u8]) -> Result<Self, Unplayable> {
+    pub(super) fn read(stsz: &'a [u8]) -> Result<Self, Unplayable> {
         let bytes = u32_at(stsz, 4).ok_or(Unplayable::Damaged(SHORT_TABLE))?;
         let samples = u32_at(stsz, 8).ok_or(Unplayable::Damaged(SHORT_TABLE))?;
         if u64::from(samples) > MAX_SAMPLES_PER_TRACK {
@@ -74,7 +75,7 @@ impl<'a> Sizes<'a> {
         })
     }
 
-    fn samples(&self) -> u64 {
+    pub(super) fn samples(&self) -> u64 {
         match self {
             Self::Uniform { samples, .. } => *samples,
             Self::Each(sizes) => sizes.len() as u64,
@@ -82,7 +83,7 @@ impl<'a> Sizes<'a> {
     }
 
     /// Bytes of the next `count` samples, or of all that are left. Writers round the last chunk up.
-    fn take(&mut self, count: u32) -> Result<u64, Unplayable> {
+    pub(super) fn take(&mut self, count: u32) -> Result<u64, Unplayable> {
         match self {
             Self::Uniform { bytes, samples } => {
                 let taken = u64::from(count).min(*samples);
@@ -101,17 +102,18 @@ impl<'a> Sizes<'a> {
 }
 
 /// How many samples stand in each chunk (`stsc`), asked for chunk after chunk.
-struct ChunkRuns<'a> {
+#[derive(Clone)]
+pub(super) struct ChunkRuns<'a> {
     rest: &'a [[u8; 12]],
     samples_per_chunk: u32,
 }
 
 impl<'a> ChunkRuns<'a> {
-    fn read(stsc: &'a [u8]) -> Result<Self, Unplayable> {
+    pub(super) fn read(stsc: &'a [u8]) -> Result<Self, Unplayable> {
         Ok(Self { rest: entries(stsc)?, samples_per_chunk: 0 })
     }
 
-    fn samples_in(&mut self, chunk: u64) -> u32 {
+    pub(super) fn samples_in(&mut self, chunk: u64) -> u32 {
         while let Some((&[a, b, c, d, e, f, g, h, ..], later)) = self.rest.split_first() {
             if u64::from(u32::from_be_bytes([a, b, c, d])) > chunk {
                 break;
@@ -141,7 +143,7 @@ fn sum_of_durations(runs: &[[u8; 8]]) -> Result<u64, Unplayable> {
 }
 
 /// The entries of a table: version and flags, a count, then that many entries of `N` bytes.
-fn entries<const N: usize>(body: &[u8]) -> Result<&[[u8; N]], Unplayable> {
+pub(super) fn entries<const N: usize>(body: &[u8]) -> Result<&[[u8; N]], Unplayable> {
     let count = u32_at(body, 4).and_then(|count| usize::try_from(count).ok());
     let (entries, _) = body.get(8..).unwrap_or_default().as_chunks::<N>();
     count.and_then(|count| entries.get(..count)).ok_or(Unplayable::Damaged(SHORT_TABLE))

@@ -3,9 +3,9 @@
 
 use super::op::Op;
 use crate::domain::{
-    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, MediaFile, MediaFileId, NamedFile, Organization,
-    OrganizationId, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId,
-    SigningKey, SigningKeyId, Video, VideoId, Visibility,
+    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, MediaFile, MediaFileId, Organization, OrganizationId,
+    Playable, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SigningKey,
+    SigningKeyId, Video, VideoId, Visibility,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,7 +26,7 @@ pub struct Tally {
 }
 
 /// What is known of one video.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct VideoAccess {
     /// Its owner.
     pub organization: OrganizationId,
@@ -34,10 +34,8 @@ pub struct VideoAccess {
     pub visibility: Visibility,
     /// Its access epoch.
     pub epoch: u32,
-    /// The bytes it plays from.
-    pub source: Option<MediaFileId>,
     /// Everything that a grant for it opens.
-    pub files: Arc<[NamedFile]>,
+    pub playable: Arc<Playable>,
 }
 
 /// All of it.
@@ -46,6 +44,7 @@ pub struct Access {
     organizations: HashMap<OrganizationId, Arc<Organization>>,
     tallies: HashMap<OrganizationId, Tally>,
     videos: HashMap<VideoId, VideoAccess>,
+    unpackaged: HashSet<VideoId>,
     signing_keys: HashMap<SigningKeyId, Arc<SigningKey>>,
     publishable_keys: HashMap<SecretHash, Arc<PublishableKey>>,
     publishable_hashes: HashMap<PublishableKeyId, SecretHash>,
@@ -86,6 +85,11 @@ impl Access {
     /// A video.
     pub fn video(&self, id: VideoId) -> Option<VideoAccess> {
         self.videos.get(&id).cloned()
+    }
+
+    /// Videos with an upload that is yet to be packaged.
+    pub fn unpackaged(&self) -> impl Iterator<Item = VideoId> {
+        self.unpackaged.iter().copied()
     }
 
     /// A signing key of any organization, revoked or not.
@@ -174,9 +178,13 @@ impl Access {
                     organization: video.organization,
                     visibility: video.visibility,
                     epoch: video.epoch,
-                    files: video.named_files().into(),
-                    source: video.source.map(|source| source.file),
+                    playable: Arc::new(video.playable()),
                 };
+                if video.awaits_packaging().is_some() {
+                    self.unpackaged.insert(video.id);
+                } else {
+                    self.unpackaged.remove(&video.id);
+                }
                 self.videos.insert(video.id, access);
             }
             Kind::SigningKey => {
@@ -241,6 +249,7 @@ impl Access {
         match kind {
             Kind::Video => {
                 self.videos.remove(&VideoId(key));
+                self.unpackaged.remove(&VideoId(key));
             }
             Kind::AssetKey => {
                 self.asset_keys.remove(&AssetKeyId(key));

@@ -103,8 +103,14 @@ impl MediaDir {
             move || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
         };
         let file = blocking(create).await?;
-        let sink = Sink { file: Arc::new(file), hash: Sha256::new() };
-        Ok(Incoming { id, path, sink: Some(sink), buffer: BytesMut::new(), size_bytes: 0, limit_bytes, kept: false })
+        Ok(Incoming::new(id, path, file, limit_bytes))
+    }
+
+    /// The same on a thread that may wait for the disk.
+    pub fn create(&self, id: MediaFileId) -> Result<Incoming, MediaError> {
+        let path = self.incoming.join(id.to_string());
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Incoming::new(id, path, file, u64::MAX))
     }
 
     /// Gives a received file its place, to stay.
@@ -184,6 +190,28 @@ struct Sink {
 pub struct Received(Incoming, String);
 
 impl Incoming {
+    fn new(id: MediaFileId, path: PathBuf, file: File, limit_bytes: u64) -> Self {
+        let sink = Sink { file: Arc::new(file), hash: Sha256::new() };
+        Self { id, path, sink: Some(sink), buffer: BytesMut::new(), size_bytes: 0, limit_bytes, kept: false }
+    }
+
+    /// Writes more bytes, waiting for the disk.
+    pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let sink = self.sink.as_mut().ok_or_else(|| io::Error::other("an earlier write failed"))?;
+        sink.hash.update(bytes);
+        (&*sink.file).write_all(bytes)?;
+        self.size_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Waits until every byte is on disk; the thread waits with it.
+    pub fn finish_now(self) -> io::Result<Received> {
+        let sink = self.sink.as_ref().ok_or_else(|| io::Error::other("an earlier write failed"))?;
+        sink.file.sync_all()?;
+        let sha256 = hexadecimal(&sink.hash.clone().finalize());
+        Ok(Received(self, sha256))
+    }
+
     /// Takes more bytes. Memory stays below two steps of [`limits::UPLOAD_STEP_BYTES`].
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), MediaError> {
         self.size_bytes += bytes.len() as u64;
@@ -220,8 +248,7 @@ impl Incoming {
         })
         .await?;
         self.sink = Some(sink);
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Received(self, sha256))
+        Ok(Received(self, hexadecimal(&digest)))
     }
 }
 
@@ -305,6 +332,10 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn remove_all(paths: Vec<PathBuf>) {

@@ -35,7 +35,7 @@ pub async fn put_poster(
 pub async fn delete_poster(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = find_video(&admin, &request, &app).await?;
     let dropped =
-        app.drop_file(admin.actor(), id, "video.poster_delete", |video| video.poster.take().map(|old| old.file));
+        app.drop_files(admin.actor(), id, "video.poster_delete", |video| video.poster.take().map(|old| vec![old.file]));
     Ok(ok(&body(&dropped.await?)))
 }
 
@@ -59,8 +59,9 @@ pub async fn put_captions(
 pub async fn delete_captions(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = find_video(&admin, &request, &app).await?;
     let language = language_of(&request)?;
-    let dropped =
-        app.drop_file(admin.actor(), id, "video.captions_delete", move |video| take_captions(video, &language));
+    let dropped = app.drop_files(admin.actor(), id, "video.captions_delete", move |video| {
+        take_captions(video, &language).map(|file| vec![file])
+    });
     Ok(ok(&body(&dropped.await?)))
 }
 

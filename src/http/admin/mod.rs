@@ -66,6 +66,11 @@ pub fn created(body: &Value) -> HttpResponse {
     answer(StatusCode::CREATED).json(body)
 }
 
+/// 202 with a body.
+pub fn accepted(body: &Value) -> HttpResponse {
+    answer(StatusCode::ACCEPTED).json(body)
+}
+
 /// 204.
 pub fn no_content() -> HttpResponse {
     answer(StatusCode::NO_CONTENT).finish()

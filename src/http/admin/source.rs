@@ -1,9 +1,9 @@
 //! `PUT /videos/{id}/source`: a source of any size, streamed to disk in constant memory.
 
-use super::ok;
-use super::videos::body;
+use super::videos::shown;
+use super::{accepted, ok};
 use crate::app::App;
-use crate::domain::{MediaFileId, VideoId, limits};
+use crate::domain::{MediaFileId, VideoId, VideoStatus, limits};
 use crate::http::extract::{Admin, path_id};
 use crate::http::form::{body_timeout, next_chunk};
 use crate::http::headers::single;
@@ -52,8 +52,11 @@ pub async fn put(
             "The body does not match its Repr-Digest. Nothing was kept; send it again.",
         ));
     }
-    let video = app.ingest(admin.actor(), id, received).await?;
-    Ok(ok(&body(&video)))
+    let video = app.clone().into_inner().ingest(admin.actor(), id, received).await?;
+    Ok(match video.status {
+        VideoStatus::Processing => accepted(&shown(&app, &video)),
+        _ => ok(&shown(&app, &video)),
+    })
 }
 
 /// How much of a body is taken between two looks at the free space.

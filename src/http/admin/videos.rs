@@ -5,8 +5,8 @@ use super::{Refused, created, event, no_content, ok, page, with};
 use crate::app::App;
 use crate::auth::derived_id;
 use crate::domain::{
-    Embed, EmbedId, Kind, MediaFile, MediaFileId, OrganizationId, Reference, TrackKind, Video, VideoId, VideoStatus,
-    Visibility, limits,
+    Embed, EmbedId, Kind, MediaFile, OrganizationId, Reference, TrackKind, Video, VideoId, VideoStatus, Visibility,
+    limits,
 };
 use crate::http::extract::{Admin, PageRequest, path_id};
 use crate::http::form::Form;
@@ -42,6 +42,9 @@ pub async fn create(
         created_at: now,
         updated_at: now,
         source: None,
+        next_source: None,
+        renditions: Vec::new(),
+        storyboard: None,
         poster: None,
         captions: Vec::new(),
     };
@@ -78,7 +81,7 @@ pub async fn create(
 pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let wanted = PageRequest::of(&request)?;
     let found = app.store.list::<Video>(admin.organization, wanted.cursor, wanted.limit).await?;
-    let items: Vec<Value> = found.items.iter().map(body).collect();
+    let items: Vec<Value> = found.items.iter().map(|video| shown(&app, video)).collect();
     Ok(page(&items, found.next))
 }
 
@@ -87,7 +90,7 @@ pub async fn read(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Re
     let id = path_id(&request, VideoId::parse)?;
     let video = app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)?;
     let embeds = app.store.children::<Embed>(id.0, 1).await?;
-    Ok(ok(&with(body(&video), "embedId", embeds.first().map(|embed| embed.id.to_string()))))
+    Ok(ok(&with(shown(&app, &video), "embedId", embeds.first().map(|embed| embed.id.to_string()))))
 }
 
 /// `PATCH /videos/{id}`: `title`, `visibility`. Re-classifying ends every asset URL of the video.
@@ -144,7 +147,7 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
             if has_more {
                 return Ok(None);
             }
-            let files: Vec<MediaFileId> = video.named_files().iter().map(|file| file.file).collect();
+            let files = video.files();
             for file in &files {
                 if let Some(record) = draft.find::<MediaFile>(file.0) {
                     draft.remove(&record);
@@ -161,6 +164,7 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
             Ok::<_, Refused>(Some(files))
         });
         if let Some(files) = removed.await? {
+            app.cancel_packaging(id);
             app.media.remove(files).await;
             return Ok(no_content());
         }
@@ -172,7 +176,13 @@ fn reference_key(organization: OrganizationId, text: &str) -> Uuid {
     derived_id(&format!("screener reference {organization} {text}"))
 }
 
-/// A video on the wire.
+/// A video on the wire, with how far its packaging is.
+pub fn shown(app: &App, video: &Video) -> Value {
+    let progress = (video.status == VideoStatus::Processing).then(|| app.packaging_progress(video.id).unwrap_or(0.0));
+    with(body(video), "progress", progress)
+}
+
+/// A video's record on the wire.
 pub fn body(video: &Video) -> Value {
     let source = video.source.as_ref();
     let tracks = source.map(|source| source.tracks.as_slice()).unwrap_or_default();
@@ -195,9 +205,17 @@ pub fn body(video: &Video) -> Value {
             "widthPx": track.width_px,
             "heightPx": track.height_px
         })).collect::<Vec<_>>(),
-        "renditions": source.map(|source| json!({
-            "id": source.file.to_string(), "kind": "progressive", "label": source.label()
-        })).into_iter().collect::<Vec<_>>(),
+        "renditions": video.renditions.iter().map(|rendition| json!({
+            "id": rendition.file.to_string(),
+            "label": rendition.label,
+            "origin": rendition.origin,
+            "sizeBytes": rendition.size_bytes,
+            "durationSeconds": seconds(rendition.duration_ms),
+            "bitsPerSecond": rendition.average_bits_per_s,
+            "codecs": rendition.codecs(),
+            "widthPx": rendition.dimensions().map(|(width, _)| width),
+            "heightPx": rendition.dimensions().map(|(_, height)| height)
+        })).collect::<Vec<_>>(),
         "poster": video.poster.as_ref().map(|poster| json!({
             "contentType": poster.format.content_type(), "widthPx": poster.width_px, "heightPx": poster.height_px
         })),

@@ -1,0 +1,194 @@
+//! Files that belong to a video: kept with the row that names them, dropped with it. File first, row second; the other
+//! way round when they go.
+
+use super::{App, subject};
+use crate::domain::{
+    Actor, AuditEvent, Captions, Kind, MediaFile, MediaFileId, MediaKind, PictureFormat, Poster, Video, VideoId, limits,
+};
+use crate::media::Unplayable;
+use crate::store::{MediaError, Received, WriteError};
+use serde_json::json;
+
+/// Why an upload did not become part of a video.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The source can't be played; the sentence is for the uploader.
+    #[error("{0}")]
+    Unplayable(String),
+    /// The video was deleted meanwhile.
+    #[error("the video was deleted while its source was being uploaded")]
+    VideoGone,
+    /// Another source was uploaded meanwhile, or none was yet.
+    #[error("the video's source is another one now")]
+    SourceChanged,
+    /// A video has as many captions as it may.
+    #[error("a video has captions in {} languages at most", limits::CAPTIONS_PER_VIDEO)]
+    TooManyCaptions,
+    /// A video has as many qualities as it may.
+    #[error("a video has {} qualities at most", limits::RENDITIONS_PER_VIDEO)]
+    TooManyRenditions,
+    /// The file could not be kept.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// The row could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl From<Unplayable> for IngestError {
+    fn from(unplayable: Unplayable) -> Self {
+        match unplayable {
+            Unplayable::Read(error) => Self::Media(error.into()),
+            unplayable => Self::Unplayable(unplayable.to_string()),
+        }
+    }
+}
+
+impl App {
+    /// Keeps a received picture as the video's poster, in place of a former one.
+    pub async fn keep_poster(
+        &self,
+        actor: Actor,
+        id: VideoId,
+        received: Received,
+        (format, width_px, height_px): (PictureFormat, u32, u32),
+    ) -> Result<Video, IngestError> {
+        let poster = Poster { file: received.id(), stored_at: self.now(), format, width_px, height_px };
+        self.keep_files(actor, id, "video.poster", vec![(received, MediaKind::Poster)], move |video| {
+            Ok(video.poster.replace(poster).into_iter().map(|old| old.file).collect())
+        })
+        .await
+    }
+
+    /// Keeps received WebVTT as the video's captions in one language, in place of former ones.
+    pub async fn keep_captions(
+        &self,
+        actor: Actor,
+        id: VideoId,
+        received: Received,
+        language: String,
+        label: String,
+    ) -> Result<Video, IngestError> {
+        let captions = Captions { language, label, file: received.id(), stored_at: self.now() };
+        self.keep_files(actor, id, "video.captions", vec![(received, MediaKind::Captions)], move |video| {
+            let replaced = take_captions(video, &captions.language);
+            if video.captions.len() >= limits::CAPTIONS_PER_VIDEO {
+                return Err(IngestError::TooManyCaptions);
+            }
+            video.captions.push(captions);
+            video.captions.sort_by(|one, other| one.language.cmp(&other.language));
+            Ok(replaced.into_iter().collect())
+        })
+        .await
+    }
+
+    /// File first, row second: `change` puts the files into the video's record and answers those they replace.
+    pub(super) async fn keep_files(
+        &self,
+        actor: Actor,
+        id: VideoId,
+        action: &'static str,
+        files: Vec<(Received, MediaKind)>,
+        change: impl FnOnce(&mut Video) -> Result<Vec<MediaFileId>, IngestError> + Send + 'static,
+    ) -> Result<Video, IngestError> {
+        let now = self.now();
+        let facts: Vec<(MediaFileId, MediaKind, u64, String)> = files
+            .iter()
+            .map(|(received, kind)| (received.id(), *kind, received.size_bytes(), received.sha256().to_owned()))
+            .collect();
+        let kept: Vec<MediaFileId> = facts.iter().map(|(file, ..)| *file).collect();
+        for (received, _) in files {
+            self.media.keep(received).await?;
+        }
+        let written = self.store.write(now, move |draft| {
+            let mut video: Video = draft.find(id.0).ok_or(IngestError::VideoGone)?;
+            let replaced = change(&mut video)?;
+            video.updated_at = now;
+            draft.put(&video);
+            for (file, kind, size_bytes, sha256) in &facts {
+                draft.put(&MediaFile {
+                    id: *file,
+                    organization: video.organization,
+                    video: video.id,
+                    kind: *kind,
+                    size_bytes: *size_bytes,
+                    sha256: sha256.clone(),
+                    created_at: now,
+                });
+            }
+            for old in &replaced {
+                if let Some(old) = draft.find::<MediaFile>(old.0) {
+                    draft.remove(&old);
+                }
+            }
+            let files: Vec<_> = facts
+                .iter()
+                .map(|(file, _, size_bytes, sha256)| {
+                    json!({ "file": file.to_string(), "sizeBytes": size_bytes, "sha256": sha256 })
+                })
+                .collect();
+            draft.audit(AuditEvent {
+                actor,
+                organization: video.organization,
+                action,
+                subject: subject(Kind::Video, video.id.0),
+                detail: match files.as_slice() {
+                    [one] => one.clone(),
+                    several => json!({ "files": several }),
+                },
+            });
+            Ok::<_, IngestError>((video, replaced))
+        });
+        match written.await {
+            Ok((video, replaced)) => {
+                self.media.remove(replaced).await;
+                Ok(video)
+            }
+            // Whether a poisoned journal holds the row is not known: then the files stay, for the next start to judge.
+            Err(error @ IngestError::Write(WriteError::Poisoned)) => Err(error),
+            Err(error) => {
+                self.media.remove(kept).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes something away that `change` takes out of the record: row first, files second. `VideoGone` if there are none.
+    pub async fn drop_files(
+        &self,
+        actor: Actor,
+        id: VideoId,
+        action: &'static str,
+        change: impl FnOnce(&mut Video) -> Option<Vec<MediaFileId>> + Send + 'static,
+    ) -> Result<Video, IngestError> {
+        let now = self.now();
+        let written = self.store.write(now, move |draft| {
+            let mut video: Video = draft.find(id.0).ok_or(IngestError::VideoGone)?;
+            let files = change(&mut video).ok_or(IngestError::VideoGone)?;
+            for file in &files {
+                if let Some(record) = draft.find::<MediaFile>(file.0) {
+                    draft.remove(&record);
+                }
+            }
+            video.updated_at = now;
+            draft.put(&video);
+            draft.audit(AuditEvent {
+                actor,
+                organization: video.organization,
+                action,
+                subject: subject(Kind::Video, video.id.0),
+                detail: json!({ "files": files.iter().map(ToString::to_string).collect::<Vec<_>>() }),
+            });
+            Ok::<_, IngestError>((video, files))
+        });
+        let (video, files) = written.await?;
+        self.media.remove(files).await;
+        Ok(video)
+    }
+}
+
+/// Takes the captions in a language out of a video's record.
+pub fn take_captions(video: &mut Video, language: &str) -> Option<MediaFileId> {
+    let at = video.captions.iter().position(|captions| captions.language == language)?;
+    Some(video.captions.remove(at).file)
+}

@@ -1,0 +1,254 @@
+//! Packaging in the background: from a stored source to the rendition that is played. One job a video, two at a time;
+//! what a stop or a crash interrupted begins anew at the next start.
+
+use super::{App, IngestError};
+use crate::domain::{
+    Actor, MediaFileId, MediaKind, MediaSummary, PACKAGER_VERSION, Rendition, RenditionOrigin, Video, VideoId,
+    VideoStatus,
+};
+use crate::media::{Package, Unplayable};
+use crate::store::{MediaError, Received, StoredMedia};
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It has not.
+    UnderWay,
+    /// The video plays.
+    Ready,
+    /// The source can't be played; the sentence is for the uploader.
+    Unplayable(String),
+    /// Something that may be better later, such as a full disk. The source is kept; the job will be tried again.
+    Postponed,
+}
+
+impl Outcome {
+    /// Whether the job has ended.
+    pub fn is_known(&self) -> bool {
+        *self != Self::UnderWay
+    }
+}
+
+/// The jobs under way.
+#[derive(Default)]
+pub struct Packaging(Mutex<HashMap<VideoId, Arc<Job>>>);
+
+/// One job.
+struct Job {
+    written_bytes: AtomicU64,
+    /// 0 while it is not known.
+    total_bytes: AtomicU64,
+    cancelled: AtomicBool,
+    outcome: watch::Sender<Outcome>,
+}
+
+/// A packaged rendition, received and not yet kept.
+pub(super) struct PackagedFiles {
+    file: Received,
+    index: Received,
+    pub(super) rendition: Rendition,
+}
+
+impl PackagedFiles {
+    pub(super) fn into_parts(self) -> (Vec<(Received, MediaKind)>, Rendition) {
+        (vec![(self.file, MediaKind::Rendition), (self.index, MediaKind::Rendition)], self.rendition)
+    }
+}
+
+impl App {
+    /// Begins to package what a video awaits, unless that is under way. The receiver tells how it ends.
+    pub fn package_soon(self: &Arc<Self>, video: VideoId) -> watch::Receiver<Outcome> {
+        let mut jobs = self.packaging.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(job) = jobs.get(&video) {
+            return job.outcome.subscribe();
+        }
+        let job = Arc::new(Job {
+            written_bytes: AtomicU64::new(0),
+            total_bytes: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+            outcome: watch::Sender::new(Outcome::UnderWay),
+        });
+        jobs.insert(video, Arc::clone(&job));
+        let receiver = job.outcome.subscribe();
+        let app = Arc::clone(self);
+        tokio::spawn(async move {
+            let outcome = app.run_packaging(video, &job).await;
+            app.packaging.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&video);
+            job.outcome.send_replace(outcome);
+        });
+        receiver
+    }
+
+    /// Begins whatever is not packaged and not under way: at start, and now and then for what was postponed.
+    pub fn package_all(self: &Arc<Self>) {
+        let unpackaged: Vec<VideoId> = self.store.access().unpackaged().collect();
+        for video in unpackaged {
+            self.package_soon(video);
+        }
+    }
+
+    /// How much of a video's packaging is done, from 0 to 1; `None` where none is under way.
+    pub fn packaging_progress(&self, video: VideoId) -> Option<f64> {
+        let jobs = self.packaging.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = jobs.get(&video)?;
+        let (written, total) = (job.written_bytes.load(Ordering::Relaxed), job.total_bytes.load(Ordering::Relaxed));
+        // In thousandths: nobody reads more, and they convert exactly.
+        let thousandths = written.saturating_mul(1000).checked_div(total).unwrap_or(0).min(1000);
+        Some(f64::from(u16::try_from(thousandths).unwrap_or(1000)) / 1000.0)
+    }
+
+    /// Ends the packaging of a video that is being deleted.
+    pub fn cancel_packaging(&self, video: VideoId) {
+        if let Some(job) = self.packaging.0.lock().unwrap_or_else(PoisonError::into_inner).get(&video) {
+            job.cancelled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends all packaging, for a stop; it begins anew at the next start.
+    pub fn stop_packaging(&self) {
+        for job in self.packaging.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            job.cancelled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    async fn run_packaging(self: &Arc<Self>, id: VideoId, job: &Arc<Job>) -> Outcome {
+        loop {
+            let found = self.store.find::<Video>(id.0).await.ok().flatten();
+            let Some(video) = found else { return Outcome::Postponed };
+            let Some(source) = video.awaits_packaging().cloned() else { return Outcome::Ready };
+            let packaged = self.package_source(source.clone(), job).await;
+            let kept = match packaged {
+                Ok(packaged) => self.keep_packaged(id, source.clone(), packaged).await,
+                Err(error) => Err(error),
+            };
+            match kept {
+                // Another source may have come meanwhile.
+                Ok(()) | Err(IngestError::SourceChanged) => {}
+                Err(IngestError::Unplayable(reason)) => {
+                    let file = Some(source.file);
+                    return match self.note_unplayable(Actor::Server, id, file, reason.clone()).await {
+                        Ok(()) => Outcome::Unplayable(reason),
+                        Err(IngestError::SourceChanged) if video.next_source.is_some() => continue,
+                        Err(error) => {
+                            tracing::warn!(video = %id, %error, reason, "a source could not be packaged anew; it plays as before");
+                            Outcome::Postponed
+                        }
+                    };
+                }
+                Err(IngestError::VideoGone) => return Outcome::Postponed,
+                Err(error) => {
+                    tracing::warn!(video = %id, %error, "packaging was put off; it is tried again in a minute");
+                    return Outcome::Postponed;
+                }
+            }
+        }
+    }
+
+    async fn package_source(
+        self: &Arc<Self>,
+        source: MediaSummary,
+        job: &Arc<Job>,
+    ) -> Result<PackagedFiles, IngestError> {
+        let permit = self.reading.acquire().await;
+        let media = self.media.open_file(source.file).map_err(MediaError::from)?;
+        let media = media.ok_or_else(|| MediaError::Io(io::Error::other("the source's file is missing")))?;
+        let (app, job) = (Arc::clone(self), Arc::clone(job));
+        let label = source.label();
+        let work = move || {
+            app.package_now(&media, label, RenditionOrigin::Source, |written, total| {
+                job.written_bytes.store(written, Ordering::Relaxed);
+                job.total_bytes.store(total, Ordering::Relaxed);
+                !job.cancelled.load(Ordering::Relaxed)
+            })
+        };
+        let packaged = tokio::task::spawn_blocking(work).await;
+        drop(permit);
+        packaged.map_err(|error| MediaError::Io(io::Error::other(error)))?
+    }
+
+    /// Packages `media` on this thread, telling `progress` the bytes written and their total; it answers whether to go on.
+    pub(super) fn package_now(
+        &self,
+        media: &StoredMedia,
+        label: String,
+        origin: RenditionOrigin,
+        progress: impl Fn(u64, u64) -> bool,
+    ) -> Result<PackagedFiles, IngestError> {
+        let package = Package::plan(media, self.config.media.segment_s)?;
+        let total = package.size_bytes();
+        let floor_bytes = self.config.media.min_free_mib << 20;
+        if self.media.free_bytes().map_err(MediaError::from)? < total.saturating_add(floor_bytes) {
+            return Err(MediaError::NoSpace.into());
+        }
+        let mut file = self.media.create(MediaFileId::from_random(self.random()))?;
+        let mut written = 0_u64;
+        package
+            .write(media, &mut |bytes: &[u8]| {
+                written += bytes.len() as u64;
+                if !progress(written, total) {
+                    return Err(io::Error::other("cancelled"));
+                }
+                file.write_now(bytes)
+            })
+            .map_err(Unplayable::Read)?;
+        let mut index = self.media.create(MediaFileId::from_random(self.random()))?;
+        index.write_now(&package.index().encode()).map_err(MediaError::from)?;
+        let (file, index) =
+            (file.finish_now().map_err(MediaError::from)?, index.finish_now().map_err(MediaError::from)?);
+        let facts = package.facts();
+        let rendition = Rendition {
+            file: file.id(),
+            index: index.id(),
+            stored_at: self.now(),
+            label,
+            origin,
+            packager: PACKAGER_VERSION,
+            size_bytes: file.size_bytes(),
+            duration_ms: facts.duration_ms,
+            peak_bits_per_s: facts.peak_bits_per_s,
+            average_bits_per_s: facts.average_bits_per_s,
+            longest_segment_ms: facts.longest_segment_ms,
+            video: facts.video.clone(),
+            audio: facts.audio.clone(),
+        };
+        Ok(PackagedFiles { file, index, rendition })
+    }
+
+    async fn keep_packaged(
+        &self,
+        id: VideoId,
+        source: MediaSummary,
+        packaged: PackagedFiles,
+    ) -> Result<(), IngestError> {
+        let (files, rendition) = packaged.into_parts();
+        self.keep_files(Actor::Server, id, "video.packaged", files, move |video| {
+            let is_next = video.next_source.as_ref().is_some_and(|next| next.file == source.file);
+            let is_current = video.source.as_ref().is_some_and(|current| current.file == source.file);
+            if !is_next && !is_current {
+                return Err(IngestError::SourceChanged);
+            }
+            // Qualities of another source are of another film; those of this one stay when it is packaged anew.
+            let (replaced, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut video.renditions)
+                .into_iter()
+                .partition(|old| is_next || old.origin == RenditionOrigin::Source);
+            let mut replaced: Vec<MediaFileId> = replaced.iter().flat_map(Rendition::files).collect();
+            video.renditions = stay;
+            video.add_rendition(rendition);
+            if is_next {
+                video.next_source = None;
+                replaced.extend(video.source.replace(source).map(|old| old.file));
+                replaced.extend(video.storyboard.take().iter().flat_map(|old| old.files().collect::<Vec<_>>()));
+            }
+            video.status = VideoStatus::Ready;
+            video.status_detail = None;
+            Ok(replaced)
+        })
+        .await
+        .map(drop)
+    }
+}

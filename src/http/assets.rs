@@ -1,0 +1,148 @@
+//! Names behind a grant, and what each of them stands for.
+
+use super::problem::Problem;
+use crate::app::App;
+use crate::domain::{Captions, MediaFileId, Playable, Poster, Rendition, Timestamp, VideoId};
+use crate::media::{SegmentIndex, captions_playlist, dash_manifest, iframe_playlist, master_playlist, media_playlist};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Media type of a playlist (RFC 8216 §4).
+const PLAYLIST: &str = "application/vnd.apple.mpegurl";
+/// Media type of a DASH manifest (ISO/IEC 23009-1 Annex C).
+const MANIFEST: &str = "application/dash+xml";
+const CAPTIONS: &str = "text/vtt; charset=utf-8";
+
+/// Name of the playlist of all qualities.
+pub const MASTER: &str = "master.m3u8";
+
+/// What a name stands for.
+pub struct Found {
+    /// The bytes.
+    pub content: Content,
+    /// When they came to be.
+    pub stored_at: Timestamp,
+    /// Their media type.
+    pub content_type: &'static str,
+}
+
+/// Where an asset's bytes are.
+pub enum Content {
+    /// In a stored file: all of it, or a part.
+    File(MediaFileId, Option<Range<u64>>),
+    /// Written from what is stored, the same for every viewer.
+    Text(String),
+}
+
+/// Looks a name up among everything that a grant for the video opens.
+pub async fn find(app: &App, video: VideoId, name: &str) -> Result<Found, Problem> {
+    let playable = app.store.access().video(video).map(|video| video.playable).ok_or_else(Problem::not_found)?;
+    match name.split_once('/') {
+        None => find_at_top(app, &playable, name).await?,
+        Some(("captions", name)) => find_captions(&playable, name),
+        Some(("storyboard", name)) => find_sheet(&playable, name),
+        Some((id, part)) => match playable.renditions.iter().find(|rendition| rendition.file.to_string() == id) {
+            Some(rendition) => find_part(app, rendition, part).await?,
+            None => None,
+        },
+    }
+    .ok_or_else(Problem::not_found)
+}
+
+async fn find_at_top(app: &App, playable: &Playable, name: &str) -> Result<Option<Found>, Problem> {
+    let text =
+        |text: String, content_type| Found { content: Content::Text(text), stored_at: newest(playable), content_type };
+    Ok(match name {
+        MASTER if !playable.renditions.is_empty() => Some(text(master_playlist(playable), PLAYLIST)),
+        "manifest.mpd" if !playable.renditions.is_empty() => {
+            let mut renditions = Vec::with_capacity(playable.renditions.len());
+            for rendition in &playable.renditions {
+                renditions.push((rendition, app.segment_index(rendition).await?));
+            }
+            let renditions: Vec<(&Rendition, &SegmentIndex)> =
+                renditions.iter().map(|(rendition, index)| (*rendition, &**index)).collect();
+            Some(text(dash_manifest(&renditions, &playable.captions), MANIFEST))
+        }
+        "storyboard.vtt" => playable.storyboard.as_ref().map(|storyboard| Found {
+            content: Content::File(storyboard.list, None),
+            stored_at: storyboard.stored_at,
+            content_type: CAPTIONS,
+        }),
+        _ => name.strip_suffix(".mp4").and_then(|id| find_progressive(playable, id)).or_else(|| {
+            let poster = playable.poster.as_ref().filter(|poster| poster.name() == name);
+            poster.map(|poster| Found {
+                content: Content::File(poster.file, None),
+                stored_at: poster.stored_at,
+                content_type: poster.format.content_type(),
+            })
+        }),
+    })
+}
+
+fn find_progressive(playable: &Playable, id: &str) -> Option<Found> {
+    let renditions = playable.renditions.iter().map(|rendition| (rendition.file, rendition.stored_at, mp4(rendition)));
+    let source = playable.source.iter().map(|source| (source.file, source.stored_at, "video/mp4"));
+    let mut files = renditions.chain(source);
+    let (file, stored_at, content_type) = files.find(|(file, ..)| file.to_string() == id)?;
+    Some(Found { content: Content::File(file, None), stored_at, content_type })
+}
+
+async fn find_part(app: &App, rendition: &Rendition, part: &str) -> Result<Option<Found>, Problem> {
+    let is_known = matches!(part, "index.m3u8" | "iframes.m3u8" | "init.mp4");
+    let number = part.strip_suffix(".m4s").and_then(segment_number);
+    if !is_known && number.is_none() {
+        return Ok(None);
+    }
+    let index: Arc<SegmentIndex> = app.segment_index(rendition).await?;
+    let (content, content_type) = match (part, number) {
+        ("index.m3u8", _) => (Content::Text(media_playlist(&index)), PLAYLIST),
+        ("iframes.m3u8", _) if rendition.video.is_none() => return Ok(None),
+        ("iframes.m3u8", _) => (Content::Text(iframe_playlist(&index)), PLAYLIST),
+        ("init.mp4", _) => (Content::File(rendition.file, Some(0..index.init_bytes.into())), mp4(rendition)),
+        (_, Some(number)) => match index.segment(number) {
+            Some(segment) => (Content::File(rendition.file, Some(segment.range())), mp4(rendition)),
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    Ok(Some(Found { content, stored_at: rendition.stored_at, content_type }))
+}
+
+fn find_captions(playable: &Playable, name: &str) -> Option<Found> {
+    let (language, kind) = name.rsplit_once('.')?;
+    let captions: &Captions = playable.captions.iter().find(|captions| captions.language == language)?;
+    let (content, content_type) = match kind {
+        "vtt" => (Content::File(captions.file, None), CAPTIONS),
+        "m3u8" => {
+            let duration_ms = playable.renditions.iter().map(|rendition| rendition.duration_ms).max()?;
+            (Content::Text(captions_playlist(captions, duration_ms)), PLAYLIST)
+        }
+        _ => return None,
+    };
+    Some(Found { content, stored_at: captions.stored_at, content_type })
+}
+
+fn find_sheet(playable: &Playable, name: &str) -> Option<Found> {
+    let storyboard = playable.storyboard.as_ref()?;
+    let number = name.strip_suffix(".jpg").and_then(segment_number)?;
+    let sheet = storyboard.sheets.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    Some(Found { content: Content::File(*sheet, None), stored_at: storyboard.stored_at, content_type: "image/jpeg" })
+}
+
+/// A number from 1 on in its one spelling.
+fn segment_number(text: &str) -> Option<u32> {
+    let number: u32 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+fn mp4(rendition: &Rendition) -> &'static str {
+    if rendition.video.is_some() { "video/mp4" } else { "audio/mp4" }
+}
+
+/// When the newest part of what is played was stored.
+fn newest(playable: &Playable) -> Timestamp {
+    let renditions = playable.renditions.iter().map(|rendition| rendition.stored_at);
+    let captions = playable.captions.iter().map(|captions| captions.stored_at);
+    let poster = playable.poster.iter().map(|poster: &Poster| poster.stored_at);
+    renditions.chain(captions).chain(poster).max().unwrap_or(Timestamp::from_millis(0))
+}
