@@ -6,7 +6,7 @@ use crate::domain::{
     Actor, MediaFileId, MediaKind, MediaSummary, PACKAGER_VERSION, Rendition, RenditionOrigin, Video, VideoId,
     VideoStatus,
 };
-use crate::media::{Package, Unplayable};
+use crate::media::{Package, Unplayable, keyframe_bits_per_s};
 use crate::store::{MediaError, Received, StoredMedia};
 use std::collections::HashMap;
 use std::io;
@@ -212,6 +212,7 @@ impl App {
             duration_ms: facts.duration_ms,
             peak_bits_per_s: facts.peak_bits_per_s,
             average_bits_per_s: facts.average_bits_per_s,
+            keyframe_bits_per_s: keyframe_bits_per_s(package.index()),
             longest_segment_ms: facts.longest_segment_ms,
             video: facts.video.clone(),
             audio: facts.audio.clone(),

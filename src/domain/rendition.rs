@@ -29,6 +29,9 @@ pub struct Rendition {
     pub peak_bits_per_s: u64,
     /// Bits a second over all of it (`AVERAGE-BANDWIDTH`).
     pub average_bits_per_s: u64,
+    /// Bits a second of its most demanding keyframes; 0 without a picture, and in records of before it was known.
+    #[serde(default)]
+    pub keyframe_bits_per_s: u64,
     /// Longest segment in milliseconds.
     pub longest_segment_ms: u64,
     /// Its picture, if it has one.

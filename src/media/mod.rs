@@ -13,6 +13,7 @@ mod hls;
 mod movie;
 mod package;
 mod picture;
+mod playlist_text;
 mod samples;
 mod segment_index;
 mod source;
@@ -24,7 +25,7 @@ mod write;
 
 pub use captions::{CaptionsError, MAX_CAPTIONS_BYTES, is_language_tag, read_captions};
 pub use dash::dash_manifest;
-pub use hls::{captions_playlist, iframe_playlist, master_playlist, media_playlist};
+pub use hls::{captions_playlist, iframe_playlist, keyframe_bits_per_s, master_playlist, media_playlist};
 pub use package::{Package, PackageFacts};
 pub use picture::{MAX_PICTURE_BYTES, Picture, PictureError, read_picture};
 pub use segment_index::{Segment, SegmentIndex};
