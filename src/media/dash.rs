@@ -1,7 +1,7 @@
 //! The DASH manifest (ISO/IEC 23009-1) of the same files.
 //!
-//! Picture and sound lie in the same segments, which the standard allows and Shaka Player, ffmpeg and VLC play. dash.js
-//! wants them apart; pages that use it should play HLS with hls.js instead.
+//! Picture and sound lie in the same segments, which the standard allows and Shaka Player plays. dash.js wants them apart;
+//! pages that use it should play HLS with hls.js instead.
 
 use super::playlist_text::{on_one_line, push_number, push_seconds, to_micros};
 use super::segment_index::{Segment, SegmentIndex};
