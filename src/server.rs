@@ -144,6 +144,7 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
     let background = [
         actix_web::rt::spawn(http::cut_when_revoked(app.clone(), flights)),
         actix_web::rt::spawn(housekeeping(app.clone(), rates)),
+        actix_web::rt::spawn(app.clone().into_inner().transcode()),
     ];
     app.clone().into_inner().package_all();
     let (hurry, hurried) = oneshot::channel();
@@ -158,6 +159,7 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
     };
     stopping.abort();
     app.stop_packaging();
+    app.stop_transcoding();
     background.iter().for_each(actix_web::rt::task::JoinHandle::abort);
     app.housekeeping().await;
     app.store.close();

@@ -27,6 +27,17 @@ pub enum IngestError {
     /// A video has as many qualities as it may.
     #[error("a video has {} qualities at most", limits::RENDITIONS_PER_VIDEO)]
     TooManyRenditions,
+    /// A quality is not as long as its source, beyond what encoders add.
+    #[error("it is {duration_ms} ms long and the source {source_ms} ms")]
+    OtherLength {
+        /// Its length.
+        duration_ms: u64,
+        /// The source's.
+        source_ms: u64,
+    },
+    /// The label is the one of the source's own quality.
+    #[error("the label is the source's own")]
+    LabelTaken,
     /// The file could not be kept.
     #[error(transparent)]
     Media(#[from] MediaError),
@@ -53,7 +64,7 @@ impl App {
         received: Received,
         (format, width_px, height_px): (PictureFormat, u32, u32),
     ) -> Result<Video, IngestError> {
-        let poster = Poster { file: received.id(), stored_at: self.now(), format, width_px, height_px };
+        let poster = Poster { file: received.id(), stored_at: self.now(), format, width_px, height_px, is_made: false };
         self.keep_files(actor, id, "video.poster", vec![(received, MediaKind::Poster)], move |video| {
             Ok(video.poster.replace(poster).into_iter().map(|old| old.file).collect())
         })

@@ -6,8 +6,10 @@ mod ingest;
 mod media_files;
 mod packaging;
 mod provision;
+mod renditions;
 mod seams;
 mod segment_indexes;
+mod transcode;
 
 pub use asset_keys::OldAssetKeys;
 pub use media_files::{IngestError, take_captions};
@@ -15,6 +17,7 @@ pub use packaging::{Outcome, Packaging};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
 pub use seams::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use segment_indexes::{SegmentIndexError, SegmentIndexes};
+pub use transcode::{Transcoding, TranscodingStatus};
 
 use crate::auth::{
     AssetKeyring, Authority, Grant, GrantStanding, KeyStanding, MasterKey, Secret, Sessions, Unsealable, VerifyingKey,
@@ -53,6 +56,7 @@ pub struct App {
     reading: tokio::sync::Semaphore,
     segment_indexes: SegmentIndexes,
     packaging: Packaging,
+    transcoding: Transcoding,
     state: StateDir,
 }
 
@@ -128,6 +132,7 @@ impl App {
             reading: tokio::sync::Semaphore::new(limits::SOURCES_READ_AT_ONCE),
             segment_indexes: SegmentIndexes::default(),
             packaging: Packaging::default(),
+            transcoding: Transcoding::default(),
             state,
         })
     }

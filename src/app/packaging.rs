@@ -50,7 +50,7 @@ struct Job {
 /// A packaged rendition, received and not yet kept.
 pub(super) struct PackagedFiles {
     file: Received,
-    index: Received,
+    pub(super) index: Received,
     pub(super) rendition: Rendition,
 }
 
@@ -243,6 +243,7 @@ impl App {
             if is_next {
                 video.next_source = None;
                 replaced.extend(video.source.replace(source).map(|old| old.file));
+                replaced.extend(video.poster.take_if(|poster| poster.is_made).map(|old| old.file));
                 replaced.extend(video.storyboard.take().iter().flat_map(|old| old.files().collect::<Vec<_>>()));
             }
             video.status = VideoStatus::Ready;

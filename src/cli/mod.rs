@@ -1,6 +1,7 @@
 //! The command line. Verbs that change a running server speak to its socket; the others work on files.
 
 mod backup;
+mod child;
 mod demo;
 mod init;
 mod output;
@@ -54,6 +55,9 @@ enum Verb {
     Status(Common),
     /// The version
     Version(JsonArgs),
+    /// Become another program, for the server alone
+    #[command(hide = true)]
+    RunChild(child::ChildArgs),
 }
 
 /// What most verbs take.
@@ -161,6 +165,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Store(StoreVerb::Verify(common)) => common.output.json,
         Verb::Backup(verb) => verb.json(),
         Verb::Version(args) => args.json,
+        Verb::RunChild(_) => false,
     }
 }
 
@@ -202,6 +207,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             let text = serde_json::to_string_pretty(&status)?;
             Output::new(common.output.json).print(&status, &text)
         }
+        Verb::RunChild(args) => child::run(&args),
         Verb::Version(args) => {
             let version = env!("CARGO_PKG_VERSION");
             let body = json!({ "version": version, "format": 1 });

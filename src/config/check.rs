@@ -5,7 +5,7 @@
 use super::keys::Key;
 use super::layers::read_bounded;
 use super::problem::{Problem, Source};
-use super::{Config, Loaded};
+use super::{Config, Loaded, TranscodeConfig};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Largest PEM file that is read, in bytes: a chain has a few KiB.
 const PEM_MAX_BYTES: u64 = 1 << 20;
@@ -28,6 +28,7 @@ impl Config {
         self.check_certificate(&mut problems);
         self.check_state_dir(&mut problems);
         self.check_master_key_file(&mut problems);
+        self.check_ffmpeg(&mut problems);
         self.check_static_dir(&mut problems);
         problems
     }
@@ -100,6 +101,13 @@ impl Config {
         problems.push(self.problem("state.master_key_file", message));
     }
 
+    fn check_ffmpeg(&self, problems: &mut Vec<Problem>) {
+        if self.transcode.enabled && self.transcode.program().is_none() {
+            let message = "is no program that can be run; install ffmpeg, or set transcode.enabled to false";
+            problems.push(self.problem("transcode.ffmpeg", message));
+        }
+    }
+
     fn check_static_dir(&self, problems: &mut Vec<Problem>) {
         let Some(dir) = &self.ui.static_dir else { return };
         let message = match existing(dir) {
@@ -115,6 +123,21 @@ impl Config {
     fn problem(&self, name: &'static str, message: impl Into<String>) -> Problem {
         let value = Key::named(name).and_then(|key| (key.show)(self)).unwrap_or_default();
         Problem::of_key(name, &value, Source::InForce, message)
+    }
+}
+
+impl TranscodeConfig {
+    /// The ffmpeg to run, if there is one now.
+    pub fn program(&self) -> Option<PathBuf> {
+        let is_program =
+            |path: &PathBuf| existing(path).ok().flatten().is_some_and(|it| it.is_file() && mode(&it) & 0o111 != 0);
+        match &self.ffmpeg {
+            Some(path) => Some(path.clone()).filter(is_program),
+            None => {
+                let directories = std::env::var_os("PATH").unwrap_or_default();
+                std::env::split_paths(&directories).map(|directory| directory.join("ffmpeg")).find(is_program)
+            }
+        }
     }
 }
 

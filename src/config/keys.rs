@@ -86,7 +86,7 @@ fn log_level(text: &str) -> Option<String> {
 }
 
 /// Every key, in the order of the example file.
-pub(super) static KEYS: [Key; 23] = [
+pub(super) static KEYS: [Key; 28] = [
     Key {
         name: "server.listen",
         form: Form::Text,
@@ -281,6 +281,57 @@ pub(super) static KEYS: [Key; 23] = [
         reason: "Two seconds start fast and change quality soon. It applies to what is packaged from then on.",
         set: |config, given| given.number().map(|value| config.media.segment_s = value),
         show: |config| Some(config.media.segment_s.to_string()),
+    },
+    Key {
+        name: "transcode.enabled",
+        form: Form::Flag,
+        preset: Preset::Value("false"),
+        unit: "true or false",
+        meaning: "Make lower qualities, a poster and a storyboard of every video with ffmpeg, one at a time, in the \
+                  background.",
+        reason: "It takes hours of CPU for a long film, and ffmpeg reads files that strangers made.",
+        set: |config, given| given.flag().map(|value| config.transcode.enabled = value),
+        show: |config| Some(config.transcode.enabled.to_string()),
+    },
+    Key {
+        name: "transcode.ffmpeg",
+        form: Form::Path,
+        preset: Preset::Unset { example: "\"/usr/bin/ffmpeg\"", otherwise: "the ffmpeg found in PATH" },
+        unit: "the path of a program",
+        meaning: "The ffmpeg to run. It needs libx264; 4.4 or later.",
+        reason: "A build of your own may lie elsewhere.",
+        set: |config, given| given.unless_empty(Given::path).map(|value| config.transcode.ffmpeg = value),
+        show: |config| optional_path_text(config.transcode.ffmpeg.as_ref()),
+    },
+    Key {
+        name: "transcode.nice",
+        form: Form::Integer { min: 0, max: 19 },
+        preset: Preset::Value("15"),
+        unit: "steps of nice(1)",
+        meaning: "How far ffmpeg steps back behind everything else on the machine.",
+        reason: "Viewers come first; at 15 it gets what they leave.",
+        set: |config, given| given.number().map(|value| config.transcode.nice = value),
+        show: |config| Some(config.transcode.nice.to_string()),
+    },
+    Key {
+        name: "transcode.threads",
+        form: Form::Integer { min: 0, max: 64 },
+        preset: Preset::Value("0"),
+        unit: "threads, 0 = as many as ffmpeg finds useful",
+        meaning: "Threads that ffmpeg may decode and encode with.",
+        reason: "Fewer take less memory: 2160p needs about 100 MiB for each.",
+        set: |config, given| given.number().map(|value| config.transcode.threads = value),
+        show: |config| Some(config.transcode.threads.to_string()),
+    },
+    Key {
+        name: "transcode.stall_s",
+        form: Form::Integer { min: 1, max: 3600 },
+        preset: Preset::Value("300"),
+        unit: "seconds",
+        meaning: "How long ffmpeg may go without progress before it is ended and the attempt counted as failed.",
+        reason: "A slow disk may pause for a minute; a damaged file can hang a decoder for ever.",
+        set: |config, given| given.number().map(|value| config.transcode.stall_s = value),
+        show: |config| Some(config.transcode.stall_s.to_string()),
     },
     Key {
         name: "ui.static_dir",

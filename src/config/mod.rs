@@ -1,7 +1,7 @@
 //! The server's configuration: one TOML file, the environment over it, every value typed and checked.
 //!
 //! Relies on the table in `keys`, which alone says what keys there are. Never holds a secret, only the paths of files
-//! that do; never reads the process environment by itself, so that tests need none.
+//! that do; never reads the process environment by itself (but `PATH`, to find ffmpeg), so that tests need none.
 
 mod check;
 mod example;
@@ -33,6 +33,8 @@ pub struct Config {
     pub state: StateConfig,
     /// Uploads.
     pub media: MediaConfig,
+    /// Making more of what is uploaded.
+    pub transcode: TranscodeConfig,
     /// Pages.
     pub ui: UiConfig,
     /// Rates per client address.
@@ -99,6 +101,21 @@ pub struct MediaConfig {
     pub min_free_mib: u64,
     /// Length of a segment that packaging aims at, in seconds.
     pub segment_s: u32,
+}
+
+/// Section `[transcode]`.
+#[derive(Clone, Debug)]
+pub struct TranscodeConfig {
+    /// Make qualities, posters and storyboards.
+    pub enabled: bool,
+    /// The program; `None` is the one in `PATH`.
+    pub ffmpeg: Option<PathBuf>,
+    /// How far it steps back behind other processes: 0 to 19.
+    pub nice: i32,
+    /// Threads it may use; 0 leaves it to ffmpeg.
+    pub threads: u32,
+    /// Seconds without progress after which a run is given up.
+    pub stall_s: u64,
 }
 
 /// Section `[ui]`.
@@ -184,6 +201,7 @@ impl Config {
                 index_cache_mib: 0,
             },
             media: MediaConfig { max_source_mib: 0, min_free_mib: 0, segment_s: 0 },
+            transcode: TranscodeConfig { enabled: false, ffmpeg: None, nice: 0, threads: 0, stall_s: 0 },
             ui: UiConfig { static_dir: None },
             limits: LimitsConfig { playback_per_second: 0, playback_burst: 0, admin_failures_per_minute: 0 },
             log: LogConfig { format: LogFormat::Json, level: String::new() },

@@ -95,6 +95,13 @@ pub const SOURCES_READ_AT_ONCE: usize = 2;
 /// How long an upload is not answered for the sake of its packaging, in seconds: most are done by then, and no proxy has
 /// given up yet.
 pub const PACKAGING_WAIT_S: u64 = 20;
+/// Longest that one thing may take to be made with ffmpeg, in seconds a second of film, beside [`TRANSCODING_START_S`]:
+/// 2160p on one slow core takes about 30.
+pub const TRANSCODING_PER_S: u64 = 60;
+/// What is added to that, in seconds.
+pub const TRANSCODING_START_S: u64 = 600;
+/// When what could not be made for want of room or of ffmpeg is tried again, in seconds.
+pub const TRANSCODING_RETRY_S: u64 = 60;
 /// Indexes of packaged renditions held in memory, in bytes: some hundred films of two hours.
 pub const SEGMENT_INDEXES_BYTES: usize = 16 << 20;
 /// Bytes of an upload gathered before they are written.

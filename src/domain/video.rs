@@ -1,7 +1,9 @@
 //! A video: what a viewer watches.
 
 use super::record::record;
-use super::{MediaFileId, OrganizationId, PACKAGER_VERSION, Rendition, RenditionOrigin, Timestamp, VideoId};
+use super::{
+    MediaFileId, OrganizationId, PACKAGER_VERSION, Rendition, RenditionOrigin, Timestamp, TranscodingNote, VideoId,
+};
 use serde::{Deserialize, Serialize};
 
 /// Who may watch a video.
@@ -68,6 +70,9 @@ pub struct Video {
     /// Its captions, one of a language.
     #[serde(default)]
     pub captions: Vec<Captions>,
+    /// What this machine is not to make of its source.
+    #[serde(default)]
+    pub transcoding: Option<TranscodingNote>,
 }
 
 /// A picture that stands before a video plays.
@@ -83,6 +88,9 @@ pub struct Poster {
     pub width_px: u32,
     /// Height in pixels.
     pub height_px: u32,
+    /// Whether it was made from the source, and not uploaded: then it goes with it.
+    #[serde(default)]
+    pub is_made: bool,
 }
 
 /// The picture formats that browsers show and we keep as they are. SVG is none: it is a document, with scripts and links.

@@ -1,5 +1,6 @@
 //! The one error answer. Every refusal gets its status and code here; nothing below this room knows either.
 
+use super::playback::seconds;
 use super::trace_id;
 use crate::app::{IngestError, SegmentIndexError};
 use crate::auth::{Denied, TokenDenied};
@@ -321,6 +322,18 @@ impl From<IngestError> for Problem {
                 "too_many_renditions",
                 format!("A video has {} qualities at most.", limits::RENDITIONS_PER_VIDEO),
             ),
+            IngestError::OtherLength { duration_ms, source_ms } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "rendition_other_length",
+                format!(
+                    "This file is {} s long and the video {} s: it is not the same film.",
+                    seconds(duration_ms),
+                    seconds(source_ms)
+                ),
+            ),
+            IngestError::LabelTaken => {
+                Self::conflict("label_taken", "This label is the source's own quality. Choose another one.")
+            }
             IngestError::TooManyCaptions => Self::conflict(
                 "too_many_captions",
                 format!("A video has captions in {} languages at most.", limits::CAPTIONS_PER_VIDEO),

@@ -44,7 +44,7 @@ pub fn public(config: &mut web::ServiceConfig, app: &App, ui: &Ui) {
 }
 
 fn admin_routes() -> impl HttpServiceFactory {
-    use admin::{api_keys, audit, embeds, explain, extras, organization, sessions, signing_keys, videos};
+    use admin::{api_keys, audit, embeds, explain, extras, organization, renditions, sessions, signing_keys, videos};
     web::scope("/admin/v1")
         .service(resource!("/organization", GET => organization::read, PATCH => organization::change))
         .service(resource!("/signing-keys", GET => signing_keys::list, POST => signing_keys::create))
@@ -60,6 +60,8 @@ fn admin_routes() -> impl HttpServiceFactory {
         .service(resource!("/videos/{id}",
             GET => videos::read, PATCH => videos::change, DELETE => videos::delete))
         .service(resource!("/videos/{id}/source", PUT => admin::source::put))
+        .service(resource!("/videos/{id}/renditions/{label}", PUT => renditions::put, DELETE => renditions::delete))
+        .service(resource!("/videos/{id}/transcoding", POST => renditions::begin, DELETE => renditions::cancel))
         .service(resource!("/videos/{id}/poster", PUT => extras::put_poster, DELETE => extras::delete_poster))
         .service(resource!("/videos/{id}/captions/{language}",
             PUT => extras::put_captions, DELETE => extras::delete_captions))

@@ -3,6 +3,7 @@
 //! Relies on mp4-atom for boxes of fixed layout. Never opens files, reads a clock or keeps anything: it is handed
 //! positioned reads, and gives back facts. Every byte it sees is an attacker's.
 
+mod alignment;
 mod boxes;
 mod captions;
 mod dash;
@@ -23,6 +24,7 @@ mod tests;
 mod track;
 mod write;
 
+pub use alignment::differences;
 pub use captions::{CaptionsError, MAX_CAPTIONS_BYTES, is_language_tag, read_captions};
 pub use dash::dash_manifest;
 pub use hls::{captions_playlist, iframe_playlist, keyframe_bits_per_s, master_playlist, media_playlist};

@@ -3,9 +3,9 @@
 
 use super::op::Op;
 use crate::domain::{
-    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, MediaFile, MediaFileId, Organization, OrganizationId,
+    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, Making, MediaFile, MediaFileId, Organization, OrganizationId,
     Playable, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SigningKey,
-    SigningKeyId, Video, VideoId, Visibility,
+    SigningKeyId, Timestamp, Video, VideoId, Visibility,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -38,6 +38,17 @@ pub struct VideoAccess {
     pub playable: Arc<Playable>,
 }
 
+/// What is to be made of a video's source next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmade {
+    /// The source's file.
+    pub source: MediaFileId,
+    /// When that was stored: who waits longest is next.
+    pub since: Timestamp,
+    /// What it is.
+    pub making: Making,
+}
+
 /// All of it.
 #[derive(Clone, Default)]
 pub struct Access {
@@ -45,6 +56,7 @@ pub struct Access {
     tallies: HashMap<OrganizationId, Tally>,
     videos: HashMap<VideoId, VideoAccess>,
     unpackaged: HashSet<VideoId>,
+    unmade: HashMap<VideoId, Unmade>,
     signing_keys: HashMap<SigningKeyId, Arc<SigningKey>>,
     publishable_keys: HashMap<SecretHash, Arc<PublishableKey>>,
     publishable_hashes: HashMap<PublishableKeyId, SecretHash>,
@@ -90,6 +102,17 @@ impl Access {
     /// Videos with an upload that is yet to be packaged.
     pub fn unpackaged(&self) -> impl Iterator<Item = VideoId> {
         self.unpackaged.iter().copied()
+    }
+
+    /// What is to be made of a video's source next.
+    pub fn unmade(&self, id: VideoId) -> Option<&Unmade> {
+        self.unmade.get(&id)
+    }
+
+    /// The video that something is to be made of next: pictures first, then who waits longest.
+    pub fn next_unmade(&self) -> Option<(VideoId, &Unmade)> {
+        let next = self.unmade.iter().min_by_key(|(id, unmade)| (unmade.making.is_quality(), unmade.since, id.0));
+        next.map(|(id, unmade)| (*id, unmade))
     }
 
     /// A signing key of any organization, revoked or not.
@@ -185,6 +208,13 @@ impl Access {
                 } else {
                     self.unpackaged.remove(&video.id);
                 }
+                match (&video.source, video.to_make().into_iter().next()) {
+                    (Some(source), Some(making)) => {
+                        let unmade = Unmade { source: source.file, since: source.stored_at, making };
+                        self.unmade.insert(video.id, unmade);
+                    }
+                    _ => drop(self.unmade.remove(&video.id)),
+                }
                 self.videos.insert(video.id, access);
             }
             Kind::SigningKey => {
@@ -250,6 +280,7 @@ impl Access {
             Kind::Video => {
                 self.videos.remove(&VideoId(key));
                 self.unpackaged.remove(&VideoId(key));
+                self.unmade.remove(&VideoId(key));
             }
             Kind::AssetKey => {
                 self.asset_keys.remove(&AssetKeyId(key));

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,7 +61,11 @@ impl MediaDir {
         sync_directory(state)?;
         for entry in std::fs::read_dir(&incoming)?.flatten() {
             tracing::info!(file = %entry.file_name().display(), "removing an upload that was interrupted");
-            std::fs::remove_file(entry.path())?;
+            if entry.file_type()?.is_dir() {
+                std::fs::remove_dir_all(entry.path())?;
+            } else {
+                std::fs::remove_file(entry.path())?;
+            }
         }
         Ok(Self { media, incoming, removal: Arc::default() })
     }
@@ -113,6 +117,13 @@ impl MediaDir {
         Ok(Incoming::new(id, path, file, u64::MAX))
     }
 
+    /// A directory below `incoming/` for a program that makes files of its own.
+    pub fn work_dir(&self, id: MediaFileId) -> Result<WorkDir, MediaError> {
+        let path = std::path::absolute(self.incoming.join(id.to_string()))?;
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(WorkDir(path))
+    }
+
     /// Gives a received file its place, to stay.
     pub async fn keep(&self, mut received: Received) -> Result<(), MediaError> {
         let (from, to) = (received.0.path.clone(), self.path(received.0.id));
@@ -128,13 +139,7 @@ impl MediaDir {
 
     /// Opens a file; `None` if there is none.
     pub fn open_file(&self, id: MediaFileId) -> io::Result<Option<StoredMedia>> {
-        let file = match open_regular(&self.path(id)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let size_bytes = file.metadata()?.len();
-        Ok(Some(StoredMedia { file: Arc::new(file), size_bytes }))
+        StoredMedia::open(&self.path(id))
     }
 
     /// Removes files that no record names any more. Responses that have them open end undisturbed. While a backup holds
@@ -291,7 +296,39 @@ pub struct StoredMedia {
     size_bytes: u64,
 }
 
+/// A directory for a program that makes files of its own. Dropped, it is gone with all that lies in it.
+pub struct WorkDir(PathBuf);
+
+impl WorkDir {
+    /// Where it is; absolute.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Opens a file in it; `None` if there is none.
+    pub fn open_file(&self, name: &str) -> io::Result<Option<StoredMedia>> {
+        StoredMedia::open(&self.0.join(name))
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        // What is left behind is removed at the next start.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 impl StoredMedia {
+    fn open(path: &Path) -> io::Result<Option<Self>> {
+        let file = match open_regular(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let size_bytes = file.metadata()?.len();
+        Ok(Some(Self { file: Arc::new(file), size_bytes }))
+    }
+
     /// Its length in bytes when it was opened; its bytes never change.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes

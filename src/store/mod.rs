@@ -17,13 +17,13 @@ mod verify;
 mod write_error;
 mod writer;
 
-pub use access::{Access, Tally, VideoAccess};
+pub use access::{Access, Tally, Unmade, VideoAccess};
 pub use backup::{BackupError, BackupReport, KnownState, create_backup, restore_backup, verify_backup};
 pub use catalog::{Catalog, Cursor, Page};
 pub use draft::Draft;
 pub use index::IndexError;
 pub use journal::JournalError;
-pub use media_dir::{Incoming, MediaDir, MediaError, Received, StoredMedia};
+pub use media_dir::{Incoming, MediaDir, MediaError, Received, StoredMedia, WorkDir};
 pub use state_dir::{StateDir, StateDirError, read_master_key, write_master_key};
 pub use verify::{VerifyReport, verify_store};
 pub use write_error::WriteError;

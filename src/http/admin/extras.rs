@@ -34,8 +34,12 @@ pub async fn put_poster(
 /// `DELETE /videos/{id}/poster`
 pub async fn delete_poster(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = find_video(&admin, &request, &app).await?;
-    let dropped =
-        app.drop_files(admin.actor(), id, "video.poster_delete", |video| video.poster.take().map(|old| vec![old.file]));
+    let dropped = app.drop_files(admin.actor(), id, "video.poster_delete", |video| {
+        let old = video.poster.take()?;
+        // Whoever deletes it wants none, and not one that is made anew.
+        video.leave_out("poster", "it was deleted".to_owned());
+        Some(vec![old.file])
+    });
     Ok(ok(&body(&dropped.await?)))
 }
 

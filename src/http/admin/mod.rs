@@ -7,6 +7,7 @@ pub mod embeds;
 pub mod explain;
 pub mod extras;
 pub mod organization;
+pub mod renditions;
 pub mod sessions;
 pub mod signing_keys;
 pub mod source;

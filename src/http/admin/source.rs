@@ -8,7 +8,7 @@ use crate::http::extract::{Admin, path_id};
 use crate::http::form::{body_timeout, next_chunk};
 use crate::http::headers::single;
 use crate::http::problem::Problem;
-use crate::store::MediaError;
+use crate::store::{MediaError, Received};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -20,15 +20,25 @@ use std::time::Instant;
 pub async fn put(
     admin: Admin,
     request: HttpRequest,
-    mut payload: web::Payload,
+    payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, VideoId::parse)?;
     app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)?;
-    let wanted_digest = read_digest(&request)?;
+    let received = receive(&request, payload, &app).await?;
+    let video = app.clone().into_inner().ingest(admin.actor(), id, received).await?;
+    Ok(match video.status {
+        VideoStatus::Processing => accepted(&shown(&app, &video)),
+        _ => ok(&shown(&app, &video)),
+    })
+}
+
+/// Streams a body of any length into a file: held to the limits, and to `Repr-Digest` where it has one.
+pub async fn receive(request: &HttpRequest, mut payload: web::Payload, app: &App) -> Result<Received, Problem> {
+    let wanted_digest = read_digest(request)?;
     let limit_bytes = app.config.media.max_source_mib << 20;
-    let announced = single(&request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse::<u64>().ok());
-    check_room(&app, announced.unwrap_or(0), limit_bytes)?;
+    let announced = single(request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse::<u64>().ok());
+    check_room(app, announced.unwrap_or(0), limit_bytes)?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
     let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
     while let Some(chunk) = next_chunk(&mut payload).await? {
@@ -38,7 +48,7 @@ pub async fn put(
         // A body of unknown length is held to the same floor, looked at now and then.
         if received_bytes - checked_bytes >= ROOM_CHECK_BYTES {
             checked_bytes = received_bytes;
-            check_room(&app, 0, limit_bytes)?;
+            check_room(app, 0, limit_bytes)?;
         }
     }
     if received_bytes == 0 {
@@ -52,11 +62,7 @@ pub async fn put(
             "The body does not match its Repr-Digest. Nothing was kept; send it again.",
         ));
     }
-    let video = app.clone().into_inner().ingest(admin.actor(), id, received).await?;
-    Ok(match video.status {
-        VideoStatus::Processing => accepted(&shown(&app, &video)),
-        _ => ok(&shown(&app, &video)),
-    })
+    Ok(received)
 }
 
 /// How much of a body is taken between two looks at the free space.

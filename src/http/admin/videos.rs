@@ -47,6 +47,7 @@ pub async fn create(
         storyboard: None,
         poster: None,
         captions: Vec::new(),
+        transcoding: None,
     };
     let embed = Embed {
         id: EmbedId::from_random(app.random()),
@@ -179,7 +180,16 @@ fn reference_key(organization: OrganizationId, text: &str) -> Uuid {
 /// A video on the wire, with how far its packaging is.
 pub fn shown(app: &App, video: &Video) -> Value {
     let progress = (video.status == VideoStatus::Processing).then(|| app.packaging_progress(video.id).unwrap_or(0.0));
-    with(body(video), "progress", progress)
+    let transcoding = app.transcoding_status(video).map(|status| {
+        json!({
+            "label": status.name,
+            "progress": status.progress,
+            "waiting": status.waiting,
+            "cancelled": status.cancelled,
+            "leftOut": status.left_out.iter().map(|out| json!({ "label": out.name, "reason": out.reason })).collect::<Vec<_>>()
+        })
+    });
+    with(with(body(video), "progress", progress), "transcoding", transcoding)
 }
 
 /// A video's record on the wire.

@@ -1,0 +1,118 @@
+//! Qualities that an operator adds ready-made: packaged like the source, compared with it, kept beside it.
+
+use super::packaging::PackagedFiles;
+use super::{App, IngestError};
+use crate::domain::{Actor, Rendition, RenditionOrigin, Video, VideoId, limits};
+use crate::media::{SegmentIndex, differences};
+use crate::store::{MediaError, Received};
+use std::io;
+use std::sync::Arc;
+
+impl App {
+    /// Packages a received file as a quality of a video, in place of a former one of this label, and says where its
+    /// segments begin at other times than the source's. The file is gone either way.
+    pub async fn add_rendition(
+        self: &Arc<Self>,
+        actor: Actor,
+        id: VideoId,
+        label: String,
+        received: Received,
+    ) -> Result<(Video, Vec<String>), IngestError> {
+        let video = self.store.find::<Video>(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
+        let own = source_quality(&video.ok_or(IngestError::VideoGone)?, &label)?;
+        let media = received.media().ok_or_else(|| MediaError::Io(io::Error::other("the upload's file was lost")))?;
+        let permit = self.reading.acquire().await;
+        let app = Arc::clone(self);
+        let work = {
+            let label = label.clone();
+            move || app.package_now(&media, label, RenditionOrigin::Uploaded, |_, _| true)
+        };
+        let packaged = tokio::task::spawn_blocking(work).await;
+        drop((permit, received));
+        let packaged: PackagedFiles = packaged.map_err(|error| MediaError::Io(io::Error::other(error)))??;
+        check_length(packaged.rendition.duration_ms, own.duration_ms)?;
+        let source_index = self.segment_index(&own).await.map_err(|error| MediaError::Io(io::Error::other(error)))?;
+        let index = SegmentIndex::decode(&packaged.index_bytes().await.map_err(MediaError::from)?);
+        let mut problems = index.map(|index| differences(&source_index, &index)).unwrap_or_default();
+        if own.audio.is_some() != packaged.rendition.audio.is_some() {
+            let has = |rendition: &Rendition| if rendition.audio.is_some() { "has" } else { "has no" };
+            problems.push(format!("It {} sound, and the source {} any.", has(&packaged.rendition), has(&own)));
+        }
+        let (files, rendition) = packaged.into_parts();
+        let kept = self.keep_files(actor, id, "video.rendition", files, move |video| {
+            // The source may have been packaged anew meanwhile: it is the same film then.
+            if source_quality(video, &label)?.duration_ms != own.duration_ms {
+                return Err(IngestError::SourceChanged);
+            }
+            let replaced = take_rendition(video, &label);
+            if video.renditions.len() >= limits::RENDITIONS_PER_VIDEO {
+                return Err(IngestError::TooManyRenditions);
+            }
+            video.add_rendition(rendition);
+            Ok(replaced.iter().flat_map(Rendition::files).collect())
+        });
+        Ok((kept.await?, problems))
+    }
+
+    /// Drops the quality of this label. One that was made here is not made again; the source's own stays.
+    pub async fn drop_rendition(&self, actor: Actor, id: VideoId, label: String) -> Result<Video, IngestError> {
+        let video = self.store.find::<Video>(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
+        let is_own = |one: &Rendition| one.origin == RenditionOrigin::Source && one.label == label;
+        if video.is_some_and(|video| video.renditions.iter().any(is_own)) {
+            return Err(IngestError::LabelTaken);
+        }
+        self.drop_files(actor, id, "video.rendition_delete", move |video| {
+            let dropped = take_rendition(video, &label)?;
+            if dropped.origin == RenditionOrigin::Transcoded {
+                video.leave_out(&label, "it was deleted".to_owned());
+            }
+            Some(dropped.files().to_vec())
+        })
+        .await
+    }
+}
+
+/// Refuses a quality that is longer or shorter than its source by more than a second and a hundredth: encoders add or
+/// leave out some frames at the end, not more.
+pub(super) fn check_length(duration_ms: u64, source_ms: u64) -> Result<(), IngestError> {
+    let tolerated_ms = (source_ms / 100).max(1_000);
+    if duration_ms.abs_diff(source_ms) > tolerated_ms {
+        return Err(IngestError::OtherLength { duration_ms, source_ms });
+    }
+    Ok(())
+}
+
+/// The source's own quality, if the video plays, awaits no other source, and `label` is not its.
+fn source_quality(video: &Video, label: &str) -> Result<Rendition, IngestError> {
+    let own = video.renditions.iter().find(|one| one.origin == RenditionOrigin::Source);
+    let own = own.filter(|_| video.next_source.is_none()).ok_or(IngestError::SourceChanged)?;
+    if own.label == label { Err(IngestError::LabelTaken) } else { Ok(own.clone()) }
+}
+
+/// Takes the quality of this label out of the record; never the source's own.
+fn take_rendition(video: &mut Video, label: &str) -> Option<Rendition> {
+    let mine = |one: &Rendition| one.label == label && one.origin != RenditionOrigin::Source;
+    let at = video.renditions.iter().position(mine)?;
+    Some(video.renditions.remove(at))
+}
+
+impl PackagedFiles {
+    async fn index_bytes(&self) -> io::Result<bytes::Bytes> {
+        let media = self.index.media().ok_or_else(|| io::Error::other("the index was lost"))?;
+        media.read(0, usize::try_from(media.size_bytes()).map_err(io::Error::other)?).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_and_a_hundredth_are_tolerated() {
+        for (duration_ms, source_ms, fits) in
+            [(0, 1_000, true), (2_001, 1_000, false), (3_636_000, 3_600_000, true), (3_563_999, 3_600_000, false)]
+        {
+            assert_eq!(check_length(duration_ms, source_ms).is_ok(), fits, "{duration_ms} {source_ms}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Running ffmpeg: a child that steps back behind others, tells how far it is, says little, and ends when it is told
+//! to or falls silent. The only place that starts a process.
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often it is asked whether to go on.
+const STEP: Duration = Duration::from_millis(100);
+/// Bytes of standard error that are kept, the last ones.
+const SAID_BYTES: usize = 4 << 10;
+/// Characters of it that a sentence quotes.
+const QUOTED_CHARS: usize = 300;
+/// Longest line of progress that is read, in bytes; ffmpeg's have under 40.
+const LINE_BYTES: usize = 256;
+
+/// What to run and when to give up.
+pub(super) struct Run<'a> {
+    pub(super) program: &'a Path,
+    pub(super) arguments: Vec<OsString>,
+    pub(super) directory: &'a Path,
+    pub(super) nice: i32,
+    /// Longest time without progress.
+    pub(super) stall: Duration,
+    /// Longest time in all.
+    pub(super) limit: Duration,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Told {
+    /// How much of the film is done, in microseconds.
+    done_us: u64,
+    frames: u64,
+    written_bytes: u64,
+}
+
+/// Why it did not end well.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was told to.
+    Stopped,
+    /// The sentence is for the operator.
+    Failed(String),
+}
+
+impl Run<'_> {
+    /// Runs it to its end; the thread waits. `go_on` hears how much of the film is done, in microseconds.
+    pub(super) fn wait(self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<(), Ended> {
+        let mut child = self.start().map_err(|error| Ended::Failed(format!("ffmpeg could not be started: {error}")))?;
+        let (sender, told) = mpsc::sync_channel(16);
+        if let Some(output) = child.stdout.take() {
+            let sender = sender.clone();
+            thread::spawn(move || read_progress(output, &sender));
+        }
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let silent = child.stderr.take().map(|errors| {
+            let said = Arc::clone(&said);
+            thread::spawn(move || keep_last(errors, &said))
+        });
+        let began = Instant::now();
+        let (mut last, mut moved) = (Told::default(), began);
+        let ended = loop {
+            if let Ok(told) = told.recv_timeout(STEP)
+                && told != last
+            {
+                (last, moved) = (told, Instant::now());
+            }
+            match child.try_wait() {
+                Ok(Some(status)) => break Ok(status),
+                Ok(None) => {}
+                Err(error) => break Err(Ended::Failed(format!("ffmpeg was lost: {error}"))),
+            }
+            if !go_on(last.done_us) {
+                break Err(Ended::Stopped);
+            }
+            if moved.elapsed() > self.stall {
+                break Err(Ended::Failed(format!(
+                    "ffmpeg made no progress for {} s and was ended",
+                    self.stall.as_secs()
+                )));
+            }
+            if began.elapsed() > self.limit {
+                break Err(Ended::Failed(format!(
+                    "ffmpeg was not done after {} s and was ended",
+                    self.limit.as_secs()
+                )));
+            }
+        };
+        // Also when it has ended: a script may have left something behind.
+        kill_group(&child);
+        let _ = child.kill();
+        let _ = child.wait();
+        let status = ended?;
+        if status.success() {
+            return Ok(());
+        }
+        // What it said last may still be on its way; whoever holds the pipe beyond that is not waited for.
+        if let Some(silent) = silent {
+            let until = Instant::now() + Duration::from_secs(1);
+            while !silent.is_finished() && Instant::now() < until {
+                let _ = told.recv_timeout(STEP);
+            }
+        }
+        let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        Err(Ended::Failed(sentence(status, &said)))
+    }
+
+    /// Through this very program, which steps back, ties itself to us and then becomes ffmpeg: what a killed server
+    /// was running ends with it.
+    fn start(&self) -> std::io::Result<Child> {
+        let mut command = Command::new("/proc/self/exe");
+        command.args([
+            "run-child",
+            "--nice",
+            &self.nice.to_string(),
+            "--parent",
+            &std::process::id().to_string(),
+            "--",
+        ]);
+        command.arg(self.program).args(&self.arguments);
+        command.current_dir(self.directory).env_clear();
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).spawn()
+    }
+}
+
+/// Reads the `name=value` lines of `-progress`, and tells each report.
+fn read_progress(mut output: impl Read, sender: &SyncSender<Told>) {
+    let (mut told, mut line, mut step) = (Told::default(), Vec::new(), [0; 1024]);
+    while let Ok(count @ 1..) = output.read(&mut step) {
+        for byte in step.iter().take(count) {
+            if *byte != b'\n' {
+                // What is too long for a line of progress is none.
+                line.truncate(LINE_BYTES);
+                line.push(*byte);
+                continue;
+            }
+            let text = String::from_utf8_lossy(&line);
+            if let Some((name, value)) = text.trim().split_once('=') {
+                let number = value.parse().ok();
+                match name {
+                    "out_time_us" => told.done_us = number.unwrap_or(told.done_us),
+                    "frame" => told.frames = number.unwrap_or(told.frames),
+                    "total_size" => told.written_bytes = number.unwrap_or(told.written_bytes),
+                    "progress" => drop(sender.send(told)),
+                    _ => {}
+                }
+            }
+            line.clear();
+        }
+    }
+}
+
+/// Keeps the last [`SAID_BYTES`] of what is said.
+fn keep_last(mut errors: impl Read, said: &Mutex<Vec<u8>>) {
+    let mut step = [0; 1024];
+    while let Ok(count @ 1..) = errors.read(&mut step) {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.extend(step.iter().take(count));
+        let excess = said.len().saturating_sub(SAID_BYTES);
+        said.drain(..excess);
+    }
+}
+
+fn kill_group(child: &Child) {
+    if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
+        // There may be nobody left in it.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+/// How it ended and what it said last, on one line.
+fn sentence(status: ExitStatus, said: &[u8]) -> String {
+    let how = match status.code() {
+        Some(code) => format!("ffmpeg ended with exit code {code}"),
+        None => "ffmpeg was killed, perhaps for lack of memory".to_owned(),
+    };
+    let text = String::from_utf8_lossy(said);
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
+    let text = words.join(" ");
+    let skipped = text.chars().count().saturating_sub(QUOTED_CHARS);
+    let last: String = text.chars().skip(skipped).collect();
+    if last.is_empty() { how } else { format!("{how}: {last}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_read_line_by_line_and_nonsense_is_not_kept() {
+        let text = format!(
+            "frame=10\nout_time_us=N/A\nprogress=continue\n{}\nout_time_us=1500000\ntotal_size=99\nprogress=end\n",
+            "x".repeat(1 << 20)
+        );
+        let (sender, receiver) = mpsc::sync_channel(8);
+        read_progress(text.as_bytes(), &sender);
+        drop(sender);
+        let told: Vec<(u64, u64, u64)> =
+            receiver.iter().map(|told| (told.done_us, told.frames, told.written_bytes)).collect();
+        assert_eq!(told, [(0, 10, 0), (1_500_000, 10, 99)]);
+    }
+
+    #[test]
+    fn of_what_is_said_the_last_is_kept_and_told_on_one_line() {
+        let said = Mutex::new(Vec::new());
+        keep_last(format!("{}\n\u{1b}[31mNo\nroom", "y".repeat(1 << 20)).as_bytes(), &said);
+        let said = said.into_inner().unwrap();
+        assert_eq!(said.len(), SAID_BYTES);
+        let failed = std::os::unix::process::ExitStatusExt::from_raw(1 << 8);
+        let told = sentence(failed, &said);
+        assert!(told.starts_with("ffmpeg ended with exit code 1: y") && told.ends_with("y [31mNo room"), "{told}");
+        assert!(told.len() < 340);
+        assert_eq!(
+            sentence(std::os::unix::process::ExitStatusExt::from_raw(9), b""),
+            "ffmpeg was killed, perhaps for lack of memory"
+        );
+    }
+}

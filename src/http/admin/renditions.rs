@@ -1,0 +1,73 @@
+//! `/videos/{id}/renditions/{label}`: qualities that an operator adds. `/videos/{id}/transcoding`: those made here.
+
+use super::source::receive;
+use super::videos::shown;
+use super::{ok, with};
+use crate::app::{App, IngestError};
+use crate::auth::Denied;
+use crate::domain::{RenditionOrigin, Video, VideoId};
+use crate::http::extract::{Admin, named_id, path_id};
+use crate::http::problem::Problem;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+/// Longest label, in characters: it stands in a menu.
+const LABEL_CHARS: usize = 20;
+
+/// `PUT /videos/{id}/renditions/{label}`: a ready-made quality, in place of a former one of this label. The answer says
+/// how well its segments fit the source's.
+pub async fn put(
+    admin: Admin,
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let (video, label) = (find_video(&admin, &request, &app).await?, label_of(&request)?);
+    // Before the body is sent, not after.
+    if !video.renditions.iter().any(|one| one.origin == RenditionOrigin::Source) {
+        return Err(Denied::VideoNotReady.into());
+    }
+    let received = receive(&request, payload, &app).await?;
+    let added = app.clone().into_inner().add_rendition(admin.actor(), video.id, label, received).await;
+    let (video, problems) = added.map_err(|error| match error {
+        IngestError::Unplayable(reason) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "rendition_unplayable",
+            format!("The file can't be played: {reason}."),
+        ),
+        error => error.into(),
+    })?;
+    let alignment = json!({ "aligned": problems.is_empty(), "problems": problems });
+    Ok(ok(&with(shown(&app, &video), "alignment", alignment)))
+}
+
+/// `DELETE /videos/{id}/renditions/{label}`: any but the source's own.
+pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let (video, label) = (find_video(&admin, &request, &app).await?, label_of(&request)?);
+    Ok(ok(&shown(&app, &app.drop_rendition(admin.actor(), video.id, label).await?)))
+}
+
+/// `DELETE /videos/{id}/transcoding`: makes nothing more of the present source.
+pub async fn cancel(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let video = find_video(&admin, &request, &app).await?;
+    Ok(ok(&shown(&app, &app.set_transcoding(admin.actor(), video.id, true).await?)))
+}
+
+/// `POST /videos/{id}/transcoding`: makes what was cancelled, failed or deleted after all.
+pub async fn begin(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let video = find_video(&admin, &request, &app).await?;
+    Ok(ok(&shown(&app, &app.set_transcoding(admin.actor(), video.id, false).await?)))
+}
+
+async fn find_video(admin: &Admin, request: &HttpRequest, app: &App) -> Result<Video, Problem> {
+    let id = path_id(request, VideoId::parse)?;
+    app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)
+}
+
+fn label_of(request: &HttpRequest) -> Result<String, Problem> {
+    let is_label = |text: &str| {
+        (1..=LABEL_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    named_id(request, "label", |text| is_label(text).then(|| text.to_owned()))
+}
