@@ -298,7 +298,7 @@ pub(super) static KEYS: [Key; 28] = [
         form: Form::Path,
         preset: Preset::Unset { example: "\"/usr/bin/ffmpeg\"", otherwise: "the ffmpeg found in PATH" },
         unit: "the path of a program",
-        meaning: "The ffmpeg to run. It needs libx264; 4.4 or later.",
+        meaning: "The ffmpeg to run. It needs libx264; 5.1 or later.",
         reason: "A build of your own may lie elsewhere.",
         set: |config, given| given.unless_empty(Given::path).map(|value| config.transcode.ffmpeg = value),
         show: |config| optional_path_text(config.transcode.ffmpeg.as_ref()),

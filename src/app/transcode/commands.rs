@@ -76,7 +76,7 @@ pub(super) fn quality(source: &Source<'_>, shorter_side_px: u32) -> Vec<OsString
     // A keyframe each two seconds of the film, whatever its frame rate, so that all qualities can be cut alike.
     line.extend(words("-g 600 -sc_threshold 0 -flags:v +cgop -forced-idr 1 -force_key_frames expr:gte(t,n_forced*2)"));
     // Frames keep the times they have: without this, those closer than the average are dropped.
-    line.extend(words("-enc_time_base:v 1:90000 -video_track_timescale 90000"));
+    line.extend(words("-fps_mode:v vfr -enc_time_base:v 1:90000 -video_track_timescale 90000"));
     let sound = map(source, TrackKind::Audio);
     if sound.is_empty() {
         line.extend(words("-an"));
@@ -213,7 +213,7 @@ mod tests {
             ((1920, 1080), 480, (852, 480)),
             ((1080, 1920), 240, (240, 426)),
             ((640, 360), 240, (426, 240)),
-            ((4096, 1716), 1080, (2576, 1080)),
+            ((4096, 1716), 1080, (2578, 1080)),
             ((721, 405), 404, (718, 404)),
             ((16_384, 2), 2, (16_384, 2)),
             ((1, 1), 1, (2, 2)),
