@@ -1,6 +1,7 @@
 //! What every test stands on: a server of its own, a client that checks every answer, tokens made by hand.
 
 mod client;
+mod film;
 mod media;
 mod process;
 mod server;
@@ -9,6 +10,7 @@ mod viewer;
 mod wire;
 
 pub use client::{Reply, raw_exchange};
+pub use film::{film, keyframes, probe};
 pub use media::{FIXTURE, assert_no_media, padded};
 pub use process::{Dice, copy_directory, files_below, first_difference, kill_now, run, run_with, terminate};
 pub use server::{Options, Server, log_directory, screener};
