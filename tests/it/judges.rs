@@ -223,3 +223,16 @@ pub fn uris(playlist: &str) -> Vec<String> {
         })
         .collect()
 }
+
+/// The hostile films, each with what is wrong with it; made once.
+pub fn corpus() -> Vec<(String, PathBuf)> {
+    sources();
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let made = target.join("hostile");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/media/make-hostile");
+    let status = Command::new(script).args([&made, &target.join("sources")]).status().unwrap();
+    assert!(status.success(), "make-hostile failed");
+    let listing: Value = serde_json::from_slice(&std::fs::read(made.join("hostile.json")).unwrap()).unwrap();
+    let names = listing["names"].as_array().unwrap().iter().enumerate();
+    names.map(|(at, name)| (name.as_str().unwrap().to_owned(), made.join(format!("{:04}.mp4", at + 1)))).collect()
+}

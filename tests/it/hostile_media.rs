@@ -1,0 +1,152 @@
+//! Films made to do harm: each is refused with a sentence or plays, in little time and memory, and stops nothing.
+//!
+//! What is measured is the real server, one file at a time: the processor time that its process used from before the
+//! upload until the video was settled and fetched, and its peak memory meanwhile above what it held before (the kernel's
+//! high-water mark, set back by `/proc/PID/clear_refs`). TLS, the journal and the disk are in these figures, so they
+//! are an upper bound of what reading and packaging cost.
+
+use crate::judges::{beside, corpus, settled, uris};
+use crate::support::{Reply, Server, files_below};
+use reqwest::Method;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Processor time that a file may cost, in seconds.
+const CPU_S: f64 = 1.0;
+/// Memory that a file may cost, in KiB.
+const MEMORY_KIB: u64 = 64 << 10;
+/// What may be written for a file, as a multiple of its size, and in bytes for the smallest.
+const GROWTH: u64 = 4;
+const GROWTH_BYTES: u64 = 4 << 20;
+/// Segments of a film that are fetched, from its beginning.
+const SEGMENTS: usize = 20;
+
+struct Process(u32);
+
+impl Process {
+    /// Seconds of processor time so far, in user and system mode.
+    fn cpu_s(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+        // Fields 14 and 15 of proc(5), in hundredths of a second on Linux.
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
+    fn memory_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.0), "5").unwrap();
+    }
+}
+
+#[test]
+fn hostile_films_are_refused_or_play_and_cost_little() {
+    let server = Server::start();
+    let process = Process(server.pid());
+    let corpus = corpus();
+    assert!(corpus.len() >= 150);
+    let (mut wrong, mut refused, mut played) = (Vec::new(), 0, 0);
+    let (mut most_cpu, mut most_memory) = ((0.0, ""), (0, ""));
+    for (name, file) in &corpus {
+        let (video, embed) = server.pending_video("private");
+        let bytes = std::fs::read(file).unwrap();
+        let length = bytes.len() as u64;
+        process.forget_peak();
+        let (cpu, memory) = (process.cpu_s(), process.memory_kib("VmRSS:"));
+        let sent = server
+            .request(Method::PUT, &format!("/admin/v1/videos/{video}/source"))
+            .bearer_auth(&server.private_key)
+            .body(bytes)
+            .timeout(Duration::from_secs(60))
+            .send();
+        let Ok(sent) = sent else {
+            wrong.push(format!("{name}: no answer: {}", sent.unwrap_err()));
+            break;
+        };
+        let reply = Reply::read(sent);
+        let record = settled(&server, &video);
+        match (reply.status, record["status"].as_str().unwrap_or_default()) {
+            (200 | 202, "ready") => {
+                played += 1;
+                wrong.extend(fetch(&server, &video, &embed).err().map(|reason| format!("{name}: {reason}")));
+                let written: u64 =
+                    files_below(&server.state().join("media")).iter().map(|file| file.metadata().unwrap().len()).sum();
+                if written > length * (GROWTH + 1) + GROWTH_BYTES {
+                    wrong.push(format!("{name}: {written} bytes on disk for {length}"));
+                }
+            }
+            // An empty body is a mistake of the request, not of the film.
+            (400, "pending_upload") if length == 0 => refused += 1,
+            (422 | 202, "error") => {
+                refused += 1;
+                let reason = record["statusDetail"].as_str().unwrap_or_default();
+                if reason.len() < 15 || reason.contains(".rs") {
+                    wrong.push(format!("{name}: no reason: {record}"));
+                }
+            }
+            (status, settled) => wrong.push(format!("{name}: {status}, {settled}: {}", reply.text())),
+        }
+        let (cpu, memory) = (process.cpu_s() - cpu, process.memory_kib("VmHWM:").saturating_sub(memory));
+        if cpu > CPU_S {
+            wrong.push(format!("{name}: {cpu:.2} s of processor time"));
+        }
+        if memory > MEMORY_KIB {
+            wrong.push(format!("{name}: {memory} KiB of memory"));
+        }
+        if cpu > most_cpu.0 {
+            most_cpu = (cpu, name);
+        }
+        if memory > most_memory.0 {
+            most_memory = (memory, name);
+        }
+        server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
+    }
+    println!("{} files: {refused} refused, {played} play", corpus.len());
+    println!(
+        "most processor time {:.2} s: {}; most memory {} KiB: {}",
+        most_cpu.0, most_cpu.1, most_memory.0, most_memory.1
+    );
+    let panics = server.log_text().lines().filter(|line| line.contains("panicked at")).count();
+    assert!(wrong.is_empty() && panics == 0, "{panics} panics, {} findings:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(played > 0 && refused > 100, "the corpus does not tell good from bad");
+    for directory in ["media", "incoming"] {
+        let left = files_below(&server.state().join(directory));
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+}
+
+/// Fetches all playlists of a video and its first segments.
+fn fetch(server: &Server, video: &str, embed: &str) -> Result<(), String> {
+    let answer = server.playback(embed, Some(&server.token(video)));
+    if answer.status != 200 {
+        return Err(format!("ready, and does not play: {}", answer.text()));
+    }
+    let main = answer.json()["playback"]["uri"].as_str().unwrap().to_owned();
+    let main = server.get(&main);
+    if main.status != 200 {
+        return Err(format!("ready, and its playlist is {}: {}", main.status, main.text()));
+    }
+    let uri = answer.json()["playback"]["uri"].as_str().unwrap().to_owned();
+    for name in uris(&main.text()).iter().map(String::as_str).chain(["manifest.mpd"]) {
+        let asset = beside(&uri, name);
+        let list = server.get(&asset);
+        if list.status != 200 {
+            return Err(format!("{name}: {} {}", list.status, list.text()));
+        }
+        if name.ends_with("m3u8") {
+            for part in uris(&list.text()).iter().take(SEGMENTS) {
+                let status = server.get(&beside(&asset, part)).status;
+                if status != 200 {
+                    return Err(format!("{name}: {part}: {status}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
