@@ -29,10 +29,13 @@ struct PlayerPage<'a> {
     script_url: String,
     style_url: String,
     playback_json: String,
-    media_uri: &'a str,
+    /// What plays without the script.
+    media_uri: Option<&'a str>,
+    media_preload: &'static str,
+    /// What the script fetches first.
+    preload: Vec<String>,
     poster: Option<&'a str>,
     captions: Vec<TextTrack<'a>>,
-    controls: bool,
 }
 
 struct TextTrack<'a> {
@@ -75,10 +78,12 @@ pub async fn page(
         }
         Err(problem) => (Vec::new(), Err(problem)),
     };
+    let answer_is_player = answer.is_ok();
     let rendered = match answer {
-        Ok(playback) => render_player(&ui, &playback).map(|html| (StatusCode::OK, html, None)),
+        Ok(playback) => render_player(&ui, &playback, request.query_string()).map(|html| (StatusCode::OK, html, None)),
         Err(problem) => render_blocked(&ui, &problem).map(|html| (problem.status(), html, Some(problem))),
     };
+    let style_sources = if answer_is_player { PLAYER_STYLES } else { STYLES };
     let (status, html, problem) = match rendered {
         Ok(rendered) => rendered,
         Err(error) => return actix_web::ResponseError::error_response(&Problem::internal(&error)),
@@ -87,7 +92,7 @@ pub async fn page(
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((REFERRER_POLICY, "no-referrer"))
-        .insert_header((CONTENT_SECURITY_POLICY, content_security_policy(&rules)))
+        .insert_header((CONTENT_SECURITY_POLICY, content_security_policy(&rules, style_sources)))
         .insert_header((
             HeaderName::from_static("permissions-policy"),
             "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
@@ -150,7 +155,13 @@ fn embedding_page(request: &HttpRequest) -> PageOrigin {
     }
 }
 
-fn content_security_policy(rules: &[OriginRule]) -> String {
+/// Where styles may come from.
+const STYLES: &str = "'self'";
+/// The interface's elements bring their styles along as `<style>` in their shadow trees, which neither a nonce nor a
+/// hash reaches.
+const PLAYER_STYLES: &str = "'self' 'unsafe-inline'";
+
+fn content_security_policy(rules: &[OriginRule], style_sources: &str) -> String {
     let ancestors = if rules.is_empty() {
         "*".to_owned()
     } else {
@@ -158,13 +169,15 @@ fn content_security_policy(rules: &[OriginRule]) -> String {
         format!("'self' {}", sources.join(" "))
     };
     format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; media-src 'self'; connect-src 'self'; \
+        "default-src 'none'; script-src 'self'; style-src {style_sources}; media-src 'self' blob:; connect-src 'self'; \
          img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}"
     )
 }
 
-fn render_player(ui: &Ui, playback: &Value) -> Result<String, askama::Error> {
+fn render_player(ui: &Ui, playback: &Value, query: &str) -> Result<String, askama::Error> {
     let text = |pointer| playback.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let is_file = text("/playback/contentType") == "mp4";
+    let media_uri = playback.pointer(if is_file { "/playback/uri" } else { "/variants/0/uri" }).and_then(Value::as_str);
     let captions = playback.get("captions").and_then(Value::as_array).into_iter().flatten();
     PlayerPage {
         title: text("/title"),
@@ -172,12 +185,34 @@ fn render_player(ui: &Ui, playback: &Value) -> Result<String, askama::Error> {
         script_url: ui.url("player.js"),
         style_url: ui.url("player.css"),
         playback_json: json_in_html(playback),
-        media_uri: text("/playback/uri"),
+        media_uri,
+        // Where the script plays segments, the file is for browsers without it, and must cost the others nothing.
+        media_preload: if is_file { "metadata" } else { "none" },
+        preload: if starts_at_once(query) { preload(playback) } else { Vec::new() },
         poster: playback.get("posterUrl").and_then(Value::as_str),
         captions: captions.map(TextTrack::of).collect(),
-        controls: true,
     }
     .render()
+}
+
+/// The start's first assets, under the grant of this page.
+fn preload(playback: &Value) -> Vec<String> {
+    let uri = playback.pointer("/playback/uri").and_then(Value::as_str).unwrap_or_default();
+    let Some((prefix, _)) = uri.rsplit_once('/') else { return Vec::new() };
+    let names = playback.pointer("/inline/preload").and_then(Value::as_array).into_iter().flatten();
+    names.filter_map(Value::as_str).map(|name| format!("{prefix}/{name}")).collect()
+}
+
+/// Whether the address wants the beginning, and wants it loaded: a later spot needs other bytes.
+fn starts_at_once(query: &str) -> bool {
+    query.split('&').all(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match name {
+            "t" | "start" | "startTime" | "start-time" | "start_time" => value.is_empty() || value == "0",
+            "preload" => value != "none",
+            _ => true,
+        }
+    })
 }
 
 /// JSON that can stand inside a `<script>` element: no character that HTML could read as markup.
@@ -199,7 +234,7 @@ fn render_blocked(ui: &Ui, problem: &Problem) -> Result<String, askama::Error> {
         code: problem.code(),
         trace_id: trace_id::current(),
         lang: "en",
-        script_url: ui.url("player.js"),
+        script_url: ui.url("refused.js"),
         style_url: ui.url("player.css"),
         status: problem.status().as_u16(),
     }
@@ -254,11 +289,25 @@ mod tests {
     }
 
     #[test]
+    fn only_a_start_at_the_beginning_is_fetched_ahead() {
+        for query in ["", "autoplay=muted", "t=0", "t=", "token=x.y.z&preload=auto"] {
+            assert!(starts_at_once(query), "{query}");
+        }
+        for query in ["t=90", "token=x&start=1m", "preload=none"] {
+            assert!(!starts_at_once(query), "{query}");
+        }
+        let answer =
+            json!({ "playback": { "uri": "/media/v/g/master.m3u8" }, "inline": { "preload": ["a/init.mp4"] } });
+        assert_eq!(preload(&answer), ["/media/v/g/a/init.mp4"]);
+        assert!(preload(&json!({})).is_empty());
+    }
+
+    #[test]
     fn a_policy_names_the_pages_that_may_embed() {
         let rules = [OriginRule::parse("*.acme.com").unwrap(), OriginRule::parse("localhost:3000").unwrap()];
-        assert!(content_security_policy(&rules).ends_with(
+        assert!(content_security_policy(&rules, STYLES).ends_with(
             "frame-ancestors 'self' https://*.acme.com http://*.acme.com https://localhost:3000 http://localhost:3000"
         ));
-        assert!(content_security_policy(&[]).ends_with("frame-ancestors *"));
+        assert!(content_security_policy(&[], STYLES).ends_with("frame-ancestors *"));
     }
 }

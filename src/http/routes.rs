@@ -37,6 +37,7 @@ pub fn public(config: &mut web::ServiceConfig, app: &App, ui: &Ui) {
         .service(resource!("/media/{tail:.*}",
             GET => media::serve, HEAD => media::serve, OPTIONS => media::preflight))
         .service(ui::assets(ui, &app.config))
+        .service(resource!("/licenses", GET => ui::licences, HEAD => ui::licences))
         .service(resource!("/healthz", GET => socket::alive, HEAD => socket::alive))
         .service(resource!("/readyz", GET => socket::ready, HEAD => socket::ready))
         .service(admin_routes())

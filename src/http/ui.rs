@@ -1,16 +1,31 @@
-//! The pages' scripts and styles: compiled in, or laid over from `ui.static_dir`.
+//! The pages' scripts and styles: compiled in (build.rs makes them), or laid over from `ui.static_dir`.
 
+use super::headers::{list, lone};
 use super::problem::Problem;
 use crate::config::Config;
 use actix_files::Files;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use actix_web::{HttpRequest, HttpResponse, Responder, web};
-use rust_embed::RustEmbed;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
+use actix_web::{HttpRequest, HttpResponse, web};
 use sha2::{Digest, Sha256};
 
-#[derive(RustEmbed)]
-#[folder = "static/assets/"]
-struct Assets;
+/// One file of the bundle.
+struct BuiltIn {
+    name: &'static str,
+    content_type: &'static str,
+    /// Of the plain bytes, in hexadecimal.
+    hash: &'static str,
+    plain: &'static [u8],
+    brotli: &'static [u8],
+}
+
+const FILES: &[BuiltIn] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
+/// What others wrote and we ship, with its licences: the bundle's name for it.
+const LICENCES: &str = "licences.txt";
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+const ASK_AGAIN: &str = "no-cache";
 
 /// Where the pages find their assets.
 pub struct Ui {
@@ -23,13 +38,9 @@ impl Ui {
     /// For this build and configuration.
     pub fn new(config: &Config) -> Self {
         let mut hash = Sha256::new();
-        let mut names: Vec<_> = Assets::iter().collect();
-        names.sort();
-        for name in names {
-            if let Some(file) = Assets::get(&name) {
-                hash.update(name.as_bytes());
-                hash.update(file.metadata.sha256_hash());
-            }
+        for file in FILES {
+            hash.update(file.name.as_bytes());
+            hash.update(file.hash.as_bytes());
         }
         let version = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self { version, is_overlaid: config.ui.static_dir.is_some() }
@@ -53,23 +64,90 @@ pub fn assets(ui: &Ui, config: &Config) -> actix_web::Scope {
     }
 }
 
-async fn built_in(request: HttpRequest, ui: web::Data<Ui>) -> Result<impl Responder, Problem> {
+async fn built_in(request: HttpRequest, ui: web::Data<Ui>) -> Result<HttpResponse, Problem> {
     let name = request.uri().path().rsplit('/').next().unwrap_or_default();
-    let file = Assets::get(name).ok_or_else(Problem::not_found)?;
-    let etag: String = file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let etag = format!("\"{etag}\"");
     // Laid-over files may change at any time, and the built-in ones then belong to a mixed set.
-    let cache = if ui.is_overlaid { "no-cache" } else { "public, max-age=31536000, immutable" };
+    file(&request, name, if ui.is_overlaid { ASK_AGAIN } else { FOR_EVER })
+}
+
+/// Answers GET and HEAD: `/licenses`.
+pub async fn licences(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    file(&request, LICENCES, ASK_AGAIN)
+}
+
+fn file(request: &HttpRequest, name: &str, cache: &str) -> Result<HttpResponse, Problem> {
+    let file = FILES.iter().find(|file| file.name == name).ok_or_else(Problem::not_found)?;
+    let is_brotli = list(request, &ACCEPT_ENCODING).is_some_and(|accepted| accepts_brotli(&accepted));
+    // Two representations, two tags (RFC 9110 §8.8.3).
+    let etag = format!("\"{}{}\"", file.hash, if is_brotli { "-br" } else { "" });
     let mut response = HttpResponse::Ok();
-    response.insert_header((ETAG, etag.as_str())).insert_header((CACHE_CONTROL, cache));
-    if super::headers::lone(&request, &IF_NONE_MATCH) == Some(etag.as_str()) {
-        return Ok(response.status(actix_web::http::StatusCode::NOT_MODIFIED).finish());
+    response
+        .insert_header((ETAG, etag.as_str()))
+        .insert_header((CACHE_CONTROL, cache))
+        .insert_header((VARY, ACCEPT_ENCODING.as_str()));
+    if lone(request, &IF_NONE_MATCH) == Some(etag.as_str()) {
+        return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
     }
-    let content_type = match name.rsplit('.').next() {
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "application/octet-stream",
-    };
-    Ok(response.insert_header((CONTENT_TYPE, content_type)).body(file.data.into_owned()))
+    response.insert_header((CONTENT_TYPE, file.content_type));
+    if is_brotli {
+        response.insert_header((CONTENT_ENCODING, "br"));
+    }
+    Ok(response.body(if is_brotli { file.brotli } else { file.plain }))
+}
+
+/// Whether brotli is named, with a weight that is not 0 (RFC 9110 §12.5.3). A mere `*` gets the plain file: whoever
+/// sends it is no browser.
+fn accepts_brotli(accepted: &str) -> bool {
+    accepted.split(',').any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("br"));
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        is_named && weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brotli_goes_to_whoever_names_it() {
+        for accepted in ["br", "gzip, deflate, br, zstd", "gzip;q=1.0, BR;q=0.1", "br ; q=0.5"] {
+            assert!(accepts_brotli(accepted), "{accepted}");
+        }
+        for refused in ["", "gzip", "*", "br;q=0", "br;q=0.000, gzip", "brotli", "br;q=x"] {
+            assert!(!accepts_brotli(refused), "{refused}");
+        }
+    }
+
+    /// The budgets of what a viewer waits for, in bytes of brotli.
+    #[test]
+    fn the_bundle_keeps_its_budgets() {
+        let size = |wanted: fn(&BuiltIn) -> bool| -> usize {
+            FILES.iter().filter(|file| wanted(file)).map(|file| file.brotli.len()).sum()
+        };
+        assert!(size(|file| file.name == "player.js") > 10_000, "there is no player in the bundle");
+        assert!(size(|file| file.name == "player.js") <= 106_000, "what plays is too large");
+        assert!(size(|file| file.name == "interface.js") <= 44_000, "the interface is too large");
+        assert!(size(|file| file.name.ends_with(".css")) <= 4_000, "the styles are too large");
+    }
+
+    /// A file that the player imports at once would be one request more before the first frame.
+    #[test]
+    fn the_player_is_one_file() {
+        let player = FILES.iter().find(|file| file.name == "player.js").unwrap();
+        let text = std::str::from_utf8(player.plain).unwrap();
+        let head = text.get(..2_000).unwrap();
+        assert!(!head.contains("from\"./") && !head.contains("import\"./"), "{head}");
+    }
+
+    #[test]
+    fn every_package_in_the_bundle_is_listed_with_its_licence() {
+        let list = FILES.iter().find(|file| file.name == LICENCES).unwrap();
+        let text = std::str::from_utf8(list.plain).unwrap();
+        for name in ["hls.js 1.", "media-tracks 0."] {
+            assert!(text.contains(name), "{name} is not in\n{text}");
+        }
+        assert!(text.contains("Licensed under the Apache License, Version 2.0"));
+    }
 }

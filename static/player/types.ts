@@ -27,7 +27,13 @@ export interface PlaybackAnswer {
   branding: { organizationName: string; primaryColor: string | null; showWatermark: boolean };
   controls: { autoplay: boolean; muted: boolean; loop: boolean; rememberPosition: boolean; showSpeed: boolean };
   /** The playlists themselves, where they are short: a start without a request for them. */
-  inline?: { master: string; media: Record<string, string> };
+  inline?: {
+    master: string;
+    /** By name below the grant: `{rendition}/index.m3u8`. */
+    media: Record<string, string>;
+    /** What a start needs first, by name below the grant: the page has begun to fetch it. */
+    preload?: string[];
+  };
 }
 
 /** What the embedding page asks for in the URL; absent members leave it to the answer, the viewer or the browser. */
@@ -81,6 +87,8 @@ export interface Player {
   readonly qualities: readonly Quality[];
   /** The chosen quality's id, or `auto`. */
   quality: string;
+  /** Why nothing plays now, if nothing may. */
+  readonly blocked: Refusal | null;
   /** With sound if the browser lets us, else without, else `autoplayblocked`. */
   start(): Promise<void>;
   /** A fresh viewer token from the embedding page. */
@@ -88,6 +96,7 @@ export interface Player {
   /** Where an asset is now: the same name under the grant of the moment. */
   assetUrl(uri: string): string;
   /** `qualities`: the list changed. `quality`: another one plays (detail: Quality). `renewed`: assets have new URLs.
-      `blocked` (detail: Refusal), `unblocked`, `tokenexpiring`, `autoplayblocked`, `firstframe`, `waitinglong` (a notice). */
+      `blocked` (detail: Refusal), `unblocked`, `tokenexpiring` (`preventDefault()` says that somebody may bring a token),
+      `autoplayblocked`, `firstframe`, `waitinglong` (a notice; detail: true when it begins, false when it is over). */
   readonly events: EventTarget;
 }

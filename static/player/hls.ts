@@ -1,0 +1,325 @@
+/**
+ * Segments through hls.js. Every request asks the session first and goes to the grant of the moment; playlists that the
+ * page carries cost no request; the network may fail for as long as it likes.
+ */
+
+import Hls, {
+  ErrorDetails,
+  ErrorTypes,
+  Events,
+  type HlsConfig,
+  type Level,
+  type Loader,
+  type LoaderCallbacks,
+  type LoaderConfiguration,
+  type LoaderContext,
+  type LoaderStats,
+} from 'hls.js/light';
+import 'media-tracks/polyfill';
+import type { Engine, Source } from './engine';
+import { isPassing, localPath, nameOf, prefixOf, Refused, retryMs } from './session';
+import type { Quality } from './types';
+
+/** Ahead of what is shown: a few segments, so that a viewer who leaves has not cost the whole video. */
+const AHEAD_SECONDS = 30;
+/** Behind it: for the seeks back that viewers make. */
+const BEHIND_SECONDS = 60;
+/** Before the viewer presses play: the segment that has the first frame, and no other. */
+const FIRST_FRAME_SECONDS = 0.1;
+
+/** MSE, or what iPhones have instead. */
+export const canSegment = (): boolean => Hls.isSupported();
+
+export class HlsSource implements Source {
+  readonly isFetchingAlone = false;
+  #qualities: readonly Quality[] = [];
+  #chosen = 'auto';
+  readonly #engine: Engine;
+  #hls: Hls | null = null;
+  #track: VideoTrackWithRenditions | null = null;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    const { video } = engine;
+    video.addEventListener('play', () => this.#loadAhead());
+    video.videoRenditions?.addEventListener('change', () => {
+      const { selectedIndex } = video.videoRenditions;
+      this.#choose(video.videoRenditions[selectedIndex]?.id ?? 'auto');
+    });
+  }
+
+  get qualities(): readonly Quality[] {
+    return this.#qualities;
+  }
+
+  get quality(): string {
+    return this.#chosen;
+  }
+
+  /** Goes through the list that the quality menu shows, so that both always agree. */
+  set quality(id: string) {
+    const { videoRenditions } = this.#engine.video;
+    const index = this.#engine.qualities.length ? [...videoRenditions].findIndex((rendition) => rendition.id === id) : -1;
+    this.#choose(index < 0 ? 'auto' : id);
+    if (videoRenditions.selectedIndex !== index) videoRenditions.selectedIndex = index;
+  }
+
+  attach(seconds: number): void {
+    const { video, session, wishes } = this.#engine;
+    const isEager = wishes.preload === 'auto' || Boolean(wishes.autoplay) || this.#engine.isPlaying;
+    const hls = new Hls({
+      autoStartLoad: false,
+      // A worker would need `worker-src blob:`, and fragments that need no remuxing gain nothing by it.
+      enableWorker: false,
+      maxBufferLength: isEager ? AHEAD_SECONDS : FIRST_FRAME_SECONDS,
+      maxMaxBufferLength: AHEAD_SECONDS,
+      // In bytes, and the larger of both counts: seconds alone decide.
+      maxBufferSize: 1,
+      backBufferLength: BEHIND_SECONDS,
+      capLevelToPlayerSize: true,
+      loader: loaderOf(this.#engine),
+    });
+    this.#hls = hls;
+    hls.on(Events.MANIFEST_PARSED, (_, { levels, firstLevel }) => {
+      this.#offer(levels);
+      hls.startLevel = firstLevel;
+      const wanted = this.#chosen === 'auto' ? this.#wished(levels) : this.#indexOf(this.#chosen);
+      if (wanted >= 0) this.quality = idOf(levels[wanted]!, wanted);
+      if (wishes.preload !== 'none' || isEager) hls.startLoad(seconds > 0 ? seconds : -1);
+    });
+    hls.on(Events.LEVEL_SWITCHED, (_, { level }) => {
+      const quality = this.#qualities.find(({ id }) => id === idOf(hls.levels[level]!, level));
+      if (quality) this.#engine.emit('quality', quality);
+    });
+    hls.on(Events.ERROR, (_, { type, details, fatal, response }) => {
+      if (!fatal || this.#hls !== hls) return;
+      void this.#mend(type, details, response?.code ?? 0);
+    });
+    // Loading sets the rate back to its default.
+    video.defaultPlaybackRate = video.playbackRate;
+    hls.loadSource(new URL(session.path, location.href).href);
+    hls.attachMedia(video);
+  }
+
+  detach(): void {
+    const { video } = this.#engine;
+    this.#hls?.destroy();
+    this.#hls = null;
+    // The source that stood in the page is for browsers without scripts.
+    video.removeAttribute('src');
+    video.load();
+  }
+
+  #loadAhead(): void {
+    const hls = this.#hls;
+    if (!hls) return;
+    const wasWaiting = hls.config.maxBufferLength < AHEAD_SECONDS;
+    hls.config.maxBufferLength = AHEAD_SECONDS;
+    if (wasWaiting && !hls.loadingEnabled && hls.levels.length) hls.startLoad(this.#engine.seconds || -1);
+  }
+
+  /** After an error that hls.js gives up at. */
+  async #mend(type: ErrorTypes, details: ErrorDetails, status: number): Promise<void> {
+    const engine = this.#engine;
+    if (!engine.endure(type === ErrorTypes.NETWORK_ERROR && status ? 'playback_refused' : undefined)) return;
+    const isCodec = details === ErrorDetails.BUFFER_ADD_CODEC_ERROR || details === ErrorDetails.BUFFER_INCOMPATIBLE_CODECS_ERROR;
+    if (type === ErrorTypes.MEDIA_ERROR && !isCodec) {
+      this.#hls?.recoverMediaError();
+      if (engine.isPlaying) void engine.start();
+      return;
+    }
+    try {
+      // Perhaps the files were replaced: a renewal tells the new ones.
+      await engine.session.renew();
+    } catch (failure) {
+      if (failure instanceof Refused) engine.refuse(failure);
+      return;
+    }
+    if (engine.blocked) return;
+    delete engine.answer.inline;
+    this.#hls?.destroy();
+    this.attach(engine.seconds);
+    if (engine.isPlaying) void engine.start();
+  }
+
+  /** Tells what there is to choose from, the best first. */
+  #offer(levels: readonly Level[]): void {
+    const { video } = this.#engine;
+    if (this.#track) video.removeVideoTrack(this.#track);
+    this.#track = null;
+    this.#qualities = [];
+    if (levels.length > 1) {
+      const track = video.addVideoTrack('main');
+      track.selected = true;
+      this.#track = track;
+      levels.forEach((level, index) => {
+        const codec = level.videoCodec ?? level.attrs.CODECS;
+        const rendition = track.addRendition(level.uri, level.width, level.height, codec, level.bitrate, level.frameRate);
+        rendition.id = idOf(level, index);
+      });
+      this.#qualities = levels.map(qualityOf).reverse();
+    }
+    this.#engine.emit('qualities');
+  }
+
+  #choose(id: string): void {
+    if (id === this.#chosen) return;
+    this.#chosen = id;
+    if (this.#hls) this.#hls.nextLevel = this.#indexOf(id);
+  }
+
+  #indexOf(id: string): number {
+    return this.#hls?.levels.findIndex((level, index) => idOf(level, index) === id) ?? -1;
+  }
+
+  /** The best quality that is no better than the address asks for. */
+  #wished(levels: readonly Level[]): number {
+    const { quality } = this.#engine.wishes;
+    if (typeof quality !== 'number' || levels.length < 2) return -1;
+    const index = levels.findLastIndex((level) => shorterSide(level) <= quality);
+    return Math.max(0, index);
+  }
+}
+
+type VideoTrackWithRenditions = ReturnType<HTMLVideoElement['addVideoTrack']>;
+
+const shorterSide = ({ width, height }: Level): number => Math.min(width || height, height || width);
+
+/** The playlist's own name for it, which stays when the playlist is read again. */
+const idOf = (level: Level, index: number): string => level.attrs['STABLE-VARIANT-ID'] ?? `${index}`;
+
+function qualityOf(level: Level, index: number): Quality {
+  const heightPx = shorterSide(level);
+  return { id: idOf(level, index), label: `${heightPx}p`, heightPx, bitsPerSecond: level.bitrate };
+}
+
+type Callbacks = LoaderCallbacks<LoaderContext>;
+
+/** The loader of playlists and segments for one engine. */
+function loaderOf(engine: Engine): new (config: HlsConfig) => Loader<LoaderContext> {
+  const { session } = engine;
+  const Request = Hls.DefaultConfig.loader;
+
+  return class SessionLoader implements Loader<LoaderContext> {
+    context: LoaderContext | null = null;
+    stats: LoaderStats;
+    #config: HlsConfig;
+    #request: Loader<LoaderContext> | null;
+    #callbacks: Callbacks | null = null;
+    #hasRenewed = false;
+    #failures = 0;
+
+    constructor(config: HlsConfig) {
+      this.#config = config;
+      this.#request = new Request(config);
+      this.stats = this.#request.stats;
+    }
+
+    load(context: LoaderContext, configuration: LoaderConfiguration, callbacks: Callbacks): void {
+      this.context = context;
+      this.#callbacks = callbacks;
+      const text = inlineText(context.url);
+      if (text === undefined) void this.#attempt(context, configuration);
+      else queueMicrotask(() => this.#answer(text, context));
+    }
+
+    abort(): void {
+      const callbacks = this.#callbacks;
+      this.#callbacks = null;
+      this.stats.aborted = true;
+      this.#request?.abort();
+      if (callbacks?.onAbort && this.context) callbacks.onAbort(this.stats, this.context, null);
+    }
+
+    destroy(): void {
+      this.#callbacks = null;
+      this.#request?.destroy();
+      this.#request = null;
+      this.context = null;
+    }
+
+    getCacheAge(): number | null {
+      return null;
+    }
+
+    getResponseHeader(name: string): string | null {
+      return this.#request?.getResponseHeader?.(name) ?? null;
+    }
+
+    /** A playlist that the page has brought along. */
+    #answer(text: string, context: LoaderContext): void {
+      const { stats } = this;
+      const now = performance.now();
+      stats.loading = { start: now, first: now, end: now };
+      stats.loaded = stats.total = text.length;
+      this.#callbacks?.onSuccess({ url: context.url, data: text, code: 200 }, stats, context, null);
+    }
+
+    async #attempt(context: LoaderContext, configuration: LoaderConfiguration): Promise<void> {
+      try {
+        await session.fresh();
+      } catch (failure) {
+        if (!(failure instanceof Refused)) throw failure;
+        return this.#refused(failure, context, configuration);
+      }
+      if (!this.#callbacks) return;
+      context.url = new URL(session.rebase(context.url), location.href).href;
+      const prefix = prefixOf(localPath(context.url));
+      if (this.stats.loading.start) this.#begin();
+      const policy = { ...configuration.loadPolicy, errorRetry: null, timeoutRetry: null };
+      this.#request?.load(context, { ...configuration, loadPolicy: policy }, {
+        onSuccess: (response, stats, context, details) => {
+          if (this.#failures) engine.tellTrouble(0);
+          this.#callbacks?.onSuccess(response, stats, context, details);
+        },
+        onProgress: (stats, context, data, details) => this.#callbacks?.onProgress?.(stats, context, data, details),
+        onTimeout: () => void this.#again(context, configuration),
+        onError: (error, _, details, stats) => {
+          if ((error.code === 401 || error.code === 403) && !this.#hasRenewed) {
+            this.#hasRenewed = true;
+            session.distrust(prefix);
+            void this.#attempt(context, configuration);
+          } else if (error.code === 401 || error.code === 403) {
+            void this.#refused(new Refused(error.code, 'asset_url_revoked'), context, configuration);
+          } else if (isPassing(error.code)) {
+            void this.#again(context, configuration);
+          } else {
+            this.#callbacks?.onError(error, context, details, stats);
+          }
+        },
+      });
+    }
+
+    /** The line or the server is down: that passes. */
+    async #again(context: LoaderContext, configuration: LoaderConfiguration): Promise<void> {
+      if (!this.#callbacks) return;
+      engine.tellTrouble(++this.#failures);
+      await session.sleep(retryMs(this.#failures));
+      if (this.#callbacks) await this.#attempt(context, configuration);
+    }
+
+    /** Waits until the server admits the viewer again: what is buffered can be shown meanwhile. */
+    async #refused(refusal: Refused, context: LoaderContext, configuration: LoaderConfiguration): Promise<void> {
+      if (!this.#callbacks) return;
+      engine.refuse(refusal);
+      await engine.admitted;
+      this.#hasRenewed = false;
+      if (this.#callbacks) await this.#attempt(context, configuration);
+    }
+
+    /** A request of hls.js is good for one attempt; the statistics are looked at by who asked for it. */
+    #begin(): void {
+      this.#request?.destroy();
+      this.#request = new Request(this.#config);
+      this.#request.stats = this.stats;
+      Object.assign(this.stats, { aborted: false, loaded: 0, total: 0, loading: { start: 0, first: 0, end: 0 } });
+    }
+  };
+
+  function inlineText(url: string): string | undefined {
+    const { inline } = engine.answer;
+    if (!inline) return undefined;
+    const name = nameOf(localPath(url));
+    return name === 'master.m3u8' ? inline.master : inline.media[name];
+  }
+}

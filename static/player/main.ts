@@ -1,0 +1,90 @@
+/**
+ * The embed page of a video that may be watched. What plays comes first; controls come beside it, or after the first
+ * frame where playing starts by itself. Without this script the video still plays, for as long as its first URL lives.
+ */
+
+import { openBridge } from './bridge';
+import { Engine } from './engine';
+import { readWishes } from './parameters';
+import type { PlaybackAnswer, Refusal } from './types';
+
+/** A start that takes so long gets its controls all the same. */
+const PATIENCE_MS = 4000;
+/** Refusals that asking again does not change. */
+const FINAL = /revoked|not_found|unplayable/;
+
+const address = takeAddress();
+const answer = JSON.parse(document.getElementById('playback')?.textContent ?? 'null') as PlaybackAnswer | null;
+const video = document.querySelector<HTMLVideoElement>('#video');
+if (answer && video) play(answer, video);
+
+/** Reads the address, and takes the token out of it: addresses are copied, shared and logged. */
+function takeAddress(): URL {
+  const url = new URL(location.href);
+  if (url.searchParams.has('token')) {
+    url.searchParams.delete('token');
+    history.replaceState(history.state, '', url);
+  }
+  return url;
+}
+
+function play(answer: PlaybackAnswer, video: HTMLVideoElement): void {
+  const wishes = readWishes(address);
+  const { controls } = answer;
+  wishes.autoplay ??= controls.autoplay;
+  video.muted = wishes.muted ?? (wishes.autoplay === 'muted' || controls.muted);
+  video.loop = wishes.loop ?? controls.loop;
+  // The browser's own bar would stand there for a moment, and go.
+  video.controls = false;
+  const engine = new Engine(video, answer, wishes);
+  engine.events.addEventListener('blocked', (event) => void showRefusal(engine, (event as CustomEvent<Refusal>).detail));
+  openBridge(engine);
+  const showInterface = once(() => void mount(engine));
+  if (!wishes.autoplay) return showInterface();
+  for (const event of ['firstframe', 'autoplayblocked', 'blocked']) engine.events.addEventListener(event, showInterface);
+  setTimeout(showInterface, PATIENCE_MS);
+  void engine.start();
+}
+
+async function mount(engine: Engine): Promise<void> {
+  try {
+    const { mountInterface } = await import('./interface');
+    await mountInterface(engine);
+  } catch (failure) {
+    // Then the browser's own controls.
+    engine.video.controls = engine.wishes.controls !== false;
+    console.error(failure);
+  }
+}
+
+/** A panel in place of everything else, until the server admits the viewer again. */
+async function showRefusal(engine: Engine, refusal: Refusal): Promise<void> {
+  const hadFocus = document.hasFocus();
+  const main = document.querySelector('main');
+  const covered = [...(main?.children ?? [])].filter((child): child is HTMLElement => child instanceof HTMLElement && !child.hidden);
+  for (const child of covered) child.hidden = true;
+  if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
+  const { blockedPanel } = await import('./blocked');
+  if (engine.blocked !== refusal) return;
+  const panel = blockedPanel(refusal, FINAL.test(refusal.code) ? undefined : () => void engine.retry());
+  main?.append(panel);
+  engine.events.addEventListener(
+    'unblocked',
+    () => {
+      panel.remove();
+      for (const child of covered) child.hidden = false;
+    },
+    { once: true },
+  );
+  // Only for a viewer who is here: an embedding page must not jump to its player.
+  if (hadFocus) panel.querySelector<HTMLElement>('h1, h2, [tabindex]')?.focus();
+}
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    act();
+  };
+}
