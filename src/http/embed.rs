@@ -210,6 +210,7 @@ fn starts_at_once(query: &str) -> bool {
         match name {
             "t" | "start" | "startTime" | "start-time" | "start_time" => value.is_empty() || value == "0",
             "preload" => value != "none",
+            "quality" => matches!(value, "" | "auto"),
             _ => true,
         }
     })
@@ -293,7 +294,7 @@ mod tests {
         for query in ["", "autoplay=muted", "t=0", "t=", "token=x.y.z&preload=auto"] {
             assert!(starts_at_once(query), "{query}");
         }
-        for query in ["t=90", "token=x&start=1m", "preload=none"] {
+        for query in ["t=90", "token=x&start=1m", "preload=none", "quality=720"] {
             assert!(!starts_at_once(query), "{query}");
         }
         let answer =

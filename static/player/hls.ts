@@ -24,8 +24,10 @@ import type { Quality } from './types';
 const AHEAD_SECONDS = 30;
 /** Behind it: for the seeks back that viewers make. */
 const BEHIND_SECONDS = 60;
-/** Before the viewer presses play: the segment that has the first frame, and no other. */
-const FIRST_FRAME_SECONDS = 0.1;
+/** Until the first frame stands, and until the viewer presses play: the one segment that has it. */
+const FIRST_FRAME_SECONDS = 0.5;
+/** Where no frame is ever presented (a page in the background, only sound) the rest waits no longer than this. */
+const FRAME_PATIENCE_MS = 1500;
 
 /** MSE, or what iPhones have instead. */
 export const canSegment = (): boolean => Hls.isSupported();
@@ -34,6 +36,7 @@ export class HlsSource implements Source {
   readonly isFetchingAlone = false;
   #qualities: readonly Quality[] = [];
   #chosen = 'auto';
+  #hasFrame = false;
   readonly #engine: Engine;
   #hls: Hls | null = null;
   #track: VideoTrackWithRenditions | null = null;
@@ -41,7 +44,8 @@ export class HlsSource implements Source {
   constructor(engine: Engine) {
     this.#engine = engine;
     const { video } = engine;
-    video.addEventListener('play', () => this.#loadAhead());
+    video.addEventListener('play', () => this.#loadOn());
+    engine.events.addEventListener('firstframe', () => this.#frameShown());
     video.videoRenditions?.addEventListener('change', () => {
       const { selectedIndex } = video.videoRenditions;
       this.#choose(video.videoRenditions[selectedIndex]?.id ?? 'auto');
@@ -66,12 +70,12 @@ export class HlsSource implements Source {
 
   attach(seconds: number): void {
     const { video, session, wishes } = this.#engine;
-    const isEager = wishes.preload === 'auto' || Boolean(wishes.autoplay) || this.#engine.isPlaying;
+    this.#hasFrame = false;
     const hls = new Hls({
       autoStartLoad: false,
       // A worker would need `worker-src blob:`, and fragments that need no remuxing gain nothing by it.
       enableWorker: false,
-      maxBufferLength: isEager ? AHEAD_SECONDS : FIRST_FRAME_SECONDS,
+      maxBufferLength: FIRST_FRAME_SECONDS,
       maxMaxBufferLength: AHEAD_SECONDS,
       // In bytes, and the larger of both counts: seconds alone decide.
       maxBufferSize: 1,
@@ -85,8 +89,9 @@ export class HlsSource implements Source {
       hls.startLevel = firstLevel;
       const wanted = this.#chosen === 'auto' ? this.#wished(levels) : this.#indexOf(this.#chosen);
       if (wanted >= 0) this.quality = idOf(levels[wanted]!, wanted);
-      if (wishes.preload !== 'none' || isEager) hls.startLoad(seconds > 0 ? seconds : -1);
+      if (wishes.preload !== 'none' || this.#isWanted) hls.startLoad(seconds > 0 ? seconds : -1);
     });
+    hls.once(Events.FRAG_BUFFERED, () => setTimeout(() => this.#frameShown(), FRAME_PATIENCE_MS));
     hls.on(Events.LEVEL_SWITCHED, (_, { level }) => {
       const quality = this.#qualities.find(({ id }) => id === idOf(hls.levels[level]!, level));
       if (quality) this.#engine.emit('quality', quality);
@@ -110,12 +115,22 @@ export class HlsSource implements Source {
     video.load();
   }
 
-  #loadAhead(): void {
+  /** Whether more is wanted than a first frame. */
+  get #isWanted(): boolean {
+    const { wishes, isPlaying, video } = this.#engine;
+    return wishes.preload === 'auto' || Boolean(wishes.autoplay) || isPlaying || !video.paused;
+  }
+
+  #frameShown(): void {
+    this.#hasFrame = true;
+    this.#loadOn();
+  }
+
+  #loadOn(): void {
     const hls = this.#hls;
-    if (!hls) return;
-    const wasWaiting = hls.config.maxBufferLength < AHEAD_SECONDS;
-    hls.config.maxBufferLength = AHEAD_SECONDS;
-    if (wasWaiting && !hls.loadingEnabled && hls.levels.length) hls.startLoad(this.#engine.seconds || -1);
+    if (!hls || !this.#isWanted) return;
+    if (this.#hasFrame) hls.config.maxBufferLength = AHEAD_SECONDS;
+    if (!hls.loadingEnabled && hls.levels.length) hls.startLoad(this.#engine.seconds || -1);
   }
 
   /** After an error that hls.js gives up at. */
