@@ -12,6 +12,7 @@ use super::ui::Ui;
 use crate::app::App;
 use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
 use crate::domain::{EmbedId, Origin, OriginRule};
+use crate::media::{master_playlist, media_playlist};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERER, REFERRER_POLICY,
@@ -19,7 +20,10 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use askama::Template;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// A playlist of a quarter of an hour. A longer one is fetched: the page must not become slower than that request.
+const INLINE_PLAYLIST_BYTES: usize = 8 << 10;
 
 #[derive(Template)]
 #[template(path = "player.html")]
@@ -74,7 +78,7 @@ pub async fn page(
     let (rules, answer) = match find(&request, &app, &rates).await {
         Ok(subject) => {
             let rules = subject.organization.settings.origin_rules.clone();
-            (rules, admit(&request, &app, &subject))
+            (rules, admit_with_playlists(&request, &app, &subject).await)
         }
         Err(problem) => (Vec::new(), Err(problem)),
     };
@@ -133,6 +137,33 @@ fn admit(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, P
         now,
     )?;
     open_session(app, subject, &viewer, "", now)
+}
+
+async fn admit_with_playlists(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, Problem> {
+    let mut answer = admit(request, app, subject)?;
+    if let Some(inline) = inline(app, subject).await? {
+        answer["inline"] = inline;
+    }
+    Ok(answer)
+}
+
+/// What a start would have to ask for before it knows its first segment: the playlists, and the names of the init and
+/// first segment of the quality that stands first. Other qualities' playlists wait until they are chosen.
+async fn inline(app: &App, subject: &Subject) -> Result<Option<Value>, Problem> {
+    let playable = subject.video.playable();
+    let first = playable.renditions.iter().find(|rendition| rendition.video.is_some());
+    let Some(rendition) = first.or(playable.renditions.first()) else { return Ok(None) };
+    let id = rendition.file.to_string();
+    let list = media_playlist(&*app.segment_index(rendition).await?);
+    let mut media = serde_json::Map::new();
+    if list.len() <= INLINE_PLAYLIST_BYTES {
+        media.insert(format!("{id}/index.m3u8"), list.into());
+    }
+    Ok(Some(json!({
+        "master": master_playlist(&playable),
+        "media": media,
+        "preload": [format!("{id}/init.mp4"), format!("{id}/1.m4s")],
+    })))
 }
 
 /// `token` of the query, undecoded: nothing in a token needs encoding. `Err` if it is repeated.
@@ -271,7 +302,6 @@ fn words_for_a_viewer(code: &str) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn json_cannot_break_out_of_its_element() {

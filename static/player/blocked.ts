@@ -67,3 +67,8 @@ export function addCopyButton(panel: HTMLElement): HTMLElement {
 function element<K extends keyof HTMLElementTagNameMap>(name: K, properties: object): HTMLElementTagNameMap[K] {
   return Object.assign(document.createElement(name), properties);
 }
+
+/** The server's own panel, with a reference that a click takes along. */
+export async function dressPanel(panel: HTMLElement): Promise<void> {
+  addCopyButton(panel);
+}

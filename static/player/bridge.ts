@@ -108,7 +108,7 @@ function parse(message: unknown): unknown {
   }
 }
 
-export function openBridge(player: Player): Bridge {
+export function openBridge(player: Player, _address = location.href): Bridge {
   const { video, answer, events } = player;
   const duration = () => (Number.isFinite(video.duration) ? video.duration : answer.durationSeconds);
   const bridge = new Bridge({

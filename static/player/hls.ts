@@ -198,7 +198,7 @@ export class HlsSource implements Source {
 
 type VideoTrackWithRenditions = ReturnType<HTMLVideoElement['addVideoTrack']>;
 
-const shorterSide = ({ width, height }: Level): number => Math.min(width || height, height || width);
+const shorterSide = ({ width, height }: Level): number => Math.min(width || height, height || width) || 0;
 
 /** The playlist's own name for it, which stays when the playlist is read again. */
 const idOf = (level: Level, index: number): string => level.attrs['STABLE-VARIANT-ID'] ?? `${index}`;

@@ -13,6 +13,8 @@ const PATIENCE_MS = 4000;
 /** Refusals that asking again does not change. */
 const FINAL = /revoked|not_found|unplayable/;
 
+/** Where the frame was sent, token included: the bridge tells that page, and no other. */
+const arrivedAt = location.href;
 const address = takeAddress();
 const answer = JSON.parse(document.getElementById('playback')?.textContent ?? 'null') as PlaybackAnswer | null;
 const video = document.querySelector<HTMLVideoElement>('#video');
@@ -38,7 +40,7 @@ function play(answer: PlaybackAnswer, video: HTMLVideoElement): void {
   video.controls = false;
   const engine = new Engine(video, answer, wishes);
   engine.events.addEventListener('blocked', (event) => void showRefusal(engine, (event as CustomEvent<Refusal>).detail));
-  openBridge(engine);
+  openBridge(engine, arrivedAt);
   const showInterface = once(() => void mount(engine));
   if (!wishes.autoplay) return showInterface();
   for (const event of ['firstframe', 'autoplayblocked', 'blocked']) engine.events.addEventListener(event, showInterface);

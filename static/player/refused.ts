@@ -3,13 +3,14 @@
  * an embedding page that can bring a new token gets a new page for it.
  */
 
-import { addCopyButton } from './blocked';
+import { dressPanel } from './blocked';
 import { openBridge } from './bridge';
 import type { PlaybackAnswer, Player } from './types';
 
 const TOKEN_CHARS = 8192;
 
-const address = new URL(location.href);
+const arrivedAt = location.href;
+const address = new URL(arrivedAt);
 if (address.searchParams.has('token')) {
   address.searchParams.delete('token');
   history.replaceState(history.state, '', address);
@@ -17,8 +18,8 @@ if (address.searchParams.has('token')) {
 
 const panel = document.getElementById('blocked');
 if (panel) {
-  addCopyButton(panel);
-  openBridge(playerOf(panel));
+  void dressPanel(panel);
+  openBridge(playerOf(panel), arrivedAt);
 }
 
 /** A player of nothing, for whoever asks. */

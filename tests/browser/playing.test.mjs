@@ -76,7 +76,7 @@ test('a private video plays with scripts switched off', async () => {
   try {
     const page = await plain.context.newPage();
     await page.goto(server.embedUrl(server.made.privateVideo, { token: server.made.token }));
-    await play(page);
+    await play(page, { isScripted: false });
     assert.match(page.url(), /token=/, 'a script of the page has run after all');
   } finally {
     await plain.close();

@@ -233,11 +233,19 @@ export const stateOf = (frame) => frame.locator('#video').evaluate((video) => ({
   error: video.error && `${video.error.code} ${video.error.message}`,
 }));
 
-/** Presses play as a viewer would, and waits until pictures move. */
-export async function play(frame) {
+/**
+ * Presses play as a viewer would, and waits until pictures move. Without our script nothing is fetched before that, and
+ * the browser's own play button is at the lower left.
+ */
+export async function play(frame, { isScripted = true } = {}) {
   const video = frame.locator('#video');
-  await until('metadata', () => video.evaluate((video) => video.readyState >= video.HAVE_METADATA));
-  await video.click();
+  if (isScripted) {
+    await until('metadata', () => video.evaluate((video) => video.readyState >= video.HAVE_METADATA));
+    await video.click();
+  } else {
+    const { height } = await video.boundingBox();
+    await video.click({ position: { x: 32, y: height - 52 } });
+  }
   return moves(frame);
 }
 
@@ -278,4 +286,19 @@ export function longVideo() {
 
 export function temporaryDirectory() {
   return fs.mkdtempSync(path.join(os.tmpdir(), 'screener-browser-'));
+}
+
+/** A source as encoders for the web make it, three minutes long: a keyframe every two seconds, 400 kbit/s. Made once. */
+export function gopVideo() {
+  const file = path.join(PICTURES, 'gop.mp4');
+  if (fs.existsSync(file)) return file;
+  const made = `${file}.${process.pid}.mp4`;
+  execFileSync('ffmpeg', [
+    '-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=30', '-f', 'lavfi', '-i', 'sine=frequency=330',
+    '-t', '180', '-c:v', 'libx264', '-preset', 'veryfast', '-threads', '2', '-b:v', '400k', '-maxrate', '400k',
+    '-bufsize', '400k', '-g', '60', '-keyint_min', '60', '-sc_threshold', '0', '-pix_fmt', 'yuv420p', '-c:a', 'aac',
+    '-b:a', '96k', '-movflags', '+faststart', made,
+  ]);
+  fs.renameSync(made, file);
+  return file;
 }

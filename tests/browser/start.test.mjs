@@ -1,0 +1,124 @@
+/**
+ * How fast a video starts, on lines and machines that are slower than this one: Chromium throttles both. The bare
+ * progressive file from the same server, in the same run, is the measure.
+ */
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { gopVideo, openBrowser, Server, until } from './support.mjs';
+
+const RUNS = Number(process.env.RUNS ?? 5);
+const KBPS = 1000 / 8;
+const PROFILES = {
+  desktop: { line: { latency: 40, downloadThroughput: 10_000 * KBPS, uploadThroughput: 10_000 * KBPS }, cpu: 1, ratio: 2 },
+  mobile: { line: { latency: 150, downloadThroughput: 1600 * KBPS, uploadThroughput: 750 * KBPS }, cpu: 4, ratio: 1.6 },
+};
+const BUDGET = { requests: 5, bytes: 240_000, script: 106_000 };
+
+let server;
+let browser;
+let video;
+
+before(async () => {
+  // Making it takes longer than the server keeps an idle connection.
+  gopVideo();
+  server = await Server.serve();
+  browser = await openBrowser();
+  video = await server.video('public', { file: gopVideo() });
+  await until('the video is packaged', async () => (await server.admin('GET', `/videos/${video.videoId}`)).status === 'ready');
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/** One cold start: milliseconds from navigation to the first presented frame, and what was fetched until then. */
+async function start(url, { line, cpu }) {
+  const page = await browser.context.newPage();
+  const devtools = await browser.context.newCDPSession(page);
+  const fetched = new Map();
+  let shownAt = Infinity;
+  try {
+    await devtools.send('Network.enable');
+    await devtools.send('Network.clearBrowserCache');
+    await devtools.send('Network.emulateNetworkConditions', { offline: false, ...line });
+    await devtools.send('Emulation.setCPUThrottlingRate', { rate: cpu });
+    devtools.on('Network.requestWillBeSent', ({ requestId, request, wallTime }) => {
+      if (request.url.startsWith('https:')) fetched.set(requestId, { url: request.url, at: wallTime * 1000, bytes: 0 });
+    });
+    devtools.on('Network.dataReceived', ({ requestId, encodedDataLength, dataLength }) => {
+      const entry = fetched.get(requestId);
+      // Chromium says 0 for what its own process has read: the page itself, which is not compressed.
+      if (entry && Date.now() <= shownAt) entry.bytes += encodedDataLength || dataLength;
+    });
+    await page.addInitScript(() => {
+      const look = () => {
+        const element = document.querySelector('video');
+        if (!element) return requestAnimationFrame(look);
+        element.requestVideoFrameCallback((_, { presentationTime }) => (globalThis.shown = presentationTime));
+      };
+      look();
+    });
+    await page.goto(url, { waitUntil: 'commit' });
+    await page.waitForFunction(() => globalThis.shown !== undefined, null, { polling: 20 });
+    const { shown, origin } = await page.evaluate(() => ({ shown: globalThis.shown, origin: performance.timeOrigin }));
+    shownAt = origin + shown;
+    const before = [...fetched.values()].filter(({ at }) => at <= shownAt);
+    return { ms: shown, requests: before };
+  } finally {
+    await page.close();
+  }
+}
+
+/** A page of the same server with nothing but the file: its address is the progressive one, which Chromium plays. */
+async function bareUrl() {
+  const headers = { authorization: `Bearer ${server.publishableKey}` };
+  const { status, body } = await server.request('GET', `/api/v1/embeds/${video.embedId}/playback`, headers);
+  assert.equal(status, 200);
+  // The file that a viewer on a slow line would be given.
+  return new URL(new URL(body.variants.at(-1).uri).pathname, server.baseUrl).href;
+}
+
+for (const [name, profile] of Object.entries(PROFILES)) {
+  test(`on the ${name} profile the first frame comes within ${profile.ratio} times of the bare file's`, async () => {
+    const url = server.embedUrl(video, { autoplay: 'muted' });
+    const ours = [];
+    const bare = [];
+    for (let run = 0; run < RUNS; run++) {
+      bare.push((await start(await bareUrl(), profile)).ms);
+      ours.push(await start(url, profile));
+    }
+    const ms = median(ours.map((one) => one.ms));
+    const measure = median(bare);
+    console.log(`# ${name}: ${Math.round(ms)} ms, the bare file ${Math.round(measure)} ms: ${(ms / measure).toFixed(2)} times`);
+    const { requests } = ours.find((one) => one.ms === ms);
+    const told = requests.map((one) => `${one.bytes} ${new URL(one.url).pathname.replace(/\/[pr]1\.[^/]+/, '/…')}`);
+    const bytes = requests.reduce((sum, one) => sum + one.bytes, 0);
+    console.log(`# ${name}: ${requests.length} requests, ${bytes} bytes\n#   ${told.join('\n#   ')}`);
+    const script = requests.filter(({ url }) => url.endsWith('.js')).reduce((sum, one) => sum + one.bytes, 0);
+    assert.ok(requests.length <= BUDGET.requests, `requests:\n${told.join('\n')}`);
+    assert.ok(bytes <= BUDGET.bytes, `${bytes} bytes:\n${told.join('\n')}`);
+    // Headers of the answer are counted by Chromium, too.
+    assert.ok(script > 0 && script <= BUDGET.script + 1000, `${script} bytes of scripts`);
+    assert.ok(ms <= profile.ratio * measure, `${ms} ms against ${measure} ms`);
+  });
+}
+
+test('before the viewer presses play one segment is fetched, and thirty-five seconds ahead afterwards', async () => {
+  const { page } = await browser.page();
+  const segments = new Set();
+  page.on('request', (request) => request.url().endsWith('.m4s') && segments.add(request.url()));
+  await page.goto(server.embedUrl(video));
+  const element = page.locator('#video');
+  await until('a frame', () => element.evaluate((video) => video.readyState >= video.HAVE_CURRENT_DATA));
+  await page.waitForLoadState('networkidle');
+  assert.equal(segments.size, 1);
+  await element.evaluate((video) => ((video.muted = true), video.play()));
+  const ahead = () => element.evaluate((video) => video.buffered.end(video.buffered.length - 1) - video.currentTime);
+  await until('it is buffered ahead', async () => (await ahead()) > 20);
+  await page.waitForLoadState('networkidle');
+  assert.ok((await ahead()) <= 35, `${await ahead()} s ahead`);
+});
