@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 /// What the bundle is made of, below `static/`.
-const SOURCES: [&str; 5] = ["package.json", "package-lock.json", "tsconfig.json", "build.mjs", "player"];
+const SOURCES: [&str; 6] = ["package.json", "package-lock.json", "tsconfig.json", "build.mjs", "player", "wrapper"];
 const MISSING: &str = "building Screener needs Node.js 20 or later with its npm: install both (on Debian and Ubuntu: apt-get install nodejs npm), then build again";
 
 fn main() -> ExitCode {

@@ -3,7 +3,7 @@
  * bundled, and a manifest that build.rs turns into a table of the binary.
  *
  * `player.js` is all that is needed to play; the interface is a bundle of its own, loaded beside it. `refused.js` is
- * for the page that says why nothing plays, and shares no file with them.
+ * for the page that says why nothing plays, and shares no file with them; `screener-player.js` is for pages of others.
  */
 
 import { createHash } from 'node:crypto';
@@ -64,7 +64,14 @@ const results = [
       ...styles.map((name) => ({ in: `player/${name}.css`, out: name })),
     ],
   }),
-  await build({ ...shared, entryPoints: [{ in: 'player/refused.ts', out: 'refused' }] }),
+  await build({
+    ...shared,
+    splitting: true,
+    chunkNames: 'refused-[name]-[hash]',
+    entryPoints: [{ in: 'player/refused.ts', out: 'refused' }],
+  }),
+  // For pages of others: one file, no imports.
+  await build({ ...shared, entryPoints: [{ in: 'wrapper/screener-player.ts', out: 'screener-player' }] }),
 ];
 
 fs.writeFileSync(path.join(OUT, 'licences.txt'), licences(results));

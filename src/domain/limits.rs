@@ -37,6 +37,9 @@ pub const PAGE_ITEMS_DEFAULT: usize = 24;
 /// What a caller may ask for.
 pub const PAGE_ITEMS: std::ops::RangeInclusive<usize> = 1..=100;
 
+/// Width or height that an oEmbed consumer may set as a bound, in pixels: more than any screen has.
+pub const OEMBED_SIDE_PX: std::ops::RangeInclusive<u32> = 1..=10_000;
+
 /// Asset keys that may verify at once, so that dropping all of them is one commit.
 pub const ASSET_KEYS: usize = 32;
 

@@ -3,6 +3,7 @@
 
 use super::extract::path_id;
 use super::headers::{lone, single};
+use super::oembed;
 use super::playback::{Subject, open_session};
 use super::problem::{Problem, ProblemCode};
 use super::rate::RateLimits;
@@ -40,6 +41,8 @@ struct PlayerPage<'a> {
     preload: Vec<String>,
     poster: Option<&'a str>,
     captions: Vec<TextTrack<'a>>,
+    /// Where the page is described; of public videos only.
+    oembed_url: Option<String>,
 }
 
 struct TextTrack<'a> {
@@ -84,7 +87,8 @@ pub async fn page(
     };
     let answer_is_player = answer.is_ok();
     let rendered = match answer {
-        Ok(playback) => render_player(&ui, &playback, request.query_string()).map(|html| (StatusCode::OK, html, None)),
+        Ok(playback) => render_player(&ui, &app.config.server.public_url, &playback, request.query_string())
+            .map(|html| (StatusCode::OK, html, None)),
         Err(problem) => render_blocked(&ui, &problem).map(|html| (problem.status(), html, Some(problem))),
     };
     let style_sources = if answer_is_player { PLAYER_STYLES } else { STYLES };
@@ -205,7 +209,7 @@ fn content_security_policy(rules: &[OriginRule], style_sources: &str) -> String 
     )
 }
 
-fn render_player(ui: &Ui, playback: &Value, query: &str) -> Result<String, askama::Error> {
+fn render_player(ui: &Ui, public_url: &str, playback: &Value, query: &str) -> Result<String, askama::Error> {
     let text = |pointer| playback.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let is_file = text("/playback/contentType") == "mp4";
     let media_uri = playback.pointer(if is_file { "/playback/uri" } else { "/variants/0/uri" }).and_then(Value::as_str);
@@ -222,6 +226,7 @@ fn render_player(ui: &Ui, playback: &Value, query: &str) -> Result<String, askam
         preload: if starts_at_once(query) { preload(playback) } else { Vec::new() },
         poster: playback.get("posterUrl").and_then(Value::as_str),
         captions: captions.map(TextTrack::of).collect(),
+        oembed_url: (text("/visibility") == "public").then(|| oembed::url_of(public_url, text("/embedId"))),
     }
     .render()
 }

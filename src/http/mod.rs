@@ -14,6 +14,7 @@ mod flights;
 mod form;
 mod headers;
 mod media;
+mod oembed;
 mod playback;
 mod problem;
 mod range;

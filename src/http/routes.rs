@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::ui::{self, Ui};
-use super::{admin, appliance as socket, embed, media, playback, sessions};
+use super::{admin, appliance as socket, embed, media, oembed, playback, sessions};
 use crate::app::App;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::Method;
@@ -34,9 +34,11 @@ pub fn public(config: &mut web::ServiceConfig, app: &App, ui: &Ui) {
         .service(resource!("/api/v1/videos/{video}/sessions/{session}/renew",
             POST => sessions::renew, OPTIONS => sessions::preflight))
         .service(resource!("/embed/{id}", GET => embed::page, HEAD => embed::page))
+        .service(resource!("/oembed", GET => oembed::describe, HEAD => oembed::describe))
         .service(resource!("/media/{tail:.*}",
             GET => media::serve, HEAD => media::serve, OPTIONS => media::preflight))
         .service(ui::assets(ui, &app.config))
+        .service(resource!("/screener-player.js", GET => ui::wrapper, HEAD => ui::wrapper))
         .service(resource!("/licenses", GET => ui::licences, HEAD => ui::licences))
         .service(resource!("/healthz", GET => socket::alive, HEAD => socket::alive))
         .service(resource!("/readyz", GET => socket::ready, HEAD => socket::ready))

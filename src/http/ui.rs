@@ -6,7 +6,8 @@ use crate::config::Config;
 use actix_files::Files;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, IF_NONE_MATCH, VARY,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use sha2::{Digest, Sha256};
@@ -24,6 +25,7 @@ struct BuiltIn {
 const FILES: &[BuiltIn] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 /// What others wrote and we ship, with its licences: the bundle's name for it.
 const LICENCES: &str = "licences.txt";
+const WRAPPER: &str = "screener-player.js";
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const ASK_AGAIN: &str = "no-cache";
 
@@ -73,6 +75,16 @@ async fn built_in(request: HttpRequest, ui: web::Data<Ui>) -> Result<HttpRespons
 /// Answers GET and HEAD: `/licenses`.
 pub async fn licences(request: HttpRequest) -> Result<HttpResponse, Problem> {
     file(&request, LICENCES, ASK_AGAIN)
+}
+
+/// Answers GET and HEAD: `/screener-player.js`, the module with which pages of others drive the player. Everybody may
+/// read it; it says nothing of anybody.
+pub async fn wrapper(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let mut response = file(&request, WRAPPER, "public, max-age=3600")?;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin"));
+    Ok(response)
 }
 
 fn file(request: &HttpRequest, name: &str, cache: &str) -> Result<HttpResponse, Problem> {
@@ -145,7 +157,7 @@ mod tests {
     fn every_package_in_the_bundle_is_listed_with_its_licence() {
         let list = FILES.iter().find(|file| file.name == LICENCES).unwrap();
         let text = std::str::from_utf8(list.plain).unwrap();
-        for name in ["hls.js 1.", "media-tracks 0."] {
+        for name in ["hls.js 1.", "media-chrome 4."] {
             assert!(text.contains(name), "{name} is not in\n{text}");
         }
         assert!(text.contains("Licensed under the Apache License, Version 2.0"));

@@ -1,60 +1,110 @@
-/** Stand-in. The panel that stands where the video may not play: as the server wrote it, or built here when playing ends. */
+/** The panel that stands where the video may not play: as the server wrote it, or built here when playing ends. */
 
+import { chooseLanguage, english, loadLanguage, type State, type Words } from './languages';
 import type { Refusal } from './types';
 
 const SVG = 'http://www.w3.org/2000/svg';
 /** The padlock of blocked.html. */
 const PADLOCK =
   'M7 10V7a5 5 0 0 1 10 0v3M6 10h12a1.5 1.5 0 0 1 1.5 1.5v7A1.5 1.5 0 0 1 18 20H6a1.5 1.5 0 0 1-1.5-1.5v-7A1.5 1.5 0 0 1 6 10Zm6 4v2.5';
+const CLOCK = 'M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16Zm0 3.5V12l3 2';
 
-const TEXTS = {
-  ended: ['Your session has ended', 'Reload the page to continue watching.'],
-  gone: ['This video is no longer available', 'It was withdrawn. Ask the site that shared it with you.'],
-  unplayable: ['This video cannot be played', 'Your browser could not read it. Another browser may do better.'],
-} as const;
+/** What the page says for which code: the same as embed.rs. */
+const AT_THE_DOOR: Record<string, State> = {
+  playback_token_missing: 'private',
+  playback_token_expired: 'expired',
+  playback_token_revoked: 'unavailable',
+  token_access_disabled: 'unavailable',
+  playback_token_wrong_video: 'otherVideo',
+  referrer_blocked: 'otherSite',
+  bundle_blocked: 'otherSite',
+  not_found: 'notFound',
+  video_not_ready: 'preparing',
+  rate_limit: 'tooMany',
+};
 
-/** What a viewer is told of a refusal; the exact code is in the reference line. */
-function textOf({ status, code }: Refusal): readonly [string, string] {
-  if (code === 'media_unplayable') return TEXTS.unplayable;
-  if (status === 404 || status === 410 || code.includes('revoked')) return TEXTS.gone;
-  return TEXTS.ended;
+/** A refusal, with what some of them carry. */
+type Told = Refusal & { traceId?: string; progress?: number };
+
+/** Before anything has played. */
+function stateAtTheDoor(code: string): State {
+  return AT_THE_DOOR[code] ?? (code.startsWith('playback_token') ? 'invalid' : 'failed');
 }
 
-/** Builds the panel of blocked.html for a refusal that came while the page was open. */
-export function blockedPanel(refusal: Refusal & { traceId?: string }, retry?: () => void): HTMLElement {
-  const [heading, help] = textOf(refusal);
-  const panel = element('section', { id: 'blocked', className: 'blocked', role: 'alert' });
+/** Of what has been playing; the exact code is in the reference line. */
+function stateOnTheWay({ status, code }: Refusal): State {
+  if (code === 'media_unplayable') return 'unplayable';
+  if (status === 404 || status === 410 || code.includes('revoked')) return 'gone';
+  if (['video_not_ready', 'rate_limit', 'referrer_blocked', 'bundle_blocked'].includes(code)) return stateAtTheDoor(code);
+  return status >= 500 ? 'failed' : 'ended';
+}
+
+/** Builds the panel of blocked.html for a refusal that came while the page was open. In the page's language. */
+export function blockedPanel(refusal: Told, retry?: () => void): HTMLElement {
+  const state = stateOnTheWay(refusal);
+  const isWaiting = state === 'preparing';
+  const panel = element('section', { id: 'blocked', className: 'blocked', role: isWaiting ? 'status' : 'alert' });
+  panel.dataset.code = refusal.code;
+  panel.dataset.status = String(refusal.status);
   const icon = document.createElementNS(SVG, 'svg');
   const outline = document.createElementNS(SVG, 'path');
   for (const [name, value] of [['class', 'icon'], ['viewBox', '0 0 24 24'], ['aria-hidden', 'true']] as const) icon.setAttribute(name, value);
-  outline.setAttribute('d', PADLOCK);
+  outline.setAttribute('d', isWaiting ? CLOCK : PADLOCK);
   icon.append(outline);
+  const again = element('button', { type: 'button', className: 'again', hidden: !retry });
+  if (retry) again.addEventListener('click', retry);
   const reference = element('p', { className: 'reference' });
   reference.append(element('code', { textContent: [refusal.code, refusal.traceId].filter(Boolean).join(' · ') }));
-  panel.append(
-    icon,
-    element('h1', { tabIndex: -1, dir: 'auto', textContent: heading }),
-    element('p', { className: 'help', dir: 'auto', textContent: help }),
-    reference,
-  );
-  if (retry) {
-    const button = element('button', { type: 'button', textContent: 'Try again' });
-    button.addEventListener('click', retry);
-    panel.append(button);
-  }
-  return addCopyButton(panel);
+  panel.append(icon, element('h1', { tabIndex: -1, dir: 'auto' }), element('p', { className: 'help', dir: 'auto' }), again, reference);
+  addCopyButton(panel);
+  speak(panel, state, english, refusal.progress);
+  const tag = chooseLanguage(wishedLanguage());
+  if (tag !== 'en') void loadLanguage(tag).then((words) => speak(panel, state, words, refusal.progress));
+  return panel;
+}
+
+/** The server's own panel, in the viewer's language and with a reference that a click takes along. */
+export async function dressPanel(panel: HTMLElement): Promise<void> {
+  addCopyButton(panel);
+  const tag = chooseLanguage(wishedLanguage());
+  if (tag === 'en') return;
+  const words = await loadLanguage(tag);
+  const state = stateAtTheDoor(panel.dataset.code ?? '');
+  document.documentElement.lang = tag;
+  speak(panel, state, words);
+  document.title = words.states[state][0];
+}
+
+/** The panel may come before anything else has read the address. */
+const wishedLanguage = (): string | undefined => new URL(location.href).searchParams.get('lang') ?? undefined;
+
+function speak(panel: HTMLElement, state: State, words: Words, progress?: number): void {
+  const [heading, help] = words.states[state];
+  const say = (selector: string, text: string) => {
+    const found = panel.querySelector(selector);
+    if (found) found.textContent = text;
+  };
+  say('h1', progress === undefined ? heading : `${heading} · ${Math.floor(progress * 100)} %`);
+  say('.help', help);
+  say('.again', words.retry);
+  say('.copy', words.copy);
+  const copy = panel.querySelector<HTMLElement>('.copy');
+  if (!copy) return;
+  copy.ariaLabel = words.copyReference;
+  copy.dataset.copied = words.copied;
 }
 
 /** The reference can be selected without a script; with one, a click takes it along. */
 export function addCopyButton(panel: HTMLElement): HTMLElement {
   const code = panel.querySelector('.reference code');
-  if (!code) return panel;
-  const button = element('button', { type: 'button', textContent: 'Copy' });
-  button.setAttribute('aria-label', 'Copy the reference');
+  if (!code || panel.querySelector('.copy')) return panel;
+  const button = element('button', { type: 'button', className: 'copy', textContent: english.copy });
+  button.ariaLabel = english.copyReference;
+  button.dataset.copied = english.copied;
   button.addEventListener('click', async () => {
     try {
       await navigator.clipboard.writeText(code.textContent ?? '');
-      button.textContent = 'Copied';
+      button.textContent = button.ariaLabel = button.dataset.copied ?? '';
     } catch {
       // An iframe without `clipboard-write`: Ctrl+C is left.
       getSelection()?.selectAllChildren(code);
@@ -66,9 +116,4 @@ export function addCopyButton(panel: HTMLElement): HTMLElement {
 
 function element<K extends keyof HTMLElementTagNameMap>(name: K, properties: object): HTMLElementTagNameMap[K] {
   return Object.assign(document.createElement(name), properties);
-}
-
-/** The server's own panel, with a reference that a click takes along. */
-export async function dressPanel(panel: HTMLElement): Promise<void> {
-  addCopyButton(panel);
 }

@@ -3,9 +3,12 @@
  * frame where playing starts by itself. Without this script the video still plays, for as long as its first URL lives.
  */
 
+import { mayMove } from './bare';
 import { openBridge } from './bridge';
 import { Engine } from './engine';
+import { applyPreferences } from './memory';
 import { readWishes } from './parameters';
+import { applyPosition, startSeconds } from './position';
 import type { PlaybackAnswer, Refusal } from './types';
 
 /** A start that takes so long gets its controls all the same. */
@@ -38,11 +41,14 @@ function play(answer: PlaybackAnswer, video: HTMLVideoElement): void {
   video.loop = wishes.loop ?? controls.loop;
   // The browser's own bar would stand there for a moment, and go.
   video.controls = false;
+  wishes.startSeconds = startSeconds(answer, wishes);
   const engine = new Engine(video, answer, wishes);
+  applyPreferences(engine);
+  applyPosition(engine);
   engine.events.addEventListener('blocked', (event) => void showRefusal(engine, (event as CustomEvent<Refusal>).detail));
   openBridge(engine, arrivedAt);
   const showInterface = once(() => void mount(engine));
-  if (!wishes.autoplay) return showInterface();
+  if (!wishes.autoplay || (wishes.background && !mayMove())) return showInterface();
   for (const event of ['firstframe', 'autoplayblocked', 'blocked']) engine.events.addEventListener(event, showInterface);
   setTimeout(showInterface, PATIENCE_MS);
   void engine.start();

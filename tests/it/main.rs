@@ -19,6 +19,7 @@ mod hostile_media;
 mod hostile_tokens;
 mod judges;
 mod large_upload;
+mod oembed;
 mod origins;
 mod packaging;
 mod playback_answer;
