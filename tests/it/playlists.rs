@@ -46,7 +46,7 @@ fn named(asset: &str, text: &str) -> Vec<String> {
         let ids: Vec<&str> = text
             .split("<Representation ")
             .skip(1)
-            .filter_map(|rest| rest.split(" id=\"").nth(1).or_else(|| rest.strip_prefix("id=\"")))
+            .filter_map(|rest| rest.strip_prefix("id=\""))
             .map(|rest| rest.split('"').next().unwrap())
             .filter(|id| !id.starts_with("captions-"))
             .collect();
