@@ -115,7 +115,7 @@ fn every_uri_is_relative_and_opens_with_the_grant_alone() {
         println!("{name}: {} assets", seen.len());
         let count = |suffix: &str| seen.iter().filter(|url| url.ends_with(suffix)).count();
         assert!(count(".m4s") >= 3 && count("init.mp4") == 1 && count(".vtt") == 2, "{seen:?}");
-        assert!(seen.contains(&beside(&master, "captions/pt-BR.m3u8")), "{seen:?}");
+        assert!(seen.contains(&beside(&master, "captions/pt-br.m3u8")), "{seen:?}");
         let others = ["nothing.m3u8", "captions/de.vtt", "captions/de.m3u8", "storyboard.vtt"];
         for other in others {
             server.get(&beside(&master, other)).expect(404);
