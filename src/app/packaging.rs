@@ -227,6 +227,8 @@ impl App {
         packaged: PackagedFiles,
     ) -> Result<(), IngestError> {
         let (files, rendition) = packaged.into_parts();
+        // What is played says how long it is.
+        let source = MediaSummary { duration_ms: rendition.duration_ms, ..source };
         self.keep_files(Actor::Server, id, "video.packaged", files, move |video| {
             let is_next = video.next_source.as_ref().is_some_and(|next| next.file == source.file);
             let is_current = video.source.as_ref().is_some_and(|current| current.file == source.file);

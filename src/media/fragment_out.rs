@@ -161,9 +161,14 @@ impl Fragment {
         self.moof_bytes().saturating_add(BOX_HEAD_BYTES)
     }
 
+    /// Bytes of its samples.
+    pub(super) fn media_bytes(&self) -> u64 {
+        self.tracks().fold(0, |sum, track| sum.saturating_add(track.bytes))
+    }
+
     /// All of its bytes.
     pub(super) fn size_bytes(&self) -> u64 {
-        self.tracks().fold(self.head_bytes(), |sum, track| sum.saturating_add(track.bytes))
+        self.head_bytes().saturating_add(self.media_bytes())
     }
 
     /// Bytes to the end of the keyframe that it begins with; 0 where it begins with none.

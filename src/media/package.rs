@@ -58,6 +58,19 @@ struct Lead {
     /// Samples that are kept after them.
     keep: u64,
     shift: Shift,
+    /// When the track's edit list ends.
+    until: Option<i64>,
+}
+
+impl Lead {
+    /// When a moved sample ends. The length of a picture is a distance of decoding times; where pictures are reordered
+    /// and their lengths differ, only the edit list knows when the last one goes.
+    fn end_of(&self, sample: &Sample) -> u64 {
+        let shown = self.shift.shown(sample);
+        let end = shown.saturating_add(sample.duration.into());
+        let end = self.until.map_or(end, |until| end.min(until).max(shown));
+        u64::try_from(end).unwrap_or(0)
+    }
 }
 
 impl Package {
@@ -83,11 +96,9 @@ impl Package {
         let lead = |span: &Span, track: &MovieTrack| {
             let to_zero = convert(earliest.0, earliest.1, track.timescale);
             let edit = track.edit.delay.saturating_sub(track.edit.from).saturating_sub(to_zero);
-            Lead {
-                skip: span.skip,
-                keep: span.keep,
-                shift: Shift::new(edit, span.first_decoded, span.least_composition),
-            }
+            let until = track.edit.until.map(|until| until.saturating_add(edit));
+            let shift = Shift::new(edit, span.first_decoded, span.least_composition);
+            Lead { skip: span.skip, keep: span.keep, shift, until }
         };
         let lead_of = |span: &Option<Span>, track: &Option<MovieTrack>| {
             span.as_ref().zip(track.as_ref()).map(|(span, track)| lead(span, track))
@@ -108,6 +119,11 @@ impl Package {
                 layout.lay_sound_alone(source, &movie, sound, lead, cuts)?;
             }
             _ => return Err(Unplayable::NoMedia),
+        }
+        let media_bytes = layout.fragments.iter().fold(0_u64, |sum, one| sum.saturating_add(one.media_bytes()));
+        if media_bytes > source.len() {
+            // Frames that share their bytes: a small file that would fill the disk.
+            return Err(Unplayable::Damaged("its frames are together larger than the file"));
         }
         let timescale = if movie.video.is_some() { video_scale } else { audio_scale };
         Self::finish(movie, layout, timescale, segment_s, video, audio)
@@ -462,9 +478,8 @@ impl Layout {
             let mut run = FragmentTrack::default();
             while let Some(sample) = next.filter(|sample| end.is_none_or(|end| lead.shift.shown(sample) < end)) {
                 run.add(&sample)?;
-                let until = lead.shift.shown(&sample).saturating_add(sample.duration.into());
-                let until = u64::try_from(convert(until, track.timescale, timescale)).unwrap_or(0);
-                self.end = self.end.max(until);
+                let until = i64::try_from(lead.end_of(&sample)).unwrap_or(i64::MAX);
+                self.end = self.end.max(u64::try_from(convert(until, track.timescale, timescale)).unwrap_or(0));
                 next = walk.next()?;
             }
             fragment.audio = (run.samples > 0).then_some(run);
@@ -489,7 +504,7 @@ impl Layout {
                 start = at;
             }
             run.add(&sample)?;
-            self.end = self.end.max(at.saturating_add(sample.duration.into()));
+            self.end = self.end.max(lead.end_of(&sample));
         }
         self.fragments.push(Fragment { start, video: None, audio: Some(run) });
         Ok(())

@@ -18,6 +18,8 @@ pub struct Source {
     pub plays: bool,
     /// Whether pictures may refer to what lies before their keyframe.
     pub is_open_gop: bool,
+    /// Whether its edit list begins between two keyframes: fragments can't say so, and what stands before is shown.
+    pub is_cut_inside_gop: bool,
     /// Which of its sounds is played.
     pub audio_index: u64,
 }
@@ -45,6 +47,7 @@ pub fn sources() -> &'static [Source] {
                 file: made.join(source["file"].as_str().unwrap()),
                 plays: source["plays"].as_bool().unwrap(),
                 is_open_gop: source["open_gop"].as_bool().unwrap_or_default(),
+                is_cut_inside_gop: source["cut_inside_gop"].as_bool().unwrap_or_default(),
                 audio_index: source["audio_index"].as_u64().unwrap_or_default(),
             })
             .collect();
@@ -54,6 +57,7 @@ pub fn sources() -> &'static [Source] {
             file: fetched.join(file),
             plays: true,
             is_open_gop: false,
+            is_cut_inside_gop: false,
             audio_index: 0,
         }));
         sources
