@@ -104,10 +104,15 @@ async fn answer(
     };
     let mut response = HttpResponse::build(StatusCode::OK);
     let max_age = asset.expires_at().secs().saturating_sub(now.secs()).max(0);
+    // A list of qualities or captions may say something else tomorrow; stored bytes never do.
+    let cache = match &content {
+        Opened::Text(_) => format!("private, max-age={max_age}"),
+        Opened::File(..) => format!("private, max-age={max_age}, immutable"),
+    };
     response
         .insert_header((ETAG, validators.etag.as_str()))
         .insert_header((LAST_MODIFIED, validators.last_modified_text()))
-        .insert_header((CACHE_CONTROL, format!("private, max-age={max_age}, immutable")))
+        .insert_header((CACHE_CONTROL, cache))
         .insert_header((ACCEPT_RANGES, "bytes"));
     match validators.evaluate(&conditions) {
         Verdict::Proceed => {}

@@ -59,6 +59,14 @@ export class Menu {
     button.setAttribute('aria-expanded', 'false');
     button.setAttribute('aria-controls', 'settings');
     button.addEventListener('click', () => (this.isOpen ? this.close() : this.open()));
+    // media-chrome's buttons answer keys by a method of their own, without a click.
+    button.addEventListener('keydown', (event) => {
+      if (!['Enter', ' ', 'ArrowDown', 'ArrowUp'].includes(event.key)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      if (event.key.startsWith('Arrow') || !this.isOpen) this.open();
+      else this.close();
+    });
     this.element.addEventListener('keydown', (event) => this.#move(event));
     this.element.addEventListener('focusout', ({ relatedTarget }) => {
       if (this.isOpen && relatedTarget instanceof Node && relatedTarget !== button && !this.element.contains(relatedTarget)) this.close(false);
