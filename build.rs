@@ -10,6 +10,7 @@ use std::{env, fs};
 const SOURCES: [&str; 6] = ["package.json", "package-lock.json", "tsconfig.json", "build.mjs", "player", "wrapper"];
 const MISSING: &str = "building Screener needs Node.js 20 or later with its npm: install both (on Debian and Ubuntu: apt-get install nodejs npm), then build again";
 
+#[expect(clippy::print_stderr, reason = "it is how a build script tells why it stops")]
 fn main() -> ExitCode {
     match bundle() {
         Ok(()) => ExitCode::SUCCESS,

@@ -145,8 +145,8 @@ fn admit(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, P
 
 async fn admit_with_playlists(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, Problem> {
     let mut answer = admit(request, app, subject)?;
-    if let Some(inline) = inline(app, subject).await? {
-        answer["inline"] = inline;
+    if let (Some(inline), Some(members)) = (inline(app, subject).await?, answer.as_object_mut()) {
+        members.insert("inline".to_owned(), inline);
     }
     Ok(answer)
 }
