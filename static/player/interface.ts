@@ -25,9 +25,8 @@ import { drawing, make } from './elements';
 import { listenToGestures } from './gestures';
 import { type Actions, listenToKeys, seekTo } from './keyboard';
 import { chooseLanguage, loadLanguage, type Words } from './languages';
-import { applyPreferences, hasSpeedMenu, recall, remember } from './memory';
+import { hasSpeedMenu, recall, remember } from './memory';
 import { Menu, type Row } from './menu';
-import { applyPosition } from './position';
 import type { Player } from './types';
 
 const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
@@ -44,8 +43,6 @@ const CAPTIONS = 'M4 5h16a1 1 0 0 1 1 1v12a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V6a1 1 0
 
 export async function mountInterface(player: Player): Promise<void> {
   const { video, wishes } = player;
-  applyPreferences(player);
-  applyPosition(player);
   const tag = chooseLanguage(wishes.lang);
   const [words] = await Promise.all([loadLanguage(tag), loadStyle()]);
   document.documentElement.lang = tag;

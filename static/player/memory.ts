@@ -52,15 +52,11 @@ export function rememberPosition(embedId: string, seconds?: number): void {
   write(POSITIONS, Object.fromEntries(entries));
 }
 
-const applied = new WeakSet<Player>();
-
 /**
  * Sets sound and speed as they were left, where nobody asks for anything else, and notices what the viewer changes.
- * Best before playing starts; a second call does nothing.
+ * Before playing starts.
  */
 export function applyPreferences(player: Player): void {
-  if (applied.has(player)) return;
-  applied.add(player);
   const { video, wishes } = player;
   const { volume, muted, rate } = recall();
   if (!wishes.background) {

@@ -22,12 +22,8 @@ export function startSeconds(answer: PlaybackAnswer, wishes: Wishes): number {
 const isWorthReturning = (seconds: number, duration: number): boolean =>
   seconds >= BEGINNING_SECONDS && (!(duration > 0) || seconds < duration * SEEN);
 
-const applied = new WeakSet<Player>();
-
-/** Begins there, stops at `end`, and remembers where the viewer is. A second call does nothing. */
+/** Begins there, stops at `end`, and remembers where the viewer is. */
 export function applyPosition(player: Player): void {
-  if (applied.has(player)) return;
-  applied.add(player);
   const { video, answer, wishes } = player;
   const begin = startSeconds(answer, wishes);
   const seek = () => {

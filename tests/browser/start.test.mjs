@@ -46,13 +46,14 @@ async function start(url, { line, cpu }) {
     await devtools.send('Network.clearBrowserCache');
     await devtools.send('Network.emulateNetworkConditions', { offline: false, ...line });
     await devtools.send('Emulation.setCPUThrottlingRate', { rate: cpu });
-    devtools.on('Network.requestWillBeSent', ({ requestId, request, wallTime }) => {
-      if (request.url.startsWith('https:')) fetched.set(requestId, { url: request.url, at: wallTime * 1000, bytes: 0 });
+    devtools.on('Network.requestWillBeSent', ({ requestId, request, wallTime, type }) => {
+      const isPage = type === 'Document';
+      if (request.url.startsWith('https:')) fetched.set(requestId, { url: request.url, at: wallTime * 1000, bytes: 0, isPage });
     });
     devtools.on('Network.dataReceived', ({ requestId, encodedDataLength, dataLength }) => {
       const entry = fetched.get(requestId);
-      // Chromium says 0 for what its own process has read: the page itself, which is not compressed.
-      if (entry && Date.now() <= shownAt) entry.bytes += encodedDataLength || dataLength;
+      // Chromium says 0 for the page itself, which is not compressed, and now and then for a part of what is.
+      if (entry && Date.now() <= shownAt) entry.bytes += entry.isPage ? dataLength : encodedDataLength;
     });
     await page.addInitScript(() => {
       const look = () => {
