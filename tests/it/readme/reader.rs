@@ -80,9 +80,12 @@ impl Reader {
         symlink(env!("CARGO_BIN_EXE_screener"), root.join("clone/target/release/screener")).unwrap();
         symlink(repository().join("systemd"), root.join("clone/systemd")).unwrap();
         symlink(repository().join("tests/clients/node_modules"), root.join("clone/node_modules")).unwrap();
-        for (fixture, name) in
-            [("h264_aac.mp4", "lesson.mp4"), ("poster.jpg", "poster.jpg"), ("captions.vtt", "lesson.vtt")]
-        {
+        for (fixture, name) in [
+            ("h264_aac.mp4", "lesson.mp4"),
+            ("h264_aac.mp4", "lesson-360p.mp4"),
+            ("poster.jpg", "poster.jpg"),
+            ("captions.vtt", "lesson.vtt"),
+        ] {
             std::fs::copy(repository().join("tests/fixtures").join(fixture), root.join("clone").join(name)).unwrap();
         }
         let text = |path: PathBuf| path.display().to_string();
