@@ -3,7 +3,7 @@
 
 use super::ok;
 use super::source::check_room;
-use super::videos::body;
+use super::videos::shown;
 use crate::app::{App, take_captions};
 use crate::domain::{MediaFileId, VideoId, limits};
 use crate::http::extract::{Admin, named_id, path_id};
@@ -28,7 +28,7 @@ pub async fn put_poster(
     let picture = read_picture(&bytes).map_err(|error| unusable("picture_unusable", "picture", &error))?;
     let received = receive(&app, bytes).await?;
     let facts = (picture.format, picture.width_px, picture.height_px);
-    Ok(ok(&body(&app.keep_poster(admin.actor(), id, received, facts).await?)))
+    Ok(ok(&shown(&app, &app.keep_poster(admin.actor(), id, received, facts).await?)))
 }
 
 /// `DELETE /videos/{id}/poster`
@@ -40,7 +40,7 @@ pub async fn delete_poster(admin: Admin, request: HttpRequest, app: web::Data<Ap
         video.leave_out("poster", "it was deleted".to_owned());
         Some(vec![old.file])
     });
-    Ok(ok(&body(&dropped.await?)))
+    Ok(ok(&shown(&app, &dropped.await?)))
 }
 
 /// `PUT /videos/{id}/captions/{language}?label=…`: WebVTT or SubRip.
@@ -56,7 +56,7 @@ pub async fn put_captions(
     let bytes = read_bytes(payload, MAX_CAPTIONS_BYTES).await?;
     let text = read_captions(&bytes).map_err(|error| unusable("captions_unusable", "captions", &error))?;
     let received = receive(&app, Bytes::from(text)).await?;
-    Ok(ok(&body(&app.keep_captions(admin.actor(), id, received, language, label).await?)))
+    Ok(ok(&shown(&app, &app.keep_captions(admin.actor(), id, received, language, label).await?)))
 }
 
 /// `DELETE /videos/{id}/captions/{language}`
@@ -66,7 +66,7 @@ pub async fn delete_captions(admin: Admin, request: HttpRequest, app: web::Data<
     let dropped = app.drop_files(admin.actor(), id, "video.captions_delete", move |video| {
         take_captions(video, &language).map(|file| vec![file])
     });
-    Ok(ok(&body(&dropped.await?)))
+    Ok(ok(&shown(&app, &dropped.await?)))
 }
 
 async fn find_video(admin: &Admin, request: &HttpRequest, app: &App) -> Result<VideoId, Problem> {

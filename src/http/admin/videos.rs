@@ -55,7 +55,7 @@ pub async fn create(
         video: video.id,
         created_at: now,
     };
-    let shown = with(body(&video), "embedId", embed.id.to_string());
+    let shown = with(shown(&app, &video), "embedId", embed.id.to_string());
     let actor = admin.actor();
     app.store
         .write(now, move |draft| {
@@ -124,9 +124,9 @@ pub async fn change(
             draft.put(&video);
             draft.audit(event(actor, organization, "video.change", (Kind::Video, id.0), detail));
         }
-        Ok::<_, Refused>(body(&video))
+        Ok::<_, Refused>(video)
     });
-    Ok(ok(&changed.await?))
+    Ok(ok(&shown(&app, &changed.await?)))
 }
 
 /// `DELETE /videos/{id}`: the rows first, then the files. Its embeds go with it.
@@ -193,7 +193,7 @@ pub fn shown(app: &App, video: &Video) -> Value {
 }
 
 /// A video's record on the wire.
-pub fn body(video: &Video) -> Value {
+fn body(video: &Video) -> Value {
     let source = video.source.as_ref();
     let tracks = source.map(|source| source.tracks.as_slice()).unwrap_or_default();
     json!({
