@@ -1,7 +1,8 @@
 //! Asset URLs: what was not signed just so gives nothing, on this route or any other.
 
 use crate::support::{
-    Claims, Exchange, FIXTURE, Server, Wire, assert_no_media, now, padded, path_of, raw_exchange, sign, wait_for,
+    Claims, Exchange, FIXTURE, Server, Wire, assert_no_media, now, packaged, padded, path_of, progressive_uri,
+    raw_exchange, sign, wait_for,
 };
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -31,7 +32,7 @@ fn watch(server: &Server, visibility: &str) -> Watched {
 
 fn watch_video(server: &Server, video: &str, embed: &str) -> Watched {
     let answer = server.playback(embed, Some(&server.token(video))).expect(200).json();
-    let path = path_of(answer["playback"]["uri"].as_str().unwrap()).to_owned();
+    let path = path_of(progressive_uri(&answer)).to_owned();
     let parts: Vec<&str> = path.split('/').collect();
     let ["", "media", in_path, grant, asset] = parts[..] else { panic!("{path}") };
     assert_eq!(in_path, video);
@@ -86,7 +87,7 @@ fn changing_any_one_character_of_an_asset_url_is_refused() {
         }
     }
     assert!(tried > 19_000, "{tried}");
-    assert_eq!(wire.exchange("GET", &path, &[]).body, FIXTURE);
+    assert_eq!(wire.exchange("GET", &path, &[]).body, packaged(FIXTURE));
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn a_grant_that_is_cut_doubled_or_spelled_otherwise_is_refused() {
         let path = media_path(&watched.video, &grant, &watched.asset);
         assert_refused(&wire.exchange("GET", &path, &[]), &[INVALID, ABSENT], &path);
     }
-    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, FIXTURE);
+    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, packaged(FIXTURE));
 }
 
 #[test]
@@ -175,7 +176,7 @@ fn no_field_of_a_grant_can_be_rewritten() {
         let path = media_path(&watched.video, &grant, &watched.asset);
         assert_refused(&wire.exchange("GET", &path, &[]), &[INVALID, ABSENT], &path);
     }
-    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, FIXTURE);
+    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, packaged(FIXTURE));
 }
 
 #[test]
@@ -201,7 +202,7 @@ fn a_mac_made_with_any_secret_that_leaves_the_server_is_refused() {
         let path = media_path(&watched.video, &grant, &watched.asset);
         assert_refused(&wire.exchange("GET", &path, &[]), &[INVALID], &path);
     }
-    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, FIXTURE);
+    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, packaged(FIXTURE));
 }
 
 #[test]
@@ -221,7 +222,7 @@ fn the_grant_of_another_video_organization_or_purpose_is_refused() {
         let path = format!("/api/v1/embeds/{embed}/playback");
         let answer: Value =
             server.request(Method::GET, &path).bearer_auth(&other_publishable).send().unwrap().json().unwrap();
-        path_of(answer["playback"]["uri"].as_str().unwrap()).to_owned()
+        path_of(progressive_uri(&answer)).to_owned()
     };
     let their_parts: Vec<&str> = theirs.split('/').collect();
     let (their_video, their_grant, their_asset) = (their_parts[2], their_parts[3], their_parts[4]);
@@ -240,14 +241,14 @@ fn the_grant_of_another_video_organization_or_purpose_is_refused() {
         (media_path(&first.video, &first.grant, &second.asset), ABSENT),
         (media_path(&first.video, &first.grant, their_asset), ABSENT),
         (media_path(&first.video, &first.grant, &format!("{}.mp4", first.video)), ABSENT),
-        (media_path(&first.video, &first.grant, "master.m3u8"), ABSENT),
+        (media_path(&first.video, &first.grant, "master.m3u"), ABSENT),
         (media_path(&first.video, &first.grant, "poster.jpg"), ABSENT),
         (media_path(&first.video, &first.grant, ""), ABSENT),
     ] {
         assert_refused(&wire.exchange("GET", &path, &[]), &[expected], &path);
     }
     for path in [first.path(), second.path(), public.path(), theirs.clone()] {
-        assert_eq!(wire.exchange("GET", &path, &[]).body, FIXTURE);
+        assert_eq!(wire.exchange("GET", &path, &[]).body, packaged(FIXTURE));
     }
 }
 
@@ -345,7 +346,7 @@ fn a_url_that_needs_tidying_or_decoding_is_refused() {
     }
     let (status, answer) = raw_get(&server, path.as_bytes());
     assert_eq!(status, 200);
-    assert!(answer.ends_with(FIXTURE));
+    assert!(answer.ends_with(&packaged(FIXTURE)));
 }
 
 #[test]
@@ -356,7 +357,7 @@ fn a_request_in_another_form_is_answered_as_the_usual_one_or_not_at_all() {
     // An absolute target names this server whatever its authority says (RFC 9112 §3.2.2); nothing is fetched elsewhere.
     let (status, answer) = raw_get(&server, format!("https://evil.example{path}").as_bytes());
     assert_eq!(status, 200);
-    assert!(answer.ends_with(FIXTURE));
+    assert!(answer.ends_with(&packaged(FIXTURE)));
     let (status, _) = raw_get(&server, format!("https://evil.example{path}?").as_bytes());
     assert_eq!(status, 403);
     for request in [
@@ -387,7 +388,7 @@ fn methods_other_than_get_head_and_options_are_refused_and_change_nothing() {
             assert_no_media(&answer.body, method);
         }
     }
-    assert_eq!(wire.exchange("GET", &path, &[]).body, FIXTURE);
+    assert_eq!(wire.exchange("GET", &path, &[]).body, packaged(FIXTURE));
 }
 
 #[test]
@@ -409,7 +410,7 @@ fn head_tells_what_get_would_and_nothing_without_a_grant() {
     assert!(forged.head.length().is_none_or(|length| length < 300));
     assert_eq!(forged.header("etag"), None);
     // The connection is still in step.
-    assert_eq!(wire.exchange("GET", &path, &[]).body, FIXTURE);
+    assert_eq!(wire.exchange("GET", &path, &[]).body, packaged(FIXTURE));
 }
 
 #[test]
@@ -440,7 +441,9 @@ fn an_asset_url_is_good_until_its_second_and_not_in_it() {
     let server = Server::start();
     server.admin(Method::PATCH, "/organization", &json!({ "assetUrlTtl": 30 })).expect(200);
     let (video, embed) = server.pending_video("private");
-    server.upload(&video, padded(8 << 20)).expect(200);
+    let source = padded(8 << 20);
+    let film = packaged(&source);
+    server.upload(&video, source).expect(200);
     let watched = watch_video(&server, &video, &embed);
     let expires: i64 = watched.grant.split('.').nth(6).unwrap().parse().unwrap();
     assert!(expires - now() <= 30);
@@ -464,9 +467,9 @@ fn an_asset_url_is_good_until_its_second_and_not_in_it() {
         assert!(after >= expires, "refused {} s early", expires - after);
         true
     });
-    let mut rest = vec![0; 8 << 20];
+    let mut rest = vec![0; film.len()];
     slow.read_exact(&mut rest).unwrap();
-    assert_eq!(rest, padded(8 << 20));
+    assert!(rest == film, "other bytes");
 }
 
 #[test]
@@ -481,9 +484,9 @@ fn an_asset_url_outlives_the_token_it_came_of() {
         server.playback(&embed, Some(&token)).code() == "playback_token_expired"
     });
     // Bearer URLs: neither the address nor the program that asks is part of them.
-    let path = path_of(answer["playback"]["uri"].as_str().unwrap());
+    let path = path_of(progressive_uri(&answer));
     let played = Wire::connect(&server).exchange("GET", path, &[("User-Agent", "another player")]);
-    assert_eq!(played.body, FIXTURE);
+    assert_eq!(played.body, packaged(FIXTURE));
 }
 
 #[test]
@@ -493,9 +496,13 @@ fn a_url_of_a_replaced_source_gives_the_old_bytes_no_more() {
     let old = watch_video(&server, &video, &embed);
     server.upload(&video, include_bytes!("../fixtures/moov_last.mp4").as_slice()).expect(200);
     let mut wire = Wire::connect(&server);
-    assert_refused(&wire.exchange("GET", &old.path(), &[]), &[ABSENT], "the old file");
+    let rendition = old.asset.trim_end_matches(".mp4");
+    for name in [&old.asset, &format!("{rendition}/init.mp4"), &format!("{rendition}/1.m4s")] {
+        let path = media_path(&old.video, &old.grant, name);
+        assert_refused(&wire.exchange("GET", &path, &[]), &[ABSENT], "the old file");
+    }
     let new = watch_video(&server, &video, &embed);
-    assert_eq!(wire.exchange("GET", &new.path(), &[]).body, include_bytes!("../fixtures/moov_last.mp4"));
+    assert_eq!(wire.exchange("GET", &new.path(), &[]).body, packaged(include_bytes!("../fixtures/moov_last.mp4")));
 }
 
 #[test]
@@ -503,7 +510,7 @@ fn a_link_planted_in_the_media_directory_is_not_followed() {
     let server = Server::start();
     let watched = watch(&server, "private");
     let file = server.state().join("media").join(watched.asset.trim_end_matches(".mp4"));
-    assert_eq!(server.get(&watched.path()).expect(200).body, FIXTURE);
+    assert_eq!(server.get(&watched.path()).expect(200).body, packaged(FIXTURE));
     let secret = server.scratch().join("secret");
     std::fs::write(&secret, "root:x:0:0").unwrap();
     std::fs::remove_file(&file).unwrap();
@@ -512,6 +519,125 @@ fn a_link_planted_in_the_media_directory_is_not_followed() {
     assert!(answer.status >= 500 && !answer.text().contains("root:"), "{}", answer.status);
     std::fs::remove_file(&file).unwrap();
     server.get(&watched.path()).expect_code(503, "media_unavailable");
+}
+
+/// A private video with a poster and captions, and every name behind its grants.
+fn video_with_everything(server: &Server) -> (String, String, Vec<String>) {
+    let (video, embed) = server.video("private");
+    for (path, body) in [
+        ("poster", &include_bytes!("../fixtures/poster.png")[..]),
+        ("captions/en", &include_bytes!("../fixtures/captions.vtt")[..]),
+    ] {
+        let path = format!("/admin/v1/videos/{video}/{path}");
+        let put = server.request(Method::PUT, &path).bearer_auth(&server.private_key).body(body).send().unwrap();
+        assert_eq!(put.status(), 200);
+    }
+    let file = watch_video(server, &video, &embed).asset.trim_end_matches(".mp4").to_owned();
+    let mut names: Vec<String> =
+        ["master.m3u8", "manifest.mpd", "poster.png", "captions/en.vtt", "captions/en.m3u8"].map(str::to_owned).into();
+    names.push(format!("{file}.mp4"));
+    names.extend(["index.m3u8", "iframes.m3u8", "init.mp4", "1.m4s"].map(|part| format!("{file}/{part}")));
+    (video, embed, names)
+}
+
+#[test]
+fn every_name_behind_a_grant_is_closed_to_a_tampered_a_revoked_and_an_expired_one() {
+    let server = Server::start();
+    server.admin(Method::PATCH, "/organization", &json!({ "assetUrlTtl": 30 })).expect(200);
+    let (video, embed, names) = video_with_everything(&server);
+    let (expiring, revoked) = (watch_video(&server, &video, &embed), watch_video(&server, &video, &embed));
+    let other = watch(&server, "private");
+    let mut wire = Wire::connect(&server);
+    let mut walk = |grant: &str, expected: (u16, &str)| {
+        for name in &names {
+            let path = media_path(&video, grant, name);
+            for headers in [&[][..], &[("Range", "bytes=0-9")], &[("If-None-Match", "*")]] {
+                assert_refused(&wire.exchange("GET", &path, headers), &[expected], &path);
+            }
+            let head = wire.exchange("HEAD", &path, &[]);
+            assert_eq!((head.status(), head.header("etag")), (expected.0, None), "{path}");
+        }
+    };
+    let (fields, mac) = revoked.grant.rsplit_once('.').unwrap();
+    let flipped = if mac.starts_with('A') { "B" } else { "A" };
+    for tampered in [
+        format!("{fields}.{flipped}{}", &mac[1..]),
+        revoked.grant.replacen("p1.", "r1.", 1),
+        other.grant.clone(),
+        fields.to_owned(),
+    ] {
+        walk(&tampered, INVALID);
+    }
+    let mut open = Wire::connect(&server);
+    for grant in [&expiring.grant, &revoked.grant] {
+        for name in &names {
+            let answer = open.exchange("GET", &media_path(&video, grant, name), &[]);
+            assert_eq!((answer.status(), answer.body.is_empty()), (200, false), "{name}");
+        }
+    }
+    let session = revoked.answer["session"]["id"].as_str().unwrap();
+    server.admin(Method::DELETE, &format!("/sessions/{session}"), &Value::Null).expect(204);
+    walk(&revoked.grant, (403, "asset_url_revoked"));
+    wait_for("the URL to expire", Duration::from_secs(40), || {
+        open.exchange("HEAD", &media_path(&video, &expiring.grant, "master.m3u8"), &[]).status() == 403
+    });
+    walk(&expiring.grant, (403, "asset_url_expired"));
+}
+
+#[test]
+fn names_that_a_video_does_not_have_are_not_found_behind_its_grant() {
+    let server = Server::start();
+    let (video, embed) = server.video("private");
+    let watched = watch_video(&server, &video, &embed);
+    let rendition = watched.asset.trim_end_matches(".mp4");
+    let mut wire = Wire::connect(&server);
+    let mut absent: Vec<String> = [
+        "0.m4s",
+        "01.m4s",
+        "+1.m4s",
+        "-1.m4s",
+        "1.M4S",
+        "1.m4s.",
+        "1.mp4",
+        "1",
+        "999.m4s",
+        "4294967296.m4s",
+        ".m4s",
+        "1.m4s/",
+        "/1.m4s",
+        "init.mp",
+        "Init.mp4",
+        "index.m3u",
+        "index.mp4",
+        "master.m3u8",
+        "source.mp4",
+        "",
+    ]
+    .map(|part| format!("{rendition}/{part}"))
+    .into();
+    absent
+        .extend(["index.m3u8", "init.mp4", "1.m4s", "Master.m3u8", "storyboard.vtt", "poster.jpg"].map(str::to_owned));
+    absent.extend(["captions/en.vtt", "captions/en.m3u8", "storyboard/1.jpg"].map(str::to_owned));
+    // The source and the index of segments lie beside the rendition, and are nobody's to fetch.
+    let others: Vec<String> = std::fs::read_dir(server.state().join("media"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != rendition)
+        .collect();
+    assert_eq!(others.len(), 2, "{others:?}");
+    for file in others.iter().chain([&video, &embed]) {
+        absent.push(file.clone());
+        absent.push(format!("{file}.mp4"));
+        absent.extend(["index.m3u8", "init.mp4", "1.m4s"].map(|part| format!("{file}/{part}")));
+    }
+    for name in absent {
+        let path = media_path(&video, &watched.grant, &name);
+        assert_refused(&wire.exchange("GET", &path, &[]), &[ABSENT], &path);
+    }
+    for part in ["index.m3u8", "iframes.m3u8", "init.mp4", "1.m4s"] {
+        let path = media_path(&video, &watched.grant, &format!("{rendition}/{part}"));
+        assert_eq!(wire.exchange("GET", &path, &[]).status(), 200, "{path}");
+    }
 }
 
 /// Every string anywhere in a JSON value.
@@ -563,10 +689,17 @@ fn no_url_in_any_answer_gives_bytes_once_its_grant_is_stripped_or_altered() {
         .map(|url| path_of(url))
         .collect();
     let media: Vec<&&str> = urls.iter().filter(|path| path.starts_with("/media/")).collect();
-    assert!(media.len() >= 2, "{urls:?}");
+    let ends = |end: &str| media.iter().any(|path| path.ends_with(end));
+    assert!(ends(".m3u8") && ends(".mp4"), "{urls:?}");
     let mut wire = Wire::connect(&server);
     for path in &media {
-        assert_eq!(wire.exchange("GET", path, &[]).body, FIXTURE, "{path}");
+        let answer = wire.exchange("GET", path, &[]);
+        assert_eq!(answer.status(), 200, "{path}");
+        match path.rsplit_once('.').unwrap().1 {
+            "mp4" => assert_eq!(answer.body, packaged(FIXTURE), "{path}"),
+            "m3u8" => assert!(answer.body.starts_with(b"#EXTM3U\n"), "{path}"),
+            kind => panic!("{kind} among what answers name: {path}"),
+        }
         let parts: Vec<&str> = path.split('/').collect();
         let (video, grant, asset) = (parts[2], parts[3], parts[4]);
         for changed in [
@@ -646,6 +779,10 @@ fn no_other_route_reaches_stored_bytes() {
         format!("{video}/source.mp4"),
         format!("{video}/{}", watched.asset),
         "source".into(),
+        "master.m3u8".into(),
+        format!("{file}/index.m3u8"),
+        format!("{file}/init.mp4"),
+        format!("{file}/1.m4s"),
         "../media/".to_owned() + &watched.asset,
     ];
     for prefix in &prefixes {
@@ -662,7 +799,7 @@ fn no_other_route_reaches_stored_bytes() {
     }
     let source = wire.exchange("GET", &format!("/admin/v1/videos/{video}/source"), &[("Authorization", &bearer)]);
     assert_eq!((source.status(), source.header("allow")), (405, Some("PUT")));
-    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, FIXTURE);
+    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, packaged(FIXTURE));
 }
 
 /// The MAC as docs/asset-urls.md describes it, from nothing of the server's own code.

@@ -1,7 +1,10 @@
 //! Backup and restore: made while the server is written to, refused when damaged, and never a way to bring back what
 //! was revoked.
 
-use crate::support::{Claims, Dice, Reply, Server, copy_directory, files_below, first_difference, run, sign};
+use crate::support::{
+    Claims, Dice, FIXTURE, Reply, Server, copy_directory, files_below, first_difference, packaged, progressive_uri,
+    run, sign,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -47,19 +50,22 @@ fn a_restored_backup_has_everything_it_was_made_of() {
     let told = server.told();
     let backup = back_up(&server, "backup");
     let verified = run(&["backup", "verify", backup.to_str().unwrap(), "--json"]).expect(0).json();
-    assert_eq!((&verified["problems"], &verified["mediaFiles"]), (&json!([]), &json!(2)));
+    assert_eq!((&verified["problems"], &verified["mediaFiles"]), (&json!([]), &json!(6)));
     // What happens afterwards to records that carry no revocation is undone.
     server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
     let report = go_on_with(&mut server, &backup);
     assert_eq!(
         (&report["mediaFiles"], &report["revocationsKept"], &report["keysKept"]),
-        (&json!(2), &json!(0), &json!(0))
+        (&json!(6), &json!(0), &json!(0))
     );
     assert_eq!(first_difference(&server.told(), &told), None);
     for (embed, token) in [(&embed, Some(server.token(&video))), (&public_embed, None)] {
         let answer = server.playback(embed, token.as_deref()).expect(200).json();
-        let bytes = server.get(text(&answer["playback"], "uri")).expect(200);
-        assert_eq!(bytes.body, include_bytes!("../fixtures/h264_aac.mp4"));
+        let bytes = server.get(progressive_uri(&answer)).expect(200);
+        assert_eq!(bytes.body, packaged(FIXTURE));
+        // The index of its segments came along, too.
+        let uri = progressive_uri(&answer).replace(".mp4", "/1.m4s");
+        assert!(bytes.body.ends_with(&server.get(&uri).expect(200).body));
     }
     server.playback(&embed, None).expect_code(401, "playback_token_missing");
     server.verify();
@@ -195,7 +201,7 @@ fn a_backup_with_a_flipped_bit_anywhere_is_refused() {
     let damaged = server.scratch().join("damaged");
     let mut dice = Dice::seeded("flipped bits of a backup");
     let files = files_below(&backup);
-    assert_eq!(files.len(), 4, "journal, manifest, two media files: {files:?}");
+    assert_eq!(files.len(), 8, "journal, manifest, source, rendition and index of two videos: {files:?}");
     for file in files {
         let name = file.strip_prefix(&backup).unwrap();
         let bytes = std::fs::read(&file).unwrap();
@@ -287,7 +293,7 @@ fn no_secret_stands_readable_in_a_backup_or_in_the_state_directory() {
     // Without their prefix too, and as the raw bytes that they stand for would be short of a hash.
     let needles: Vec<&[u8]> = secrets
         .iter()
-        .flat_map(|secret| [secret.as_bytes(), secret.rsplit('_').next().unwrap().as_bytes()])
+        .flat_map(|secret| [secret.as_bytes(), secret.splitn(3, '_').last().unwrap().as_bytes()])
         .chain([b"mvi_sign_".as_slice(), b"mvi_priv_"])
         .collect();
     let master = std::fs::read_to_string(server.state().join("master.key")).unwrap();

@@ -10,6 +10,9 @@ const WEBP: &[u8] = include_bytes!("../fixtures/poster.webp");
 const VTT: &[u8] = include_bytes!("../fixtures/captions.vtt");
 const SRT: &[u8] = include_bytes!("../fixtures/captions.srt");
 
+/// Files of a video that plays: its source, the rendition, and where its segments are.
+const PACKAGED_FILES: usize = 3;
+
 fn put(server: &Server, path: &str, body: impl Into<reqwest::blocking::Body>) -> Reply {
     put_as(server, &server.private_key, path, body)
 }
@@ -54,7 +57,7 @@ fn a_poster_is_kept_as_it_is_and_leaves_through_the_gate_alone() {
         server.get(&url.replace(".r1.", ".").replace("/p1.", "/p2.")).expect_code(403, "asset_url_invalid");
         server.get(&format!("/media/{video}/{name}")).expect_code(403, "asset_url_invalid");
         server.get(&url.replace(name, "poster.gif")).expect_code(404, "not_found");
-        assert_eq!(stored(&server), 2, "a poster that is replaced leaves the disk");
+        assert_eq!(stored(&server), PACKAGED_FILES + 1, "a poster that is replaced leaves the disk");
     }
     let url = answer(&server, &embed, &video)["posterUrl"].as_str().unwrap().to_owned();
     let page = server.embed_page(&embed, Some(&server.token(&video))).expect(200).text();
@@ -63,7 +66,7 @@ fn a_poster_is_kept_as_it_is_and_leaves_through_the_gate_alone() {
     delete(&server, &path).expect(200);
     server.get(&url).expect_code(404, "not_found");
     delete(&server, &path).expect_code(404, "not_found");
-    assert_eq!((stored(&server), &answer(&server, &embed, &video)["posterUrl"]), (1, &Value::Null));
+    assert_eq!((stored(&server), &answer(&server, &embed, &video)["posterUrl"]), (PACKAGED_FILES, &Value::Null));
 }
 
 #[test]
@@ -85,7 +88,7 @@ fn what_is_no_picture_is_refused_and_changes_nothing() {
     put(&server, &path, vec![0; (8 << 20) + 1]).expect_code(413, "body_too_large");
     let kept = answer(&server, &embed, &video)["posterUrl"].as_str().unwrap().to_owned();
     assert_eq!(server.get(&kept).expect(200).body, JPEG);
-    assert_eq!(stored(&server), 2);
+    assert_eq!(stored(&server), PACKAGED_FILES + 1);
     let (other, _) = server.other_organization();
     put_as(&server, &other, &path, PNG).expect_code(404, "not_found");
     put_as(&server, "mvi_priv_wrong", &path, PNG).expect_code(401, "private_key_invalid");
@@ -119,12 +122,12 @@ fn captions_are_kept_as_webvtt_and_stand_in_the_answer_and_the_page() {
     assert!(page.contains("srclang=\"pt-br\" label=\"Português\""), "{page}");
     // Again in the same language replaces, whatever the case.
     put(&server, &format!("{}?label=Brasil", path("PT-br")), VTT).expect(200);
-    assert_eq!(stored(&server), 3);
+    assert_eq!(stored(&server), PACKAGED_FILES + 2);
     let uri = answer["captions"][0]["uri"].as_str().unwrap();
     delete(&server, &path("en")).expect(200);
     server.get(uri).expect_code(404, "not_found");
     delete(&server, &path("en")).expect_code(404, "not_found");
-    assert_eq!(stored(&server), 2);
+    assert_eq!(stored(&server), PACKAGED_FILES + 1);
 }
 
 #[test]
@@ -147,12 +150,12 @@ fn captions_that_cannot_be_read_are_refused_with_the_place() {
         assert_eq!(status, 404, "{language}");
     }
     put(&server, &format!("{path}?label="), VTT).expect(422);
-    assert_eq!(stored(&server), 1);
+    assert_eq!(stored(&server), PACKAGED_FILES);
     for number in 0..30 {
         put(&server, &format!("/videos/{video}/captions/en-x{number}"), VTT).expect(200);
     }
     put(&server, &path, VTT).expect_code(409, "too_many_captions");
-    assert_eq!(stored(&server), 31);
+    assert_eq!(stored(&server), PACKAGED_FILES + 30);
     delete(&server, &format!("/videos/{video}")).expect(204);
     assert_eq!(stored(&server), 0, "all of it goes with the video");
 }

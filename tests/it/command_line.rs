@@ -1,7 +1,8 @@
 //! The command line: every verb, its JSON, its exit codes, and what it leaves on disk.
 
 use crate::support::{
-    Claims, Options, Reply, Server, copy_directory, files_below, kill_now, run, run_with, sign, terminate, wait_for,
+    Claims, Options, Reply, Server, copy_directory, files_below, kill_now, packaged, padded, progressive_uri, run,
+    run_with, sign, terminate, wait_for,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -339,16 +340,18 @@ fn store_verify_finds_a_flipped_media_byte_and_a_tampered_audit_entry() {
     let mut server = Server::start();
     server.video("private");
     let report = server.verify();
-    assert!(report["auditEntries"].as_u64().unwrap() >= 4 && report["mediaFiles"] == 1, "{report}");
-    let media = files_below(&server.state().join("media")).remove(0);
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(&media).unwrap();
-    let (mut byte, at) = ([0], media.metadata().unwrap().len() / 2);
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
-    let report = server.verb(&["store", "verify", "--json"]).expect(1).json();
-    assert!(text(&report, "/problems/0").contains("is damaged"), "{report}");
-    file.write_all_at(&byte, at).unwrap();
-    server.verify();
+    assert!(report["auditEntries"].as_u64().unwrap() >= 4 && report["mediaFiles"] == 3, "{report}");
+    // The source, the rendition, and where its segments are.
+    for media in files_below(&server.state().join("media")) {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(&media).unwrap();
+        let (mut byte, at) = ([0], media.metadata().unwrap().len() / 2);
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        let report = server.verb(&["store", "verify", "--json"]).expect(1).json();
+        assert!(text(&report, "/problems/0").contains("is damaged"), "{report}");
+        file.write_all_at(&byte, at).unwrap();
+        server.verify();
+    }
     // Whoever can write the journal can make its checksums right; the chain shows it all the same.
     assert!(server.stop());
     let journal = server.state().join("journal");
@@ -518,8 +521,8 @@ fn the_demo_serves_a_public_and_a_private_video_and_leaves_nothing_behind() {
     assert_eq!(names(&made["privateVideo"]), ["embedId", "videoId"]);
     demo_playback(&made, "publicVideo", None).expect(200);
     let answer = demo_playback(&made, "privateVideo", Some(text(&made, "/token"))).expect(200).json();
-    let bytes = client_for(&made).get(text(&answer, "/playback/uri")).send().unwrap().bytes().unwrap();
-    assert_eq!(bytes, include_bytes!("../../static/sample.mp4").as_slice());
+    let bytes = client_for(&made).get(progressive_uri(&answer)).send().unwrap().bytes().unwrap();
+    assert_eq!(bytes, packaged(include_bytes!("../../static/sample.mp4")));
     demo_playback(&made, "privateVideo", None).expect_code(401, "playback_token_missing");
     // A token of the reader's own backend, with the printed key.
     let claims = Claims::of(text(&made, "/privateVideo/videoId"));
@@ -556,8 +559,8 @@ fn the_demo_takes_a_video_of_your_own_and_keeps_a_named_state_directory() {
         let mut demo = Serving::start(&arguments);
         let made: Value = serde_json::from_str(&demo.line()).unwrap();
         let answer = demo_playback(&made, "privateVideo", Some(text(&made, "/token"))).expect(200).json();
-        let bytes = client_for(&made).get(text(&answer, "/playback/uri")).send().unwrap().bytes().unwrap();
-        assert_eq!(bytes, include_bytes!("../fixtures/moov_last.mp4").as_slice());
+        let bytes = client_for(&made).get(progressive_uri(&answer)).send().unwrap().bytes().unwrap();
+        assert_eq!(bytes, packaged(include_bytes!("../fixtures/moov_last.mp4")));
         assert_eq!(demo.end(), 0);
         assert!(state.join("journal").exists());
     }
@@ -584,23 +587,18 @@ fn a_demo_that_fails_says_why_and_leaves_nothing_behind() {
     run(&["demo", "--listen", "here"]).expect(2);
 }
 
-/// The small fixture, padded with a box that players pass over until it does not fit the buffers between.
-fn large_source() -> Vec<u8> {
-    let mut source = include_bytes!("../fixtures/h264_aac.mp4").to_vec();
-    let padding = 48_u32 << 20;
-    source.extend(padding.to_be_bytes());
-    source.extend(b"free");
-    source.resize(source.len() + padding as usize - 8, 7);
-    source
-}
+/// Longer than the buffers between hold, in bytes.
+const LARGE_BYTES: usize = 48 << 20;
 
 #[test]
 fn sigterm_lets_a_download_finish_takes_nothing_new_and_ends_well() {
     let mut server = Server::start();
     let (video, embed) = server.pending_video("public");
-    let source = large_source();
-    server.upload(&video, source.clone()).expect(200);
-    let uri = text(&server.playback(&embed, None).expect(200).json(), "/playback/uri").to_owned();
+    let source = padded(LARGE_BYTES);
+    let film = packaged(&source);
+    server.upload(&video, source);
+    server.wait_until_ready(&video);
+    let uri = progressive_uri(&server.playback(&embed, None).expect(200).json()).to_owned();
     let client = server.new_client();
     let mut answer = client.get(&uri).timeout(Duration::from_secs(60)).send().unwrap();
     let mut head = vec![0; 64 << 10];
@@ -611,7 +609,7 @@ fn sigterm_lets_a_download_finish_takes_nothing_new_and_ends_well() {
     });
     // The download is not done yet: the rest is still to come, and comes.
     answer.read_to_end(&mut head).unwrap();
-    assert!(head == source, "{} of {} bytes arrived", head.len(), source.len());
+    assert!(head == film, "{} of {} bytes arrived", head.len(), film.len());
     drop((answer, client));
     assert!(server.stop(), "it did not end with exit code 0");
     assert!(!server.state().join("admin.sock").exists());
@@ -625,8 +623,9 @@ fn sigterm_lets_a_download_finish_takes_nothing_new_and_ends_well() {
 fn a_second_sigterm_ends_a_server_whose_download_is_stuck_at_once() {
     let mut server = Server::start();
     let (video, embed) = server.pending_video("public");
-    server.upload(&video, large_source()).expect(200);
-    let uri = text(&server.playback(&embed, None).expect(200).json(), "/playback/uri").to_owned();
+    server.upload(&video, padded(LARGE_BYTES));
+    server.wait_until_ready(&video);
+    let uri = progressive_uri(&server.playback(&embed, None).expect(200).json()).to_owned();
     let answer = server.new_client().get(&uri).send().unwrap();
     terminate(server.pid());
     let began = std::time::Instant::now();

@@ -3,7 +3,7 @@
 //! `SCREENER_CRASHES` says how often (100 unless set), `SCREENER_SEED` which random moments. A kill leaves the page
 //! cache in place, so this says nothing of power cuts: those are `tests/power-cut`.
 
-use crate::support::{Claims, Dice, Server, files_below, kill_now, sign, wait_for};
+use crate::support::{Claims, Dice, Server, files_below, kill_now, packaged, progressive_uri, sign, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -120,8 +120,8 @@ impl Promise {
             }
             Self::Plays { embed, source } => {
                 let answer = server.playback(embed, None).expect(200).json();
-                let bytes = server.get(answer["playback"]["uri"].as_str().unwrap()).expect(200);
-                assert_eq!(bytes.body, *source);
+                let bytes = server.get(progressive_uri(&answer)).expect(200);
+                assert_eq!(bytes.body, packaged(source));
             }
         }
     }
@@ -319,6 +319,6 @@ fn a_source_replaced_before_a_kill_is_the_new_one_and_the_old_file_is_gone() {
     server.kill();
     server.serve();
     Promise::Plays { embed, source: OTHER_SOURCE }.check(&server, "");
-    assert_eq!(files_below(&server.state().join("media")).len(), 1);
+    assert_eq!(files_below(&server.state().join("media")).len(), 3);
     server.verify();
 }

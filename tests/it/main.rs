@@ -26,6 +26,7 @@ mod playback_answer;
 mod playlists;
 mod presentation;
 mod private_video;
+mod processing;
 mod ranges;
 mod readme;
 mod renditions;

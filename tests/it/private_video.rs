@@ -1,6 +1,9 @@
 //! The main job, row by row of the contract's tables (sections 2 and 3), through both doors.
 
-use crate::support::{Claims, Key, Options, Reply, Server, check_page, check_refused_page, now, sign, wait_for};
+use crate::support::{
+    Claims, FIXTURE, Key, Options, Reply, Server, check_page, check_refused_page, now, packaged, progressive_uri, sign,
+    wait_for,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -8,13 +11,17 @@ use std::time::Duration;
 const MOUNTS: [&str; 2] = ["/api/v1", "/v1"];
 
 #[test]
-fn a_valid_token_plays_through_both_doors_and_its_bytes_are_the_source() {
+fn a_valid_token_plays_through_both_doors_and_its_bytes_are_the_packaged_source() {
     let server = Server::start();
     let (video, embed) = server.video("private");
     let token = server.token(&video);
     let answer = server.playback(&embed, Some(&token)).expect(200).json();
-    let bytes = server.get(answer["playback"]["uri"].as_str().unwrap()).expect(200);
-    assert_eq!(bytes.body, include_bytes!("../fixtures/h264_aac.mp4"));
+    let bytes = server.get(progressive_uri(&answer)).expect(200);
+    assert_eq!(bytes.body, packaged(FIXTURE));
+    assert_eq!(answer["playback"]["contentType"], "hls");
+    let playlist = server.get(answer["playback"]["uri"].as_str().unwrap()).expect(200);
+    assert_eq!(playlist.header("content-type"), Some("application/vnd.apple.mpegurl"));
+    assert!(playlist.text().starts_with("#EXTM3U\n"), "{}", playlist.text());
     server.embed_page(&embed, Some(&token)).expect(200);
 }
 

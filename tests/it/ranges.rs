@@ -1,6 +1,6 @@
 //! Conditional and range requests (RFC 9110 §13, §14) on a real asset, one case a row.
 
-use crate::support::{Exchange, FIXTURE, Server, Wire, now, padded, path_of, wait_for};
+use crate::support::{Exchange, Server, Wire, now, packaged, packs_to, path_of, progressive_uri, wait_for};
 use std::fs::OpenOptions;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,13 @@ use std::time::Duration;
 
 const SIZE: usize = 100_000;
 
-/// A server with one video of a known length, someone's URL of it, and the validators it shows.
+/// A server with one video whose packaged file has a known length, someone's URL of it, and the validators it shows.
 struct Played {
     server: Server,
     path: String,
     source: Vec<u8>,
+    /// What the URL gives.
+    film: Vec<u8>,
     etag: String,
     last_modified: String,
 }
@@ -20,16 +22,17 @@ struct Played {
 impl Played {
     fn of_length(length: usize) -> Self {
         let server = Server::start();
-        let source = padded(length);
+        let source = packs_to(length);
+        let film = packaged(&source);
         let (video, embed) = server.pending_video("private");
         server.upload(&video, source.clone()).expect(200);
         let answer = server.playback(&embed, Some(&server.token(&video))).expect(200).json();
-        let path = path_of(answer["playback"]["uri"].as_str().unwrap()).to_owned();
+        let path = path_of(progressive_uri(&answer)).to_owned();
         let whole = Wire::connect(&server).exchange("GET", &path, &[]);
-        assert_eq!((whole.status(), whole.body == source), (200, true));
+        assert_eq!((whole.status(), whole.body == film), (200, true));
         let text = |name| whole.header(name).unwrap().to_owned();
         let (etag, last_modified) = (text("etag"), text("last-modified"));
-        Self { server, path, source, etag, last_modified }
+        Self { server, path, source, film, etag, last_modified }
     }
 
     /// The file on disk.
@@ -53,8 +56,8 @@ use Expected::{Failed, NotModified, Part, Unsatisfiable, Whole};
 impl Played {
     #[track_caller]
     fn check(&self, answer: &Exchange, is_get: bool, expected: Expected, what: &str) {
-        let source = &self.source;
-        let total = source.len();
+        let film = &self.film;
+        let total = film.len();
         let (status, content_range, length) = match expected {
             Whole => (200, None, Some(total)),
             Part(first, last) => (206, Some(format!("bytes {first}-{last}/{total}")), Some(last - first + 1)),
@@ -68,8 +71,8 @@ impl Played {
             assert_eq!(answer.head.length(), Some(length as u64), "{what}");
         }
         match expected {
-            Whole if is_get => assert!(answer.body == *source, "{what}: other bytes"),
-            Part(first, last) => assert!(answer.body == source[first..=last], "{what}: other bytes"),
+            Whole if is_get => assert!(answer.body == *film, "{what}: other bytes"),
+            Part(first, last) => assert!(answer.body == film[first..=last], "{what}: other bytes"),
             NotModified => {
                 assert!(answer.body.is_empty(), "{what}");
                 // RFC 9110 §8.6: if a length is told at all, it is the one of a 200.
@@ -383,7 +386,7 @@ fn an_etag_belongs_to_one_file_for_good() {
     server.upload(&twin, played.source.clone()).expect(200);
     let etag_of = |video: &str, embed: &str| {
         let answer = server.playback(embed, Some(&server.token(video))).expect(200).json();
-        server.get(answer["playback"]["uri"].as_str().unwrap()).header("etag").unwrap().to_owned()
+        server.get(progressive_uri(&answer)).header("etag").unwrap().to_owned()
     };
     let first = etag_of(&twin, &twin_embed);
     assert_ne!(first, played.etag, "two files of equal content are two files");
@@ -424,7 +427,7 @@ fn a_file_cut_short_under_an_answer_ends_the_connection_and_not_the_server() {
     let mut wire = Wire::connect(&played.server);
     assert_eq!(wire.exchange("GET", &played.path, &[("Range", "bytes=0-9")]).status(), 503);
     file.set_len(16 << 20).unwrap();
-    assert_eq!(wire.exchange("GET", &played.path, &[("Range", "bytes=0-9")]).body, &FIXTURE[..10]);
+    assert_eq!(wire.exchange("GET", &played.path, &[("Range", "bytes=0-9")]).body, &played.film[..10]);
 }
 
 #[test]
@@ -440,4 +443,64 @@ fn readers_who_hang_up_leave_nothing_open() {
         wire.read_exact(&mut [0]).unwrap();
     }
     wait_for("the answers' files to be closed", Duration::from_secs(10), || descriptors() <= before);
+}
+
+#[test]
+fn a_segment_and_a_playlist_have_ranges_and_validators_of_their_own() {
+    let played = Played::of_length(SIZE);
+    let mut wire = Wire::connect(&played.server);
+    let (base, rendition) = played.path.trim_end_matches(".mp4").rsplit_once('/').unwrap();
+    let playlist = wire.exchange("GET", &format!("{base}/{rendition}/index.m3u8"), &[]).body;
+    let segments = String::from_utf8(playlist).unwrap().lines().filter(|line| line.ends_with(".m4s")).count();
+    assert_eq!(segments, 16, "32 seconds in segments of two");
+    let names: Vec<String> = ["init.mp4".to_owned(), "index.m3u8".into(), "iframes.m3u8".into()]
+        .into_iter()
+        .chain((1..=segments).map(|number| format!("{number}.m4s")))
+        .map(|part| format!("{rendition}/{part}"))
+        .chain(["master.m3u8".to_owned(), "manifest.mpd".into()])
+        .collect();
+    let (mut etags, mut all_segments) = (vec![played.etag.clone()], Vec::new());
+    for name in &names {
+        let path = format!("{base}/{name}");
+        let whole = wire.exchange("GET", &path, &[]);
+        let (length, etag) = (whole.body.len(), whole.header("etag").unwrap().to_owned());
+        assert_eq!((whole.status(), whole.head.length()), (200, Some(length as u64)), "{name}");
+        assert_eq!(whole.header("accept-ranges"), Some("bytes"), "{name}");
+        let last = length - 1;
+        for (range, first, last) in [
+            ("bytes=0-0".to_owned(), 0, 0),
+            ("bytes=10-19".into(), 10, 19),
+            ("bytes=-5".into(), length - 5, last),
+            (format!("bytes={last}-"), last, last),
+            (format!("bytes=7-{}", SIZE * 2), 7, last),
+        ] {
+            // Counted from the asset's own beginning, whatever file it is a part of, and never past its end.
+            let part = wire.exchange("GET", &path, &[("Range", &range), ("If-Range", &etag)]);
+            let content_range = format!("bytes {first}-{last}/{length}");
+            assert_eq!((part.status(), part.header("content-range")), (206, Some(content_range.as_str())), "{name}");
+            assert!(part.body == whole.body[first..=last], "{name}: {range}");
+            assert_eq!(part.header("etag"), Some(etag.as_str()), "{name}");
+        }
+        let past = wire.exchange("GET", &path, &[("Range", &format!("bytes={length}-"))]);
+        let content_range = format!("bytes */{length}");
+        assert_eq!((past.status(), past.header("content-range")), (416, Some(content_range.as_str())), "{name}");
+        let several = wire.exchange("GET", &path, &[("Range", "bytes=0-1,5-6")]);
+        assert!(several.status() == 200 && several.body == whole.body, "{name}");
+        let other = wire.exchange("GET", &path, &[("Range", "bytes=0-1"), ("If-Range", &etags[0])]);
+        assert!(other.status() == 200 && other.body == whole.body, "{name}: the whole for another's validator");
+        assert_eq!(wire.exchange("GET", &path, &[("If-None-Match", &etag)]).status(), 304, "{name}");
+        let head = wire.exchange("HEAD", &path, &[("Range", "bytes=0-1")]);
+        assert_eq!((head.status(), head.head.length()), (200, Some(length as u64)), "{name}");
+        etags.push(etag);
+        if name.ends_with(".m4s") {
+            all_segments.extend_from_slice(&whole.body);
+        }
+        if name.ends_with("init.mp4") {
+            assert!(played.film.starts_with(&whole.body));
+        }
+    }
+    assert!(played.film.ends_with(&all_segments), "the segments are the progressive file's own bytes");
+    etags.sort_unstable();
+    etags.dedup();
+    assert_eq!(etags.len(), names.len() + 1, "each has a tag of its own");
 }

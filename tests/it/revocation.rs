@@ -1,6 +1,8 @@
 //! Whatever takes a viewing's ground away stops its bytes within a second, those in flight included, and nobody else's.
 
-use crate::support::{Claims, Options, Server, Wire, padded, path_of, sign, wait_for};
+use crate::support::{
+    Claims, Options, Server, Wire, files_below, packaged, padded, path_of, progressive_uri, sign, wait_for,
+};
 use reqwest::Method;
 use rustix::io::ioctl_fionread;
 use serde_json::{Value, json};
@@ -32,7 +34,7 @@ impl Viewing {
 
     fn with(server: &Server, embed: &str, token: &str) -> Self {
         let answer = server.playback(embed, Some(token)).expect(200).json();
-        let path = path_of(answer["playback"]["uri"].as_str().unwrap()).to_owned();
+        let path = path_of(progressive_uri(&answer)).to_owned();
         Self { path, answer }
     }
 
@@ -179,9 +181,10 @@ impl Stage<'_> {
     }
 }
 
-fn film_on(server: &Server, visibility: &str, film: &[u8]) -> (String, String) {
+fn film_on(server: &Server, visibility: &str, source: &[u8]) -> (String, String) {
     let (video, embed) = server.pending_video(visibility);
-    server.upload(&video, film.to_vec()).expect(200);
+    server.upload(&video, source.to_vec());
+    server.wait_until_ready(&video);
     (video, embed)
 }
 
@@ -197,8 +200,9 @@ fn revoke_key(server: &Server, kid: &str) {
 #[test]
 fn revoking_a_signing_key_stops_what_it_opened() {
     let server = Server::start();
-    let film = padded(FILM_BYTES);
-    let (video, embed) = film_on(&server, "private", &film);
+    let source = padded(FILM_BYTES);
+    let film = packaged(&source);
+    let (video, embed) = film_on(&server, "private", &source);
     let (kid, secret) = new_key(&server);
     let watched = Viewing::with(&server, &embed, &sign(&kid, &secret, &Claims::of(&video)));
     let bystander = Viewing::open(&server, &video, &embed);
@@ -208,9 +212,10 @@ fn revoking_a_signing_key_stops_what_it_opened() {
 #[test]
 fn making_a_public_video_private_stops_its_urls() {
     let server = Server::start();
-    let film = padded(FILM_BYTES);
-    let (video, embed) = film_on(&server, "public", &film);
-    let (other, other_embed) = film_on(&server, "public", &film);
+    let source = padded(FILM_BYTES);
+    let film = packaged(&source);
+    let (video, embed) = film_on(&server, "public", &source);
+    let (other, other_embed) = film_on(&server, "public", &source);
     let watched = Viewing::open(&server, &video, &embed);
     let bystander = Viewing::open(&server, &other, &other_embed);
     Stage { server: &server, watched, bystander, film: &film }.revoke("re-classified", || {
@@ -225,9 +230,10 @@ fn making_a_public_video_private_stops_its_urls() {
 #[test]
 fn deleting_a_video_stops_its_urls_and_removes_its_file() {
     let server = Server::start();
-    let film = padded(FILM_BYTES);
-    let (video, embed) = film_on(&server, "private", &film);
-    let (other, other_embed) = film_on(&server, "private", &film);
+    let source = padded(FILM_BYTES);
+    let film = packaged(&source);
+    let (video, embed) = film_on(&server, "private", &source);
+    let (other, other_embed) = film_on(&server, "private", &source);
     let watched = Viewing::open(&server, &video, &embed);
     let bystander = Viewing::open(&server, &other, &other_embed);
     let file = server.state().join("media").join(watched.path.rsplit('/').next().unwrap().trim_end_matches(".mp4"));
@@ -236,6 +242,8 @@ fn deleting_a_video_stops_its_urls_and_removes_its_file() {
         server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
     });
     assert!(!file.exists());
+    let left = files_below(&server.state().join("media"));
+    assert_eq!(left.len(), 3, "the other video's alone: {left:?}");
     server.playback(&embed, Some(&server.token(&video))).expect_code(404, "not_found");
     server.embed_page(&embed, Some(&server.token(&video))).expect_code(404, "not_found");
 }
@@ -243,8 +251,9 @@ fn deleting_a_video_stops_its_urls_and_removes_its_file() {
 #[test]
 fn ending_a_session_stops_its_urls_alone() {
     let server = Server::start();
-    let film = padded(FILM_BYTES);
-    let (video, embed) = film_on(&server, "private", &film);
+    let source = padded(FILM_BYTES);
+    let film = packaged(&source);
+    let (video, embed) = film_on(&server, "private", &source);
     let watched = Viewing::open(&server, &video, &embed);
     let bystander = Viewing::open(&server, &video, &embed);
     let session = watched.session().to_owned();
@@ -260,9 +269,10 @@ fn ending_a_session_stops_its_urls_alone() {
 #[test]
 fn turning_token_access_off_stops_private_videos_and_not_public_ones() {
     let server = Server::start();
-    let film = padded(FILM_BYTES);
-    let (video, embed) = film_on(&server, "private", &film);
-    let (other, other_embed) = film_on(&server, "public", &film);
+    let source = padded(FILM_BYTES);
+    let film = packaged(&source);
+    let (video, embed) = film_on(&server, "private", &source);
+    let (other, other_embed) = film_on(&server, "public", &source);
     let watched = Viewing::open(&server, &video, &embed);
     let bystander = Viewing::open(&server, &other, &other_embed);
     Stage { server: &server, watched, bystander, film: &film }.revoke("token access off", || {
@@ -284,14 +294,15 @@ fn a_short_file_that_left_the_server_whole_is_taken_back_from_the_buffers() {
     let other = Stalled::begin(&server, &bystander.path);
     revoke_key(&server, &kid);
     stalled.assert_cut(Instant::now(), "a short file");
-    assert_eq!(other.finish(), SHORT_BYTES as u64);
+    assert_eq!(other.finish(), packaged(&short).len() as u64);
 }
 
 #[test]
 fn a_connection_that_carries_someone_else_by_now_is_left_alone() {
     let server = Server::start();
-    let film = padded(8 << 20);
-    let (video, embed) = film_on(&server, "private", &film);
+    let source = padded(8 << 20);
+    let film = packaged(&source);
+    let (video, embed) = film_on(&server, "private", &source);
     let (kid, secret) = new_key(&server);
     let watched = Viewing::with(&server, &embed, &sign(&kid, &secret, &Claims::of(&video)));
     let bystander = Viewing::open(&server, &video, &embed);

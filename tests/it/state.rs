@@ -1,7 +1,10 @@
 //! Damaged state directories: the server is ready with all that the journal says, or refuses and says why. It never
 //! forgets a revocation, never shows a private video, never hangs.
 
-use crate::support::{Dice, Options, Reply, Server, copy_directory, files_below, first_difference, run, wait_for};
+use crate::support::{
+    Dice, Options, Reply, Server, copy_directory, files_below, first_difference, packaged, padded, progressive_uri,
+    run, wait_for,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -452,7 +455,7 @@ fn a_media_file_that_is_gone_cut_or_no_file_fails_alone_and_at_once() {
         let (video, embed) = server.video("public");
         let found = server.admin(Method::GET, &format!("/videos/{video}"), &Value::Null).expect(200).json();
         let file = found["renditions"][0]["id"].as_str().unwrap().to_owned();
-        let uri = server.playback(&embed, None).expect(200).json()["playback"]["uri"].as_str().unwrap().to_owned();
+        let uri = progressive_uri(&server.playback(&embed, None).expect(200).json()).to_owned();
         server.get(&uri).expect(200);
         damage(&server.state().join(format!("media/{file}")));
         for range in [None, Some("bytes=0-9"), Some("bytes=-5")] {
@@ -464,7 +467,7 @@ fn a_media_file_that_is_gone_cut_or_no_file_fails_alone_and_at_once() {
             let reply = Reply::read(request.send().unwrap_or_else(|error| panic!("{what}, {range:?}: {error}")));
             assert_eq!((reply.status, reply.code().as_str()), (503, "media_unavailable"), "{what}, {range:?}");
         }
-        let uri = server.playback(&healthy, None).expect(200).json()["playback"]["uri"].as_str().unwrap().to_owned();
+        let uri = progressive_uri(&server.playback(&healthy, None).expect(200).json()).to_owned();
         server.get(&uri).expect(200);
         let began = Instant::now();
         let report = server.verb(&["store", "verify", "--json"]).expect(1).json();
@@ -479,20 +482,18 @@ fn a_media_file_that_is_gone_cut_or_no_file_fails_alone_and_at_once() {
 
 #[test]
 fn a_media_file_cut_while_it_is_sent_ends_the_answer_early() {
-    let mut source = include_bytes!("../fixtures/h264_aac.mp4").to_vec();
-    // A box that players pass over makes it long enough not to fit the buffers between.
-    let padding = 64_u32 << 20;
-    source.extend(padding.to_be_bytes());
-    source.extend(b"free");
-    source.resize(source.len() + padding as usize - 8, 0);
-    let length = source.len();
+    // Too long for the buffers between.
+    let source = padded(64 << 20);
+    let length = packaged(&source).len();
     let server = Server::start();
     let (video, embed) = server.pending_video("public");
-    server.upload(&video, source).expect(200);
-    let uri = server.playback(&embed, None).expect(200).json()["playback"]["uri"].as_str().unwrap().to_owned();
+    server.upload(&video, source);
+    server.wait_until_ready(&video);
+    let uri = progressive_uri(&server.playback(&embed, None).expect(200).json()).to_owned();
     let mut answer = server.new_client().get(&uri).timeout(Duration::from_secs(20)).send().unwrap();
     assert_eq!(answer.content_length(), Some(length as u64));
-    let file = files_below(&server.state().join("media")).remove(0);
+    let name = uri.rsplit('/').next().unwrap().trim_end_matches(".mp4");
+    let file = server.state().join("media").join(name);
     truncate(&file, 4096);
     let mut received = Vec::new();
     let outcome = std::io::copy(&mut answer, &mut received);

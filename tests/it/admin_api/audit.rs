@@ -66,12 +66,15 @@ fn every_change_is_one_entry_and_what_changes_nothing_is_none() {
     let (video, embed) = server.pending_video("public");
     assert_eq!(all(&server, "/audit")[0]["action"], "video.create");
     server.upload(&video, FIXTURE).expect(200);
-    assert_eq!(all(&server, "/audit")[0]["action"], "video.source");
+    let log = all(&server, "/audit");
+    assert_eq!((&log[1]["action"], &log[1]["actor"]["type"]), (&json!("video.source"), &json!("private_key")));
+    assert_eq!((&log[0]["action"], &log[0]["actor"]["type"]), (&json!("video.packaged"), &json!("server")));
+    assert_eq!((&log[0]["subject"]["id"], &log[1]["subject"]["id"]), (&json!(video), &json!(video)));
     let session = text(&server.playback(&embed, None).expect(200).json()["session"]["id"]);
-    assert_eq!(all(&server, "/audit")[0]["action"], "video.source", "playing changes nothing");
+    assert_eq!(all(&server, "/audit"), log, "playing changes nothing");
     server.admin(Method::DELETE, &format!("/sessions/{session}"), &Value::Null).expect(204);
     let log = all(&server, "/audit");
-    assert_eq!((&log[0]["action"], log.len()), (&json!("session.end"), entries + 3));
+    assert_eq!((&log[0]["action"], log.len()), (&json!("session.end"), entries + 4));
     let shown = Value::Array(log).to_string();
     assert!(secrets.len() > 6);
     for secret in secrets {

@@ -1,7 +1,7 @@
 //! `/embeds`: handles that point at one video and can be pointed at another.
 
 use super::{all, assert_fields, get, ids, text};
-use crate::support::{FIXTURE, Server};
+use crate::support::{FIXTURE, Server, packaged, progressive_uri};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -19,14 +19,14 @@ fn an_embed_is_made_pointed_elsewhere_and_deleted() {
     assert_eq!(ids(&all(&server, "/embeds")), [embed.clone(), second_embed.clone(), first_embed.clone()]);
     let bytes = |embed: &str| {
         let answer = server.playback(embed, None).expect(200).json();
-        server.get(answer["playback"]["uri"].as_str().unwrap()).expect(200).body
+        server.get(progressive_uri(&answer)).expect(200).body
     };
-    assert_eq!(bytes(&embed), FIXTURE);
+    assert_eq!(bytes(&embed), packaged(FIXTURE));
     let path = format!("/embeds/{embed}");
     let moved = server.admin(Method::PATCH, &path, &json!({ "videoId": second })).expect(200).json();
     assert_eq!((&moved["id"], &moved["videoId"]), (&json!(embed), &json!(second)));
-    assert_eq!(bytes(&embed), include_bytes!("../../fixtures/moov_last.mp4"));
-    assert_eq!(bytes(&first_embed), FIXTURE);
+    assert_eq!(bytes(&embed), packaged(include_bytes!("../../fixtures/moov_last.mp4")));
+    assert_eq!(bytes(&first_embed), packaged(FIXTURE));
     server.admin(Method::DELETE, &path, &Value::Null).expect(204);
     server.playback(&embed, None).expect_code(404, "not_found");
     server.admin(Method::DELETE, &path, &Value::Null).expect_code(404, "not_found");

@@ -1,7 +1,7 @@
 //! `PUT /videos/{id}/source`: what is kept, what is refused, and what is left behind.
 
 use super::{files, get, text};
-use crate::support::{FIXTURE, Options, Server, Wire, padded, wait_for};
+use crate::support::{FIXTURE, Options, Server, Wire, packaged, padded, progressive_uri, wait_for};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
@@ -24,7 +24,13 @@ fn put(server: &Server, video: &str, headers: &[(&str, &str)], body: Body) -> cr
 
 fn played(server: &Server, embed: &str) -> Vec<u8> {
     let answer = server.playback(embed, None).expect(200).json();
-    server.get(answer["playback"]["uri"].as_str().unwrap()).expect(200).body
+    server.get(progressive_uri(&answer)).expect(200).body
+}
+
+/// Whether a file in the media directory has just these bytes.
+fn is_kept(server: &Server, source: &[u8]) -> bool {
+    let media = server.state().join("media");
+    files(server, "media").iter().any(|name| std::fs::read(media.join(name)).unwrap() == source)
 }
 
 fn digest_of(bytes: &[u8]) -> String {
@@ -40,8 +46,10 @@ fn a_source_of_known_or_unknown_length_is_kept_as_it_is() {
         let (video, embed) = server.pending_video("public");
         let answer = put(&server, &video, &[], body).expect(200).json();
         assert_eq!(answer["status"], "ready");
-        assert_eq!(played(&server, &embed), FIXTURE);
+        assert_eq!(played(&server, &embed), packaged(FIXTURE));
+        assert!(is_kept(&server, FIXTURE));
         assert!(files(&server, "incoming").is_empty());
+        server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
     }
 }
 
@@ -57,7 +65,8 @@ fn every_kind_of_mp4_among_the_fixtures_is_taken() {
     ] {
         let (video, embed) = server.pending_video("public");
         server.upload(&video, source).expect(200);
-        assert_eq!(played(&server, &embed), source);
+        assert_eq!(played(&server, &embed), packaged(source));
+        assert!(is_kept(&server, source));
     }
 }
 
@@ -83,8 +92,8 @@ fn a_digest_is_checked() {
     put(&server, &video, &[("repr-digest", &right)], FIXTURE.into()).expect(200);
     // Another algorithm alone is not checked.
     put(&server, &video, &[("repr-digest", "sha-512=:AAAA:")], FIXTURE.into()).expect(200);
-    assert_eq!(played(&server, &embed), FIXTURE);
-    assert_eq!(files(&server, "media").len(), 1);
+    assert_eq!(played(&server, &embed), packaged(FIXTURE));
+    assert_eq!(files(&server, "media").len(), 3);
 }
 
 #[test]
@@ -118,7 +127,7 @@ fn what_is_no_film_is_refused_with_the_reason_and_leaves_nothing() {
     server.upload(&video, FIXTURE).expect(200);
     let read = get(&server, &path);
     assert_eq!((&read["status"], &read["statusDetail"]), (&json!("ready"), &Value::Null));
-    assert_eq!(played(&server, &embed), FIXTURE);
+    assert_eq!(played(&server, &embed), packaged(FIXTURE));
 }
 
 #[test]
@@ -130,9 +139,9 @@ fn a_bad_replacement_leaves_the_old_source_playing() {
     put(&server, &video, &[], Body::from("not a film")).expect_code(422, "source_unplayable");
     put(&server, &video, &[("repr-digest", &digest_of(FIXTURE))], OTHER.into()).expect_code(400, "digest_mismatch");
     assert_eq!(get(&server, &format!("/videos/{video}")), before);
-    assert_eq!(played(&server, &embed), FIXTURE);
-    assert_eq!(server.get(url["playback"]["uri"].as_str().unwrap()).expect(200).body, FIXTURE);
-    assert_eq!(files(&server, "media").len(), 1);
+    assert_eq!(played(&server, &embed), packaged(FIXTURE));
+    assert_eq!(server.get(progressive_uri(&url)).expect(200).body, packaged(FIXTURE));
+    assert_eq!(files(&server, "media").len(), 3);
     assert!(files(&server, "incoming").is_empty());
 }
 
@@ -144,11 +153,12 @@ fn a_replaced_source_is_a_new_file_and_the_old_one_goes() {
     let old = server.playback(&embed, None).expect(200).json();
     server.upload(&video, OTHER).expect(200);
     let after = files(&server, "media");
-    assert_eq!((before.len(), after.len()), (1, 1));
-    assert_ne!(before, after);
+    assert_eq!((before.len(), after.len()), (3, 3));
+    assert!(before.iter().all(|name| !after.contains(name)), "{before:?} {after:?}");
+    assert!(is_kept(&server, OTHER));
     let new = server.playback(&embed, None).expect(200).json();
     assert_ne!(old["variants"][0]["id"], new["variants"][0]["id"]);
-    assert_eq!(played(&server, &embed), OTHER);
+    assert_eq!(played(&server, &embed), packaged(OTHER));
 }
 
 #[test]
@@ -163,8 +173,11 @@ fn uploads_at_once_leave_one_whole_source() {
         }
     });
     let bytes = played(&server, &embed);
-    assert!(bytes == FIXTURE || bytes == OTHER);
-    assert_eq!(files(&server, "media").len(), 1);
+    // What plays is what was made of the source that is kept.
+    let last = if is_kept(&server, FIXTURE) { FIXTURE } else { OTHER };
+    assert!(is_kept(&server, last));
+    assert_eq!(bytes, packaged(last));
+    assert_eq!(files(&server, "media").len(), 3);
     assert!(files(&server, "incoming").is_empty());
 }
 
@@ -194,8 +207,8 @@ fn a_client_that_dies_in_mid_upload_leaves_nothing() {
         wait_for("it to be removed", Duration::from_secs(10), || files(&server, "incoming").is_empty());
     }
     assert_eq!(get(&server, &format!("/videos/{video}"))["status"], "pending_upload");
-    assert_eq!(files(&server, "media").len(), 1);
-    assert_eq!(played(&server, &kept_embed), FIXTURE);
+    assert_eq!(files(&server, "media").len(), 3);
+    assert_eq!(played(&server, &kept_embed), packaged(FIXTURE));
 }
 
 #[test]
@@ -222,7 +235,7 @@ fn a_source_longer_than_the_limit_is_refused_told_or_not() {
     wait_for("nothing to be left", Duration::from_secs(10), || files(&server, "incoming").is_empty());
     assert!(files(&server, "media").is_empty());
     server.upload(&video, padded(1 << 20)).expect(200);
-    assert_eq!(played(&server, &embed), padded(1 << 20));
+    assert_eq!(played(&server, &embed), packaged(&padded(1 << 20)));
 }
 
 #[test]

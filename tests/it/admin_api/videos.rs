@@ -1,7 +1,7 @@
 //! `/videos`: creating, listing, reading, renaming, re-classifying, deleting.
 
 use super::{all, assert_fields, files, get, ids, text};
-use crate::support::{Server, assert_no_media};
+use crate::support::{FIXTURE, Server, assert_no_media, packaged};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -38,7 +38,14 @@ fn a_video_that_plays_says_what_is_in_it() {
     let picture = tracks.iter().find(|track| track["kind"] == "video").unwrap();
     assert_eq!((&picture["widthPx"], &picture["heightPx"]), (&json!(96), &json!(64)));
     assert!(tracks.iter().any(|track| track["kind"] == "audio"), "{read}");
-    assert_eq!(read["renditions"].as_array().unwrap().len(), 1);
+    let renditions = read["renditions"].as_array().unwrap();
+    assert_eq!(renditions.len(), 1);
+    let rendition = &renditions[0];
+    assert_eq!((&rendition["widthPx"], &rendition["heightPx"]), (&json!(96), &json!(64)));
+    assert_eq!((&rendition["label"], &rendition["origin"]), (&json!("64p"), &json!("source")));
+    assert_eq!(rendition["sizeBytes"], packaged(FIXTURE).len());
+    assert!(rendition["codecs"].to_string().contains("avc1.") && rendition["bitsPerSecond"].as_u64().unwrap() > 0);
+    assert_eq!(read["progress"], Value::Null, "there is nothing under way");
 }
 
 #[test]
@@ -182,9 +189,9 @@ fn deleting_a_video_takes_its_embeds_and_its_file() {
     for _ in 0..100 {
         server.admin(Method::POST, "/embeds", &json!({ "videoId": video })).expect(201);
     }
-    assert_eq!(files(&server, "media").len(), 2);
+    assert_eq!(files(&server, "media").len(), 6);
     server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
-    assert_eq!(files(&server, "media").len(), 1);
+    assert_eq!(files(&server, "media").len(), 3);
     for method in [Method::GET, Method::DELETE] {
         server.admin(method, &format!("/videos/{video}"), &Value::Null).expect_code(404, "not_found");
     }

@@ -11,7 +11,9 @@ mod wire;
 
 pub use client::{Reply, raw_exchange};
 pub use film::{film, keyframes, probe};
-pub use media::{FIXTURE, assert_no_media, padded};
+pub use media::{
+    FIXTURE, assert_no_media, film_head, packaged, packaged_into, packs_to, padded, picture_head, progressive_uri,
+};
 pub use process::{Dice, copy_directory, files_below, first_difference, kill_now, run, run_with, terminate};
 pub use server::{Options, Server, log_directory, screener};
 pub use token::{Claims, sign, sign_raw};

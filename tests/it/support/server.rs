@@ -266,6 +266,14 @@ impl Server {
         Reply::read(request.timeout(Duration::from_secs(600)).send().unwrap())
     }
 
+    /// Waits until a video plays.
+    pub fn wait_until_ready(&self, video: &str) {
+        super::wait_for("the video to be packaged", Duration::from_secs(120), || {
+            let read = self.admin(Method::GET, &format!("/videos/{video}"), &Value::Null).expect(200).json();
+            read["status"] == "ready"
+        });
+    }
+
     /// A token for a video, good for five minutes.
     pub fn token(&self, video: &str) -> String {
         sign(&self.kid, &self.secret, &Claims::of(video))
