@@ -42,7 +42,10 @@ impl App {
         match outcome.as_ref().map(|known| known.as_deref()) {
             Ok(Ok(Outcome::Unplayable(reason))) => Err(IngestError::Unplayable(reason.clone())),
             // Done, or still under way: the record says which.
-            _ => Ok(self.store.find::<Video>(video.0).await.ok().flatten().unwrap_or(kept)),
+            _ => match self.store.find::<Video>(video.0).await {
+                Ok(found) => found.ok_or(IngestError::VideoGone),
+                Err(_) => Ok(kept),
+            },
         }
     }
 
