@@ -547,8 +547,8 @@ fn every_name_behind_a_grant_is_closed_to_a_tampered_a_revoked_and_an_expired_on
     let (video, embed, names) = video_with_everything(&server);
     let (expiring, revoked) = (watch_video(&server, &video, &embed), watch_video(&server, &video, &embed));
     let other = watch(&server, "private");
-    let mut wire = Wire::connect(&server);
-    let mut walk = |grant: &str, expected: (u16, &str)| {
+    let walk = |grant: &str, expected: (u16, &str)| {
+        let mut wire = Wire::connect(&server);
         for name in &names {
             let path = media_path(&video, grant, name);
             for headers in [&[][..], &[("Range", "bytes=0-9")], &[("If-None-Match", "*")]] {
@@ -578,6 +578,7 @@ fn every_name_behind_a_grant_is_closed_to_a_tampered_a_revoked_and_an_expired_on
     let session = revoked.answer["session"]["id"].as_str().unwrap();
     server.admin(Method::DELETE, &format!("/sessions/{session}"), &Value::Null).expect(204);
     walk(&revoked.grant, (403, "asset_url_revoked"));
+    let mut open = Wire::connect(&server);
     wait_for("the URL to expire", Duration::from_secs(40), || {
         open.exchange("HEAD", &media_path(&video, &expiring.grant, "master.m3u8"), &[]).status() == 403
     });
