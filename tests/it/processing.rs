@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Long enough to be met while it is packaged, in bytes.
-const FILM_BYTES: usize = 384 << 20;
+const FILM_BYTES: usize = 256 << 20;
 
 fn read(server: &Server, video: &str) -> Value {
     server.admin(Method::GET, &format!("/videos/{video}"), &Value::Null).expect(200).json()
