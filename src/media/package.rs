@@ -116,7 +116,7 @@ impl Package {
             (None, None) => {
                 let (sound, lead) = movie.audio.as_ref().zip(audio).ok_or(Unplayable::NoMedia)?;
                 let cuts = Cuts::new(u64::from(segment_s).saturating_mul(sound.timescale.into()));
-                layout.lay_sound_alone(source, &movie, sound, lead, cuts)?;
+                layout.lay_sound_alone(source, &movie, sound, lead, &cuts)?;
             }
             _ => return Err(Unplayable::NoMedia),
         }
@@ -493,7 +493,7 @@ impl Layout {
         movie: &Movie,
         track: &MovieTrack,
         lead: Lead,
-        cuts: Cuts,
+        cuts: &Cuts,
     ) -> Result<(), Unplayable> {
         let mut walk = Cursor::new(movie.samples(source, track)?, lead)?;
         let (mut start, mut run) = (0, FragmentTrack::default());
