@@ -6,7 +6,7 @@ use crate::domain::{
     Actor, AuditEvent, Kind, MediaFile, MediaFileId, MediaKind, MediaSummary, Video, VideoId, VideoStatus, limits,
 };
 use crate::media::{ReadAt, SourceFacts, Unplayable, read_source};
-use crate::store::{Received, StoredMedia};
+use crate::store::{MediaError, Received, StoredMedia};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,20 @@ impl App {
     /// Makes `received` the source of a video. It is on disk and in the record when this answers; packaging is waited
     /// for a little, and goes on by itself after that, also after a restart. A source that can't be played leaves a
     /// former one in place, or the video in `error` with the reason if there was none; its file is gone either way.
+    ///
+    /// It goes on when the caller goes away: an upload that was received is not lost to a line that breaks.
     pub async fn ingest(
+        self: &Arc<Self>,
+        actor: Actor,
+        video: VideoId,
+        received: Received,
+    ) -> Result<Video, IngestError> {
+        let app = Arc::clone(self);
+        let ingested = tokio::spawn(async move { app.ingest_to_the_end(actor, video, received).await });
+        ingested.await.unwrap_or_else(|error| Err(MediaError::Io(std::io::Error::other(error)).into()))
+    }
+
+    async fn ingest_to_the_end(
         self: &Arc<Self>,
         actor: Actor,
         video: VideoId,
@@ -35,17 +48,31 @@ impl App {
                 return Err(error);
             }
         };
+        let file = received.id();
         let kept = self.keep_source(actor, video, received, facts).await?;
-        let mut outcome = self.package_soon(video);
         let wait = Duration::from_secs(limits::PACKAGING_WAIT_S);
-        let outcome = tokio::time::timeout(wait, outcome.wait_for(Outcome::is_known)).await;
-        match outcome.as_ref().map(|known| known.as_deref()) {
-            Ok(Ok(Outcome::Unplayable(reason))) => Err(IngestError::Unplayable(reason.clone())),
-            // Done, or still under way: the record says which.
-            _ => match self.store.find::<Video>(video.0).await {
-                Ok(found) => found.ok_or(IngestError::VideoGone),
-                Err(_) => Ok(kept),
-            },
+        if let Ok(Some(reason)) = tokio::time::timeout(wait, self.packaged(video, file)).await {
+            return Err(IngestError::Unplayable(reason));
+        }
+        // Done, or still under way: the record says which.
+        match self.store.find::<Video>(video.0).await {
+            Ok(found) => found.ok_or(IngestError::VideoGone),
+            Err(_) => Ok(kept),
+        }
+    }
+
+    /// Waits until this source has been packaged, or why it can't be. A job that ends may have been another source's.
+    async fn packaged(self: &Arc<Self>, video: VideoId, file: MediaFileId) -> Option<String> {
+        loop {
+            let mut job = self.package_soon(video);
+            let outcome = job.wait_for(Outcome::is_known).await.ok()?.clone();
+            match outcome {
+                Outcome::Unplayable(refused, reason) if refused == file => return Some(reason),
+                Outcome::Unplayable(..) | Outcome::Ready => {}
+                Outcome::UnderWay | Outcome::Postponed => return None,
+            }
+            let found: Option<Video> = self.store.find(video.0).await.ok().flatten();
+            found.filter(|video| video.next_source.as_ref().is_some_and(|next| next.file == file))?;
         }
     }
 

@@ -109,7 +109,10 @@ impl App {
             .collect();
         let kept: Vec<MediaFileId> = facts.iter().map(|(file, ..)| *file).collect();
         for (received, _) in files {
-            self.media.keep(received).await?;
+            if let Err(error) = self.media.keep(received).await {
+                self.media.remove(kept).await;
+                return Err(error.into());
+            }
         }
         let written = self.store.write(now, move |draft| {
             let mut video: Video = draft.find(id.0).ok_or(IngestError::VideoGone)?;

@@ -53,7 +53,9 @@ pub struct App {
     /// In milliseconds: what [`App::moment`] answered last.
     last_moment: AtomicI64,
     /// Admits the few sources that are read at the same time.
-    reading: tokio::sync::Semaphore,
+    reading: Arc<tokio::sync::Semaphore>,
+    /// Admits the few that are packaged at the same time, which takes longer.
+    packing: Arc<tokio::sync::Semaphore>,
     segment_indexes: SegmentIndexes,
     packaging: Packaging,
     transcoding: Transcoding,
@@ -129,7 +131,8 @@ impl App {
             entropy,
             last_used: Mutex::default(),
             last_moment: AtomicI64::new(0),
-            reading: tokio::sync::Semaphore::new(limits::SOURCES_READ_AT_ONCE),
+            reading: Arc::new(tokio::sync::Semaphore::new(limits::SOURCES_READ_AT_ONCE)),
+            packing: Arc::new(tokio::sync::Semaphore::new(limits::SOURCES_PACKAGED_AT_ONCE)),
             segment_indexes: SegmentIndexes::default(),
             packaging: Packaging::default(),
             transcoding: Transcoding::default(),

@@ -7,8 +7,8 @@ use crate::domain::{
     VideoStatus,
 };
 use crate::media::{Package, Unplayable, keyframe_bits_per_s};
-use crate::store::{MediaError, Received, StoredMedia};
-use std::collections::HashMap;
+use crate::store::{IndexError, MediaError, Received, StoredMedia, WriteError};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +21,8 @@ pub enum Outcome {
     UnderWay,
     /// The video plays.
     Ready,
-    /// The source can't be played; the sentence is for the uploader.
-    Unplayable(String),
+    /// This source can't be played; the sentence is for the uploader.
+    Unplayable(MediaFileId, String),
     /// Something that may be better later, such as a full disk. The source is kept; the job will be tried again.
     Postponed,
 }
@@ -34,9 +34,13 @@ impl Outcome {
     }
 }
 
-/// The jobs under way.
+/// The jobs under way, and what is not tried again.
 #[derive(Default)]
-pub struct Packaging(Mutex<HashMap<VideoId, Arc<Job>>>);
+pub struct Packaging {
+    jobs: Mutex<HashMap<VideoId, Arc<Job>>>,
+    /// Sources that play as a former packager left them, and that this one refuses. The next start tries them again.
+    refused: Mutex<HashSet<MediaFileId>>,
+}
 
 /// One job.
 struct Job {
@@ -63,7 +67,7 @@ impl PackagedFiles {
 impl App {
     /// Begins to package what a video awaits, unless that is under way. The receiver tells how it ends.
     pub fn package_soon(self: &Arc<Self>, video: VideoId) -> watch::Receiver<Outcome> {
-        let mut jobs = self.packaging.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = self.packaging.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(job) = jobs.get(&video) {
             return job.outcome.subscribe();
         }
@@ -78,8 +82,13 @@ impl App {
         let app = Arc::clone(self);
         tokio::spawn(async move {
             let outcome = app.run_packaging(video, &job).await;
-            app.packaging.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&video);
+            app.packaging.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&video);
+            // An upload that came while this ended found the job still there.
+            let is_over = outcome == Outcome::Postponed || !app.store.access().is_unpackaged(video);
             job.outcome.send_replace(outcome);
+            if !is_over {
+                app.package_soon(video);
+            }
         });
         receiver
     }
@@ -94,7 +103,7 @@ impl App {
 
     /// How much of a video's packaging is done, from 0 to 1; `None` where none is under way.
     pub fn packaging_progress(&self, video: VideoId) -> Option<f64> {
-        let jobs = self.packaging.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = self.packaging.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let job = jobs.get(&video)?;
         let (written, total) = (job.written_bytes.load(Ordering::Relaxed), job.total_bytes.load(Ordering::Relaxed));
         // In thousandths: nobody reads more, and they convert exactly.
@@ -104,14 +113,14 @@ impl App {
 
     /// Ends the packaging of a video that is being deleted.
     pub fn cancel_packaging(&self, video: VideoId) {
-        if let Some(job) = self.packaging.0.lock().unwrap_or_else(PoisonError::into_inner).get(&video) {
+        if let Some(job) = self.packaging.jobs.lock().unwrap_or_else(PoisonError::into_inner).get(&video) {
             job.cancelled.store(true, Ordering::Relaxed);
         }
     }
 
     /// Ends all packaging, for a stop; it begins anew at the next start.
     pub fn stop_packaging(&self) {
-        for job in self.packaging.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        for job in self.packaging.jobs.lock().unwrap_or_else(PoisonError::into_inner).values() {
             job.cancelled.store(true, Ordering::Relaxed);
         }
     }
@@ -121,26 +130,39 @@ impl App {
             let found = self.store.find::<Video>(id.0).await.ok().flatten();
             let Some(video) = found else { return Outcome::Postponed };
             let Some(source) = video.awaits_packaging().cloned() else { return Outcome::Ready };
+            if self.packaging.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&source.file) {
+                return Outcome::Postponed;
+            }
             let packaged = self.package_source(source.clone(), job).await;
             let kept = match packaged {
                 Ok(packaged) => self.keep_packaged(id, source.clone(), packaged).await,
                 Err(error) => Err(error),
             };
+            // What does not fit now fits no better in a minute.
+            let kept = kept.map_err(|error| match error {
+                IngestError::Write(error @ WriteError::Index(IndexError::TooLong(_))) => IngestError::Unplayable(
+                    format!("it does not fit beside the video's captions and qualities: {error}"),
+                ),
+                error => error,
+            });
             match kept {
                 // Another source may have come meanwhile.
                 Ok(()) | Err(IngestError::SourceChanged) => {}
                 Err(IngestError::Unplayable(reason)) => {
                     let file = Some(source.file);
                     return match self.note_unplayable(Actor::Server, id, file, reason.clone()).await {
-                        Ok(()) => Outcome::Unplayable(reason),
+                        Ok(()) => Outcome::Unplayable(source.file, reason),
                         Err(IngestError::SourceChanged) if video.next_source.is_some() => continue,
                         Err(error) => {
-                            tracing::warn!(video = %id, %error, reason, "a source could not be packaged anew; it plays as before");
+                            tracing::warn!(video = %id, %error, reason, "a source can't be packaged anew; it plays as before");
+                            let mut refused = self.packaging.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                            refused.insert(source.file);
                             Outcome::Postponed
                         }
                     };
                 }
                 Err(IngestError::VideoGone) => return Outcome::Postponed,
+                Err(_) if job.cancelled.load(Ordering::Relaxed) => return Outcome::Postponed,
                 Err(error) => {
                     tracing::warn!(video = %id, %error, "packaging was put off; it is tried again in a minute");
                     return Outcome::Postponed;
@@ -154,12 +176,14 @@ impl App {
         source: MediaSummary,
         job: &Arc<Job>,
     ) -> Result<PackagedFiles, IngestError> {
-        let permit = self.reading.acquire().await;
+        let permit = Arc::clone(&self.packing).acquire_owned().await;
         let media = self.media.open_file(source.file).map_err(MediaError::from)?;
         let media = media.ok_or_else(|| MediaError::Io(io::Error::other("the source's file is missing")))?;
         let (app, job) = (Arc::clone(self), Arc::clone(job));
         let label = source.label();
         let work = move || {
+            // Held as long as the thread works, whoever waits for it.
+            let _permit = permit;
             app.package_now(&media, label, RenditionOrigin::Source, |written, total| {
                 job.written_bytes.store(written, Ordering::Relaxed);
                 job.total_bytes.store(total, Ordering::Relaxed);
@@ -167,7 +191,6 @@ impl App {
             })
         };
         let packaged = tokio::task::spawn_blocking(work).await;
-        drop(permit);
         packaged.map_err(|error| MediaError::Io(io::Error::other(error)))?
     }
 

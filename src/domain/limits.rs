@@ -60,7 +60,7 @@ pub const RENDITIONS_PER_VIDEO: usize = 12;
 /// The journal is compacted after a change when it is larger than this, in bytes, and twice what compacting left.
 pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
 /// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.
-pub const INDEX_VALUE_BYTES: usize = 16 << 10;
+pub const INDEX_VALUE_BYTES: usize = 48 << 10;
 
 /// JSON body of an admin or renewal request, in bytes.
 pub const JSON_BODY_BYTES: usize = 64 << 10;
@@ -105,6 +105,8 @@ pub const TRANSCODING_PER_S: u64 = 60;
 pub const TRANSCODING_START_S: u64 = 600;
 /// When what could not be made for want of room or of ffmpeg is tried again, in seconds.
 pub const TRANSCODING_RETRY_S: u64 = 60;
+/// Sources packaged at the same time: each may hold its whole index, and the disk is one.
+pub const SOURCES_PACKAGED_AT_ONCE: usize = 2;
 /// Indexes of packaged renditions held in memory, in bytes: some hundred films of two hours.
 pub const SEGMENT_INDEXES_BYTES: usize = 16 << 20;
 /// Bytes of an upload gathered before they are written.

@@ -279,4 +279,4 @@ pub(super) fn begins_cleanly(units: NalUnits, mut head: impl FnMut(u64) -> Optio
 }
 
 /// NAL units looked through for the first of a picture itself.
-const MAX_NAL_UNITS_BEFORE_PICTURE: usize = 64;
+const MAX_NAL_UNITS_BEFORE_PICTURE: usize = 32;

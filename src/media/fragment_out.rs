@@ -21,8 +21,6 @@ const MAX_SAMPLES_PER_SEGMENT: u32 = 500_000;
 const SYNC_FLAGS: u32 = 0x0200_0000;
 /// `sample_depends_on` 1, and no place to begin at.
 const NON_SYNC_FLAGS: u32 = 0x0100_0000 | IS_NON_SYNC;
-/// Most segments that `sidx` can list.
-const MAX_INDEXED_SEGMENTS: usize = u16::MAX as usize;
 
 /// How a track's times are moved to where they belong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -378,12 +376,9 @@ fn put_track(trak: &mut Bytes, number: u32, track: &MovieTrack, lead_in: i64) {
     });
 }
 
-/// `sidx` (§8.16.3) of segments that follow it at once; nothing where it can't list them all.
+/// `sidx` (§8.16.3) of segments that follow it at once.
 pub(super) fn segment_index_box(segments: &[Segment], timescale: u32, has_video: bool) -> Vec<u8> {
     let mut bytes = Bytes::default();
-    if segments.len() > MAX_INDEXED_SEGMENTS {
-        return bytes.into_vec();
-    }
     bytes.put_full_box(*b"sidx", 0, 0, |sidx| {
         sidx.put_u32(if has_video { VIDEO_TRACK } else { AUDIO_TRACK });
         sidx.put_u32(timescale);

@@ -76,6 +76,9 @@ pub fn captions_playlist(captions: &Captions, duration_ms: u64) -> String {
     text
 }
 
+/// Keyframes of a stretch that are added up at most: one that stands for hours must not make every stretch as long.
+const MAX_STRETCH: usize = 256;
+
 /// Bits a second of the most demanding stretch of [`iframe_playlist`] (RFC 8216 §4.1: neighbours that last 0.5 to 1.5
 /// target durations together); 0 where there is no picture. A video shorter than that is one stretch.
 pub fn keyframe_bits_per_s(index: &SegmentIndex) -> u64 {
@@ -85,7 +88,7 @@ pub fn keyframe_bits_per_s(index: &SegmentIndex) -> u64 {
     let mut peak = None;
     for first in 0..keyframes.len() {
         let (mut bytes, mut micros) = (0_u64, 0_u64);
-        for keyframe in keyframes.iter().skip(first) {
+        for keyframe in keyframes.iter().skip(first).take(MAX_STRETCH) {
             bytes = bytes.saturating_add(keyframe.bytes.into());
             micros = micros.saturating_add(keyframe.micros);
             if micros > half_target.saturating_mul(3) {

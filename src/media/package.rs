@@ -9,7 +9,7 @@ use super::fragment_out::{Fragment, FragmentTrack, Shift, init_part, segment_ind
 use super::movie::{Movie, MovieTrack};
 use super::samples::{Sample, Samples};
 use super::segment_index::{Segment, SegmentIndex};
-use super::source::{MAX_SEGMENT_BYTES, ReadAt, Unplayable};
+use super::source::{MAX_DURATION_MS, MAX_SEGMENT_BYTES, MAX_SEGMENTS, ReadAt, Unplayable};
 use crate::domain::{AudioFormat, TrackKind, VideoFormat};
 use std::io;
 
@@ -20,6 +20,13 @@ const PREROLL_MS: u64 = 100;
 /// A picture that can be shown on its own, but with others before it that can't, is made the beginning of a segment only
 /// after this many times the length aimed at.
 const UNCLEAN_AFTER: u64 = 3;
+
+/// Most keyframes that are looked into, each at the cost of a read; the rest are believed. 27 hours at ten a second.
+const MAX_KEYFRAMES_LOOKED_AT: u32 = 1_000_000;
+/// Bytes of a keyframe that are read for that: what stands before the picture itself is rarely longer.
+const LOOK_BYTES: usize = 512;
+/// Finest clock of the index: times of finer ones would not fit its 32 bits after some seconds.
+const MAX_INDEX_TIMESCALE: u32 = 1_000_000;
 
 /// What a packaged rendition is.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,10 +147,21 @@ impl Package {
         let Layout { fragments, end, video_samples, video_duration, .. } = layout;
         let duration = end.max(1);
         let duration_ms = super::track::to_ms(duration, timescale).max(1);
+        if duration_ms > MAX_DURATION_MS {
+            return Err(Unplayable::TooLong);
+        }
+        // From here on time is the index's.
+        let index_timescale = timescale.min(MAX_INDEX_TIMESCALE);
+        let in_index = |time: u64| {
+            let time = u128::from(time).saturating_mul(index_timescale.into()).checked_div(timescale.into());
+            time.and_then(|time| u64::try_from(time).ok()).unwrap_or(u64::MAX)
+        };
+        let frame_rate = frames_per_1000_s(video_samples, video_duration, timescale);
+        let (duration, timescale) = (in_index(duration).max(1), index_timescale);
         let init = init_part(&movie, duration_ms, [video, audio].map(|lead| lead.map(|lead| lead.shift)));
         let init_bytes = u32::try_from(init.len()).map_err(|_| Unplayable::IndexTooLarge)?;
         let mut segments = Vec::with_capacity(fragments.len());
-        let mut starts = fragments.iter().skip(1).map(|fragment| fragment.start).chain([duration]);
+        let mut starts = fragments.iter().skip(1).map(|fragment| in_index(fragment.start)).chain([duration]);
         let mut start = 0;
         for fragment in &fragments {
             let next = starts.next().unwrap_or(duration).max(start);
@@ -185,7 +203,7 @@ impl Package {
                 codec: track.encoding.codec.clone(),
                 width_px: track.facts.width_px.unwrap_or(0),
                 height_px: track.facts.height_px.unwrap_or(0),
-                frames_per_1000_s: frames_per_1000_s(video_samples, video_duration, timescale),
+                frames_per_1000_s: frame_rate,
             }),
             audio: movie.audio.as_ref().map(|track| AudioFormat {
                 codec: track.encoding.codec.clone(),
@@ -428,14 +446,18 @@ impl Layout {
         let cursor = Cursor::new(movie.samples(source, track)?, lead)?;
         let mut begins = vec![(0_u64, 0_u64)];
         let mut walk = cursor.clone();
-        let mut number = 0_u64;
+        let (mut number, mut looked_at) = (0_u64, 0_u32);
         while let Some(sample) = walk.next()? {
             if sample.is_sync && number > 0 {
                 let at = u64::try_from(lead.shift.shown(&sample)).unwrap_or(0);
                 // A place that will not be used need not be read.
                 if at.saturating_sub(cuts.start) >= cuts.target / 2 {
-                    let is_clean = is_clean(source, track, &sample);
+                    looked_at = looked_at.saturating_add(1);
+                    let is_clean = looked_at > MAX_KEYFRAMES_LOOKED_AT || is_clean(source, track, &sample);
                     begins.extend(cuts.tell(number, at, is_clean));
+                    if begins.len() > MAX_SEGMENTS {
+                        return Err(Unplayable::TooManySegments);
+                    }
                 }
             }
             number = number.saturating_add(1);
@@ -449,9 +471,7 @@ impl Layout {
             for _ in *first..end {
                 let Some(sample) = walk.next()? else { break };
                 run.add(&sample)?;
-                let until =
-                    u64::try_from(lead.shift.shown(&sample)).unwrap_or(0).saturating_add(sample.duration.into());
-                self.end = self.end.max(until);
+                self.end = self.end.max(lead.end_of(&sample));
                 self.video_duration = self.video_duration.saturating_add(sample.duration.into());
             }
             self.fragments.push(Fragment { start: *start, video: Some(run), audio: None });
@@ -504,6 +524,9 @@ impl Layout {
                 start = at;
             }
             run.add(&sample)?;
+            if self.fragments.len() == MAX_SEGMENTS {
+                return Err(Unplayable::TooManySegments);
+            }
             self.end = self.end.max(lead.end_of(&sample));
         }
         self.fragments.push(Fragment { start, video: None, audio: Some(run) });
@@ -514,11 +537,21 @@ impl Layout {
 /// Whether all that is shown from this picture on can be decoded from it on.
 fn is_clean<S: ReadAt + ?Sized>(source: &S, track: &MovieTrack, sample: &Sample) -> bool {
     let Some(units) = track.encoding.nal_units else { return true };
+    let mut start = [0; LOOK_BYTES];
+    let length = usize::try_from(sample.bytes).unwrap_or(LOOK_BYTES).min(LOOK_BYTES);
+    let Some(start) = start.get_mut(..length) else { return true };
+    if source.read_exact_at(start, sample.offset).is_err() {
+        return true;
+    }
+    // What stands further on takes a read of its own.
     let head = |at: u64| {
         let mut head = [0; 8];
-        let left = u64::from(sample.bytes).checked_sub(at)?;
-        let bytes = usize::try_from(left.min(8)).ok()?;
-        source.read_exact_at(head.get_mut(..bytes)?, sample.offset.checked_add(at)?).ok()?;
+        let bytes = usize::try_from(u64::from(sample.bytes).checked_sub(at)?.min(8)).ok()?;
+        let known = usize::try_from(at).ok().and_then(|at| start.get(at..at.checked_add(bytes)?));
+        match known {
+            Some(known) => head.get_mut(..bytes)?.copy_from_slice(known),
+            None => source.read_exact_at(head.get_mut(..bytes)?, sample.offset.checked_add(at)?).ok()?,
+        }
         (bytes > 4).then_some(head)
     };
     begins_cleanly(units, head).unwrap_or(true)

@@ -8,8 +8,8 @@ use super::tables::{ChunkRuns, Sizes, entries};
 use mp4_atom::{Tfhd, Trex};
 use std::sync::Arc;
 
-/// Most samples of one track in one fragment: four hours at 30 frames a second. They are held in memory.
-pub(super) const MAX_SAMPLES_PER_FRAGMENT: usize = 500_000;
+/// Most samples of one track in one fragment: an hour of sound, or of 50 frames a second. They are held in memory.
+pub(super) const MAX_SAMPLES_PER_FRAGMENT: usize = 200_000;
 
 /// One sample, in units of its track's timescale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(super) struct Samples<'a, S: ?Sized> {
     /// What the fragment being read holds, and how much of it has been given out.
     fragment: Arc<[Sample]>,
     given: usize,
+    /// The sample behind the one that was given out last.
+    ahead: Option<Sample>,
     decode_time: u64,
     seen: u64,
 }
@@ -63,11 +65,27 @@ impl<'a, S: ReadAt + ?Sized> Samples<'a, S> {
     /// From the first sample of the track whose table box is `stbl`.
     pub(super) fn new(source: &'a S, stbl: &'a [u8], fragments: Fragments<'a>) -> Result<Self, Unplayable> {
         let tables = Some(TableSamples::read(stbl)?);
-        Ok(Self { source, tables, fragments, fragment: Arc::from([]), given: 0, decode_time: 0, seen: 0 })
+        let fragment = Arc::from([]);
+        Ok(Self { source, tables, fragments, fragment, given: 0, ahead: None, decode_time: 0, seen: 0 })
     }
 
-    /// The next sample, which lies inside the file; `None` behind the last.
+    /// The next sample, which lies inside the file; `None` behind the last. It lasts until the one behind it begins:
+    /// where a fragment of the source says when it begins, the one before may have said otherwise.
     pub(super) fn next(&mut self) -> Result<Option<Sample>, Unplayable> {
+        let sample = match self.ahead.take() {
+            Some(sample) => Some(sample),
+            None => self.next_stated()?,
+        };
+        let Some(mut sample) = sample else { return Ok(None) };
+        self.ahead = self.next_stated()?;
+        if let Some(next) = &self.ahead {
+            let lasts = next.decode_time.saturating_sub(sample.decode_time);
+            sample.duration = u32::try_from(lasts).map_err(|_| Unplayable::TooLong)?;
+        }
+        Ok(Some(sample))
+    }
+
+    fn next_stated(&mut self) -> Result<Option<Sample>, Unplayable> {
         let Some(sample) = self.next_unchecked()? else { return Ok(None) };
         let end = sample.offset.checked_add(sample.bytes.into());
         if end.is_none_or(|end| end > self.source.len()) {
@@ -96,6 +114,8 @@ impl<'a, S: ReadAt + ?Sized> Samples<'a, S> {
             }
             let Some((moof, later)) = self.fragments.moofs.split_first() else { return Ok(None) };
             self.fragments.moofs = later;
+            // Two fragments' samples are not held at once.
+            self.fragment = Arc::from([]);
             let body = read_body(self.source, moof)?;
             self.fragment = read_fragment(&body, moof.at, &self.fragments, self.decode_time)?.into();
             self.given = 0;
@@ -257,18 +277,20 @@ fn read_fragment(
                 let run = Run::read(trun, defaults)?;
                 let start = run.data_offset.map_or(Some(data_end), |offset| base.checked_add_signed(offset.into()));
                 let mut offset = start.ok_or(Unplayable::IndexPastEnd)?;
+                if !is_ours {
+                    data_end = offset.checked_add(run.total_bytes()).ok_or(Unplayable::IndexPastEnd)?;
+                    continue;
+                }
                 for mut sample in run {
                     sample.offset = offset;
                     sample.decode_time = decode_time;
                     offset = offset.checked_add(sample.bytes.into()).ok_or(Unplayable::IndexPastEnd)?;
-                    if is_ours {
-                        let next = decode_time.checked_add(sample.duration.into());
-                        decode_time = next.filter(|time| *time < MAX_TIME).ok_or(Unplayable::TooLong)?;
-                        if samples.len() == MAX_SAMPLES_PER_FRAGMENT {
-                            return Err(Unplayable::TooManySamples);
-                        }
-                        samples.push(sample);
+                    let next = decode_time.checked_add(sample.duration.into());
+                    decode_time = next.filter(|time| *time < MAX_TIME).ok_or(Unplayable::TooLong)?;
+                    if samples.len() == MAX_SAMPLES_PER_FRAGMENT {
+                        return Err(Unplayable::TooManySamples);
                     }
+                    samples.push(sample);
                 }
                 data_end = offset;
             }
@@ -323,6 +345,14 @@ impl<'a> Run<'a> {
         let needed = usize::try_from(count).ok().and_then(|count| count.checked_mul(words_per_sample(flags)));
         let words = needed.and_then(|needed| words.get(..needed)).ok_or_else(short)?;
         Ok(Self { flags, left: count, words, defaults, first_flags, data_offset })
+    }
+
+    /// Bytes of all its samples; costs time only for words that are there.
+    fn total_bytes(self) -> u64 {
+        if self.flags & SAMPLE_SIZE == 0 {
+            return u64::from(self.left).saturating_mul(self.defaults.bytes.into());
+        }
+        self.fold(0, |sum, sample| sum.saturating_add(sample.bytes.into()))
     }
 
     fn word(&mut self, flag: u32) -> Option<u32> {

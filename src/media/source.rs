@@ -24,6 +24,8 @@ pub(super) const MAX_SAMPLES_PER_TRACK: u64 = 10_000_000;
 pub(super) const MAX_SIDE_PX: u32 = 16_384;
 /// Longest segment, in bytes: `sidx` counts them in 31 bits (ISO/IEC 14496-12 §8.16.3).
 pub(super) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+/// Most segments of a video: `sidx` counts them in 16 bits. A day and a half of segments of two seconds.
+pub(super) const MAX_SEGMENTS: usize = u16::MAX as usize;
 /// Longest source, in milliseconds: 100 hours. Longer ones are damaged headers.
 pub(super) const MAX_DURATION_MS: u64 = 100 * 3_600_000;
 
@@ -145,6 +147,9 @@ pub enum Unplayable {
     /// Above `MAX_SEGMENT_BYTES`.
     #[error("the video has no keyframe for more than {} MiB; export it with a keyframe every few seconds", MAX_SEGMENT_BYTES >> 20)]
     NoKeyframes,
+    /// Above `MAX_SEGMENTS`.
+    #[error("the video would be cut into more than {MAX_SEGMENTS} segments; upload it in parts")]
+    TooManySegments,
     /// Not the file's fault.
     #[error("the file could not be read")]
     Read(#[from] io::Error),

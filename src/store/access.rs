@@ -115,6 +115,11 @@ impl Access {
         next.map(|(id, unmade)| (*id, unmade))
     }
 
+    /// Whether a video has an upload that is yet to be packaged.
+    pub fn is_unpackaged(&self, id: VideoId) -> bool {
+        self.unpackaged.contains(&id)
+    }
+
     /// A signing key of any organization, revoked or not.
     pub fn signing_key(&self, id: SigningKeyId) -> Option<&Arc<SigningKey>> {
         self.signing_keys.get(&id)

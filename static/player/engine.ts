@@ -50,6 +50,7 @@ export class Engine implements Player {
   ) {
     this.seconds = wishes.startSeconds ?? 0;
     this.session = new Session(answer, {
+      isPlaying: () => !this.blocked && this.isPlaying,
       isWatching: () => this.#source.isFetchingAlone && !this.blocked && this.isPlaying && !video.ended && !this.#isBufferedToEnd(),
       onTrouble: (failures) => this.tellTrouble(failures),
       onTokenWanted: () => !this.events.dispatchEvent(new Event('tokenexpiring', { cancelable: true })),

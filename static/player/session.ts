@@ -54,6 +54,8 @@ function stopwatch(startedAt = performance.now()): Stopwatch {
 export interface Hooks {
   /** Whether something plays that will need bytes without asking here first: a progressive file. */
   isWatching(): boolean;
+  /** Whether the viewer plays, whoever fetches. */
+  isPlaying(): boolean;
   /** So many attempts have failed in a row; 0 when it is over. */
   onTrouble(failures: number): void;
   /** Asks the embedding page for a viewer token. True if somebody may bring one. */
@@ -173,7 +175,7 @@ export class Session {
         if (failure instanceof Refused) throw failure;
         this.#hooks.onTrouble(++failures);
         await this.sleep(retryMs(failures));
-        while (document.hidden && !this.#hooks.isWatching()) await this.sleep(HOUR_SECONDS * 1000);
+        while (document.hidden && !this.#hooks.isPlaying()) await this.sleep(HOUR_SECONDS * 1000);
       }
     }
   }

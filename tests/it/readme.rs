@@ -377,7 +377,7 @@ fn every_call_in_the_readme_is_one_that_the_server_knows() {
     for call in calls {
         let (method, path) = call.split_once(' ').unwrap();
         let id = ids.iter().find(|(prefix, _)| path.starts_with(prefix)).map(|(_, id)| id.as_str());
-        let path = path.replace("{id}", id.unwrap_or("{id}")).replace("{language}", "en");
+        let path = path.replace("{id}", id.unwrap_or("{id}")).replace("{language}", "en").replace("{label}", "360p");
         if method == "PUT" {
             let bytes = match path.rsplit('/').next() {
                 Some("poster") => &include_bytes!("../fixtures/poster.jpg")[..],
