@@ -89,7 +89,7 @@ pub async fn wrapper(request: HttpRequest) -> Result<HttpResponse, Problem> {
 
 fn file(request: &HttpRequest, name: &str, cache: &str) -> Result<HttpResponse, Problem> {
     let file = FILES.iter().find(|file| file.name == name).ok_or_else(Problem::not_found)?;
-    let is_brotli = list(request, &ACCEPT_ENCODING).is_some_and(|accepted| accepts_brotli(&accepted));
+    let is_brotli = takes_brotli(request);
     // Two representations, two tags (RFC 9110 §8.8.3).
     let etag = format!("\"{}{}\"", file.hash, if is_brotli { "-br" } else { "" });
     let mut response = HttpResponse::Ok();
@@ -105,6 +105,11 @@ fn file(request: &HttpRequest, name: &str, cache: &str) -> Result<HttpResponse, 
         response.insert_header((CONTENT_ENCODING, "br"));
     }
     Ok(response.body(if is_brotli { file.brotli } else { file.plain }))
+}
+
+/// Whether an answer to this request may come in brotli.
+pub fn takes_brotli(request: &HttpRequest) -> bool {
+    list(request, &ACCEPT_ENCODING).is_some_and(|accepted| accepts_brotli(&accepted))
 }
 
 /// Whether brotli is named, with a weight that is not 0 (RFC 9110 §12.5.3). A mere `*` gets the plain file: whoever

@@ -80,7 +80,7 @@ export class Session {
   /** The first URL of the latest answer. */
   path = '';
   readonly #hooks: Hooks;
-  readonly #renewUri: string | null;
+  #renewUri: string | null;
   #renewToken = '';
   #viewerToken: string | null = null;
   #age: Stopwatch;
@@ -243,13 +243,23 @@ export class Session {
   }
 
   async #postViewerToken(): Promise<void> {
+    const viewerToken = this.#viewerToken ?? '';
     try {
-      await this.#post(this.#viewerToken ?? '');
-      this.#viewerToken = null;
+      await this.#post(viewerToken).catch((failure: unknown) => {
+        // Where no session may be prolonged (`sessionMaxAge` 0) a viewer token is still good for another one.
+        if (failure instanceof Refused && failure.code === 'session_too_old') return this.#begin(viewerToken);
+        throw failure;
+      });
     } catch (failure) {
-      if (failure instanceof Refused) this.#viewerToken = null;
+      if (failure instanceof Refused) this.#forget(viewerToken);
       throw failure;
     }
+    this.#forget(viewerToken);
+  }
+
+  /** A younger one may have come meanwhile. */
+  #forget(viewerToken: string): void {
+    if (this.#viewerToken === viewerToken) this.#viewerToken = null;
   }
 
   async #post(viewerToken = ''): Promise<void> {
@@ -265,6 +275,19 @@ export class Session {
     // A viewer token starts the session's age anew; unless told, we no longer know its end.
     if (viewerToken) answer.endsInSeconds ??= Infinity;
     this.#adopt(answer, age);
+    this.#hooks.onRenewed();
+  }
+
+  /** Another session, opened as this page was: the answer of a second page is taken, and the rest of it left. */
+  async #begin(viewerToken: string): Promise<void> {
+    const age = stopwatch();
+    const response = await request(`${location.pathname}?token=${encodeURIComponent(viewerToken)}`, {});
+    if (isPassing(response.status)) throw new Error(`status ${response.status}`);
+    const page = new DOMParser().parseFromString(await response.text(), 'text/html');
+    const answer = JSON.parse(page.getElementById('playback')?.textContent ?? 'null') as PlaybackAnswer | null;
+    if (!answer) throw new Refused(response.status, page.getElementById('blocked')?.dataset.code ?? 'playback_refused');
+    this.#renewUri = localPath(answer.session.renewUri);
+    this.#adopt({ ...answer.playback, ...answer.session }, age);
     this.#hooks.onRenewed();
   }
 

@@ -142,6 +142,18 @@ export class Server {
     return { videoId: video.id, embedId: video.embedId, title };
   }
 
+  /** Adds a quality, and waits until the video plays in both. */
+  async rendition(video, label, file) {
+    await this.packaged(video);
+    const { alignment } = await this.admin('PUT', `/videos/${video.videoId}/renditions/${label}`, fs.readFileSync(file));
+    assert.deepEqual(alignment, { aligned: true, problems: [] });
+  }
+
+  /** Waits until the video plays in segments. */
+  packaged(video) {
+    return until('the video is packaged', async () => (await this.admin('GET', `/videos/${video.videoId}`)).status === 'ready');
+  }
+
   /** The address of an embed page, on the loopback address or another name of this machine. */
   embedUrl(video, parameters = {}, host = '127.0.0.1') {
     const url = new URL(`https://${host}:${this.port}/embed/${video.embedId}`);
@@ -290,14 +302,19 @@ export function temporaryDirectory() {
 }
 
 /** A source as encoders for the web make it, three minutes long: a keyframe every two seconds, 400 kbit/s. Made once. */
-export function gopVideo() {
-  const file = path.join(PICTURES, 'gop.mp4');
+export const gopVideo = () => encoded('gop.mp4', '640x360', '400k');
+
+/** The same in a lower quality, cut at the same places. */
+export const lowVideo = () => encoded('gop-low.mp4', '320x180', '120k');
+
+function encoded(name, size, rate) {
+  const file = path.join(PICTURES, name);
   if (fs.existsSync(file)) return file;
   const made = `${file}.${process.pid}.mp4`;
   execFileSync('ffmpeg', [
     '-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=30', '-f', 'lavfi', '-i', 'sine=frequency=330',
-    '-t', '180', '-c:v', 'libx264', '-preset', 'veryfast', '-threads', '2', '-b:v', '400k', '-maxrate', '400k',
-    '-bufsize', '400k', '-g', '60', '-keyint_min', '60', '-sc_threshold', '0', '-pix_fmt', 'yuv420p', '-c:a', 'aac',
+    '-t', '180', '-s', size, '-c:v', 'libx264', '-preset', 'veryfast', '-threads', '2', '-b:v', rate, '-maxrate', rate,
+    '-bufsize', rate, '-g', '60', '-keyint_min', '60', '-sc_threshold', '0', '-pix_fmt', 'yuv420p', '-c:a', 'aac',
     '-b:a', '96k', '-movflags', '+faststart', made,
   ]);
   fs.renameSync(made, file);
