@@ -221,6 +221,12 @@ function showStoryboard(player: Player, range: HTMLElement): void {
   const load = () => {
     if (video.querySelector('track[label=thumbnails]')) return;
     const track = make('track', { kind: 'metadata', label: 'thumbnails', default: true, src: player.assetUrl(storyboardUrl) });
+    // A pointer that stands still by now asks for no picture.
+    track.addEventListener('load', () => {
+      const seconds = range.getAttribute('mediapreviewtime');
+      if (seconds === null) return;
+      range.dispatchEvent(new CustomEvent('mediapreviewrequest', { bubbles: true, composed: true, detail: Number(seconds) }));
+    });
     video.append(track);
     (track as HTMLTrackElement).track.mode = 'hidden';
   };

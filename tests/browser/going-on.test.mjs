@@ -9,7 +9,7 @@ import { gopVideo, lowVideo, moves, openBrowser, parentPage, Server, sign, state
 
 const LONG = process.env.LONG === '1';
 /** Longer than the URLs live, so that each round needs new ones. */
-const ROUNDS = LONG ? 12 : 1;
+const ROUNDS = LONG ? 9 : 1;
 const PLAY_MS = LONG ? 30_000 : 20_000;
 const PAUSE_MS = LONG ? 60_000 : 32_000;
 const GAP_MS = 250;

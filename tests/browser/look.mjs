@@ -1,6 +1,7 @@
 /**
- * Plays a video of yours in the demo and says what it saw: node tests/browser/look.mjs FILE. A picture goes to
- * target/browser. docs/demo-on-a-real-video.md shows it at work.
+ * Plays a video of yours in the demo and says what it saw: node tests/browser/look.mjs FILE. Pictures of the player and
+ * of the page without a token go to target/browser; with static/sample.mp4 they are those of the README.
+ * docs/demo-on-a-real-video.md shows it at work.
  */
 
 import path from 'node:path';
@@ -13,6 +14,8 @@ try {
   const blocked = await browser.page();
   await blocked.page.goto(server.embedUrl(video));
   console.log(`without a token: "${await blocked.page.locator('h1').textContent()}"`);
+  await blocked.page.locator('.copy').waitFor();
+  await blocked.page.screenshot({ path: path.join(PICTURES, 'look-blocked.png') });
 
   const { page, seen } = await browser.page();
   await page.goto(server.embedUrl(video, { token }));
@@ -20,6 +23,8 @@ try {
   const { width, height, duration } = await page.locator('#video').evaluate((element) => ({
     width: element.videoWidth, height: element.videoHeight, duration: element.duration,
   }));
+  // The bar comes when something moves.
+  for (const x of [400, 420]) await page.mouse.move(x, 300);
   const middle = Math.min(2.5, duration / 2);
   const state = await until('the middle', async () => {
     const now = await stateOf(page);

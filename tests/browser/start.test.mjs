@@ -4,7 +4,11 @@
  */
 
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import https from 'node:https';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { brotliDecompressSync } from 'node:zlib';
 import { gopVideo, openBrowser, Server, until } from './support.mjs';
 
 const RUNS = Number(process.env.RUNS ?? 5);
@@ -13,7 +17,8 @@ const PROFILES = {
   desktop: { line: { latency: 40, downloadThroughput: 10_000 * KBPS, uploadThroughput: 10_000 * KBPS }, cpu: 1, ratio: 2 },
   mobile: { line: { latency: 150, downloadThroughput: 1600 * KBPS, uploadThroughput: 750 * KBPS }, cpu: 4, ratio: 1.6 },
 };
-const BUDGET = { requests: 5, bytes: 240_000, script: 106_000 };
+const BUDGET = { requests: 5, bytes: 240_000, script: 106_000, page: 5_000 };
+const POSTER = path.resolve(import.meta.dirname, '../fixtures/poster.jpg');
 
 let server;
 let browser;
@@ -35,15 +40,15 @@ after(async () => {
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** One cold start: milliseconds from navigation to the first presented frame, and what was fetched until then. */
-async function start(url, { line, cpu }) {
-  const page = await browser.context.newPage();
-  const devtools = await browser.context.newCDPSession(page);
+/** One start: milliseconds from navigation to the first presented frame, and what was fetched until then. */
+async function start(url, { line, cpu }, { isCold = true, context = browser.context } = {}) {
+  const page = await context.newPage();
+  const devtools = await context.newCDPSession(page);
   const fetched = new Map();
   let shownAt = Infinity;
   try {
     await devtools.send('Network.enable');
-    await devtools.send('Network.clearBrowserCache');
+    if (isCold) await devtools.send('Network.clearBrowserCache');
     await devtools.send('Network.emulateNetworkConditions', { offline: false, ...line });
     await devtools.send('Emulation.setCPUThrottlingRate', { rate: cpu });
     devtools.on('Network.requestWillBeSent', ({ requestId, request, wallTime, type }) => {
@@ -52,7 +57,7 @@ async function start(url, { line, cpu }) {
     });
     devtools.on('Network.dataReceived', ({ requestId, encodedDataLength, dataLength }) => {
       const entry = fetched.get(requestId);
-      // Chromium says 0 for the page itself, which is not compressed, and now and then for a part of what is.
+      // Chromium says 0 for the page itself, so it is counted unpacked, and now and then for a part of what is compressed.
       if (entry && Date.now() <= shownAt) entry.bytes += entry.isPage ? dataLength : encodedDataLength;
     });
     await page.addInitScript(() => {
@@ -73,6 +78,8 @@ async function start(url, { line, cpu }) {
     await page.close();
   }
 }
+
+const told = (requests) => requests.map((one) => `${one.bytes} ${new URL(one.url).pathname.replace(/\/[pr]1\.[^/]+/, '/…')}`).join('\n#   ');
 
 /** A page of the same server with nothing but the file: its address is the progressive one, which Chromium plays. */
 async function bareUrl() {
@@ -96,17 +103,64 @@ for (const [name, profile] of Object.entries(PROFILES)) {
     const measure = median(bare);
     console.log(`# ${name}: ${Math.round(ms)} ms, the bare file ${Math.round(measure)} ms: ${(ms / measure).toFixed(2)} times`);
     const { requests } = ours.find((one) => one.ms === ms);
-    const told = requests.map((one) => `${one.bytes} ${new URL(one.url).pathname.replace(/\/[pr]1\.[^/]+/, '/…')}`);
     const bytes = requests.reduce((sum, one) => sum + one.bytes, 0);
-    console.log(`# ${name}: ${requests.length} requests, ${bytes} bytes\n#   ${told.join('\n#   ')}`);
+    console.log(`# ${name}: ${requests.length} requests, ${bytes} bytes\n#   ${told(requests)}`);
     const script = requests.filter(({ url }) => url.endsWith('.js')).reduce((sum, one) => sum + one.bytes, 0);
-    assert.ok(requests.length <= BUDGET.requests, `requests:\n${told.join('\n')}`);
-    assert.ok(bytes <= BUDGET.bytes, `${bytes} bytes:\n${told.join('\n')}`);
+    assert.ok(requests.length <= BUDGET.requests, `requests:\n${told(requests)}`);
+    assert.ok(bytes <= BUDGET.bytes, `${bytes} bytes:\n${told(requests)}`);
     // Headers of the answer are counted by Chromium, too.
     assert.ok(script > 0 && script <= BUDGET.script + 1000, `${script} bytes of scripts`);
     assert.ok(ms <= profile.ratio * measure, `${ms} ms against ${measure} ms`);
   });
 }
+
+test('a poster is one request more', async () => {
+  const withPoster = await server.video('public', { file: gopVideo() });
+  await server.packaged(withPoster);
+  await server.admin('PUT', `/videos/${withPoster.videoId}/poster`, fs.readFileSync(POSTER));
+  const { requests } = await start(server.embedUrl(withPoster, { autoplay: 'muted' }), PROFILES.desktop);
+  assert.ok(requests.some(({ url }) => new URL(url).pathname.includes('/poster.')), told(requests));
+  assert.ok(requests.length <= BUDGET.requests + 1, told(requests));
+});
+
+test('the second start fetches no script and no style', async () => {
+  const url = server.embedUrl(video, { autoplay: 'muted' });
+  const trusting = await openBrowser(await server.trusted());
+  try {
+    const cold = await start(url, PROFILES.mobile, { context: trusting.context });
+    const warm = await start(url, PROFILES.mobile, { context: trusting.context, isCold: false });
+    console.log(`# mobile: ${Math.round(cold.ms)} ms, once more ${Math.round(warm.ms)} ms`);
+    const assets = ({ requests }) => requests.filter(({ url, bytes }) => bytes > 0 && new URL(url).pathname.startsWith('/assets/'));
+    assert.ok(assets(cold).length > 0, 'the first start fetched none either');
+    assert.equal(told(assets(warm)), '');
+    assert.ok(warm.ms < cold.ms, `${warm.ms} ms after ${cold.ms} ms`);
+  } finally {
+    await trusting.close();
+  }
+});
+
+test('the page is small, in brotli for whoever takes it', async () => {
+  const ask = (encoding) => new Promise((resolve, reject) => {
+    const headers = encoding ? { 'accept-encoding': encoding } : {};
+    https.get(server.embedUrl(video), { agent: server.agent, headers }, async (answer) => {
+      const chunks = [];
+      for await (const chunk of answer) chunks.push(chunk);
+      resolve({ headers: answer.headers, body: Buffer.concat(chunks) });
+    }).on('error', reject);
+  });
+  const plain = await ask();
+  assert.equal(plain.headers['content-encoding'], undefined);
+  const small = await ask('gzip, deflate, br, zstd');
+  assert.equal(small.headers['content-encoding'], 'br');
+  console.log(`# the page: ${plain.body.length} bytes, ${small.body.length} in brotli`);
+  for (const { headers } of [plain, small]) {
+    assert.match(headers.vary, /accept-encoding/i);
+    assert.equal(headers['cache-control'], 'no-store');
+  }
+  assert.ok(small.body.length <= BUDGET.page, `${small.body.length} bytes`);
+  const html = brotliDecompressSync(small.body).toString();
+  assert.ok(html.startsWith('<!doctype html>') && html.includes('id="playback"'));
+});
 
 test('before the viewer presses play one segment is fetched, and thirty-five seconds ahead afterwards', async () => {
   const { page } = await browser.page();

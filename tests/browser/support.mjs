@@ -5,13 +5,15 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { createHmac } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import tls from 'node:tls';
 import { chromium } from 'playwright-core';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -142,6 +144,19 @@ export class Server {
     return { videoId: video.id, embedId: video.embedId, title };
   }
 
+  /**
+   * Options of a browser that takes this server's certificate for a good one. Where its errors are merely ignored,
+   * Chromium caches nothing.
+   */
+  async trusted() {
+    const socket = tls.connect({ host: '127.0.0.1', port: this.port, rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    const key = socket.getPeerX509Certificate().publicKey.export({ type: 'spki', format: 'der' });
+    socket.destroy();
+    const hash = createHash('sha256').update(key).digest('base64');
+    return { ignoreHTTPSErrors: false, flags: [`--ignore-certificate-errors-spki-list=${hash}`] };
+  }
+
   /** Adds a quality, and waits until the video plays in both. */
   async rendition(video, label, file) {
     await this.packaged(video);
@@ -185,15 +200,15 @@ const FLAGS = [
   '--disable-component-update', '--disable-sync',
 ];
 
-/** A browser with a new profile. `preferences` are written into it before the first start. */
-export async function openBrowser({ preferences = {}, ...options } = {}) {
+/** A browser with a new profile. `preferences` are written into it before the first start; `flags` are added. */
+export async function openBrowser({ preferences = {}, flags = [], ...options } = {}) {
   const profile = temporaryDirectory();
   fs.mkdirSync(path.join(profile, 'Default'));
   fs.writeFileSync(path.join(profile, 'Default/Preferences'), JSON.stringify(preferences));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: CHROMIUM,
     headless: true,
-    args: FLAGS,
+    args: [...FLAGS, ...flags],
     ignoreHTTPSErrors: true,
     viewport: { width: 960, height: 540 },
     ...options,
