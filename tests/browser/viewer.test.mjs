@@ -86,13 +86,14 @@ test('whoever leaves in the middle comes back there, and after the end to the be
   near((await stateOf(second.page)).currentTime, Math.floor(at));
   await play(second.page);
   assert.ok((await stateOf(second.page)).currentTime > Math.floor(at));
+  await second.element.evaluate((video) => video.pause());
   const began = await open({ t: '2' });
   near((await stateOf(began.page)).currentTime, 2);
   const anew = await open({ resume: '0' });
   near((await stateOf(anew.page)).currentTime, 0);
 
   await second.page.bringToFront();
-  await second.element.evaluate((video) => (video.currentTime = video.duration - 0.5));
+  await second.element.evaluate((video) => ((video.currentTime = video.duration - 0.5), video.play()));
   await until('the end', async () => (await stateOf(second.page)).ended);
   await second.page.close();
   const third = await open();
