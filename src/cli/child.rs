@@ -1,5 +1,6 @@
 //! `run-child`, which the server runs itself by: steps back, ties its life to the server's, and becomes another program.
 
+use crate::domain::NOT_STARTED_CODE;
 use anyhow::{Context, bail};
 use clap::Args;
 use rustix::process::{Pid, Signal, getppid, nice, set_parent_process_death_signal};
@@ -21,7 +22,8 @@ pub struct ChildArgs {
     program: Vec<OsString>,
 }
 
-/// Returns only if it failed.
+/// Returns only if it failed. A program that can't be started ends this one with [`NOT_STARTED_CODE`] and without a
+/// word: words would name paths of this machine.
 pub fn run(args: &ChildArgs) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("the server's end can't be noticed")?;
     // It may have ended before that.
@@ -31,6 +33,6 @@ pub fn run(args: &ChildArgs) -> anyhow::Result<()> {
     // A sandbox may forbid it; then it runs as it is.
     let _ = nice(args.nice);
     let (program, arguments) = args.program.split_first().context("no program was named")?;
-    let error = Command::new(program).args(arguments).exec();
-    Err(error).with_context(|| program.display().to_string())
+    let _ = Command::new(program).args(arguments).exec();
+    std::process::exit(NOT_STARTED_CODE)
 }

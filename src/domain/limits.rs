@@ -103,6 +103,10 @@ pub const PACKAGING_WAIT_S: u64 = 20;
 pub const TRANSCODING_PER_S: u64 = 60;
 /// What is added to that, in seconds.
 pub const TRANSCODING_START_S: u64 = 600;
+/// Longest that one thing may take to be made with ffmpeg however long the film is, in seconds: a day.
+pub const TRANSCODING_MAX_S: u64 = 24 * 3_600;
+/// Longest film that anything is made of with ffmpeg, in milliseconds: 100 hours. What says more is no film.
+pub const TRANSCODING_FILM_MS: u64 = 100 * 3_600 * 1_000;
 /// When what could not be made for want of room or of ffmpeg is tried again, in seconds.
 pub const TRANSCODING_RETRY_S: u64 = 60;
 /// Sources packaged at the same time: each may hold its whole index, and the disk is one.

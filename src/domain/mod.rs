@@ -31,7 +31,7 @@ pub use record::{Kind, Record, Reference};
 pub use rendition::{AudioFormat, PACKAGER_VERSION, Rendition, RenditionOrigin, VideoFormat};
 pub use session::EndedSession;
 pub use time::Timestamp;
-pub use transcoding::{LADDER_PX, LeftOut, Making, TRANSCODER_VERSION, TranscodingNote};
+pub use transcoding::{LADDER_PX, LeftOut, Making, NOT_STARTED_CODE, TRANSCODER_VERSION, TranscodingNote};
 pub use video::{
     Captions, MediaSummary, PictureFormat, Playable, Poster, Storyboard, Track, TrackKind, Video, VideoStatus,
     Visibility,

@@ -1,10 +1,13 @@
 //! What this machine may make of a source: lower qualities, a poster, a storyboard; and what was left out and why.
 
-use super::{MediaFileId, RenditionOrigin, TrackKind, Video};
+use super::{MediaFileId, RenditionOrigin, Video};
 use serde::{Deserialize, Serialize};
 
 /// Version of the ladder and its encoding: raised when a failed attempt is worth another.
 pub const TRANSCODER_VERSION: u32 = 1;
+
+/// What `run-child` ends with when the program could not be started, as shells do.
+pub const NOT_STARTED_CODE: i32 = 127;
 
 /// Shorter sides of the ladder, in pixels.
 pub const LADDER_PX: [u32; 7] = [240, 360, 480, 720, 1080, 1440, 2160];
@@ -66,10 +69,12 @@ pub struct LeftOut {
 impl Video {
     /// What is yet to be made of its source, in order; nothing before it plays, or while another source is coming.
     pub fn to_make(&self) -> Vec<Making> {
-        let (Some(source), None) = (&self.source, &self.next_source) else { return Vec::new() };
-        let is_packaged = self.renditions.iter().any(|one| one.origin == RenditionOrigin::Source);
+        let (Some(_), None) = (&self.source, &self.next_source) else { return Vec::new() };
+        let own = self.renditions.iter().find(|one| one.origin == RenditionOrigin::Source);
         let note = self.transcoding_note();
-        let Some((width, height)) = source.dimensions().filter(|_| is_packaged) else { return Vec::new() };
+        // Of the track that viewers get, which need not be the source's first.
+        let Some(picture) = own.and_then(|own| own.video.as_ref()) else { return Vec::new() };
+        let (width, height) = (picture.width_px, picture.height_px);
         if note.is_some_and(|note| note.cancelled) {
             return Vec::new();
         }
@@ -78,8 +83,7 @@ impl Video {
         let side = width.min(height);
         let lower = LADDER_PX.into_iter().filter(|rung| *rung < side).map(|rung| (format!("{rung}p"), rung));
         // Every browser plays H.264. A source in another codec gets a twin of its own size.
-        let codec = source.tracks.iter().find(|track| track.kind == TrackKind::Video).map(|track| track.codec.as_str());
-        let is_h264 = matches!(codec, Some("avc1" | "avc3"));
+        let is_h264 = ["avc1", "avc3"].iter().any(|kind| picture.codec.starts_with(kind));
         let twin = (!is_h264 && LADDER_PX.last().is_some_and(|top| side <= *top))
             .then(|| (format!("{side}p-h264"), (side & !1).max(2)));
         let qualities = lower.chain(twin).map(|(label, shorter_side_px)| Making::Quality { label, shorter_side_px });
@@ -105,6 +109,14 @@ impl Video {
             self.transcoding = Some(note);
         }
         self.transcoding.as_mut()
+    }
+
+    /// Notes that nothing more is to be made of its present source, in as little room as that takes.
+    pub fn cancel_transcoding(&mut self) {
+        if let Some(note) = self.transcoding_note_mut() {
+            note.cancelled = true;
+            note.left_out.clear();
+        }
     }
 
     /// Notes that something is not to be made of its present source.

@@ -109,9 +109,11 @@ impl Access {
         self.unmade.get(&id)
     }
 
-    /// The video that something is to be made of next: pictures first, then who waits longest.
-    pub fn next_unmade(&self) -> Option<(VideoId, &Unmade)> {
-        let next = self.unmade.iter().min_by_key(|(id, unmade)| (unmade.making.is_quality(), unmade.since, id.0));
+    /// The video, of those that may be `picked`, that something is to be made of next: pictures first, then who waits
+    /// longest.
+    pub fn next_unmade(&self, picked: impl Fn(VideoId) -> bool) -> Option<(VideoId, &Unmade)> {
+        let open = self.unmade.iter().filter(|(id, _)| picked(**id));
+        let next = open.min_by_key(|(id, unmade)| (unmade.making.is_quality(), unmade.since, id.0));
         next.map(|(id, unmade)| (*id, unmade))
     }
 

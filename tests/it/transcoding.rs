@@ -119,6 +119,20 @@ fn a_poster_and_a_storyboard_are_made_and_leave_through_the_gate_alone() {
 }
 
 #[test]
+fn a_storyboard_goes_on_where_the_picture_ends_before_the_sound() {
+    let server = server("");
+    let (video, embed) = server.pending_video("private");
+    let longer = ["-af", "apad=pad_dur=40"];
+    server.upload(&video, film(server.scratch(), "160x90", 4, &longer)).expect(200);
+    let body = made(&server, &video);
+    assert_eq!(body["transcoding"], Value::Null, "{body}");
+    let answer = server.playback(&embed, Some(&server.token(&video))).expect(200).json();
+    let list = answer["storyboardUrl"].as_str().unwrap();
+    assert_eq!(server.get(list).expect(200).text().matches(" --> ").count(), 44);
+    server.get(&list.replace("storyboard.vtt", "storyboard/2.jpg")).expect(200);
+}
+
+#[test]
 fn making_is_cancelled_by_whoever_asks_by_deletion_and_by_a_new_source() {
     let (server, _script) =
         server_with_script("while :; do echo frame=$((n=n+1)); echo progress=continue; sleep 0.1; done");

@@ -2,7 +2,6 @@
 //!
 //! ffmpeg runs in a directory of its own and names its files relative to it; the source is named by its absolute path.
 
-use crate::domain::{MediaSummary, TrackKind};
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -34,11 +33,17 @@ const PICTURE_PX: u32 = 8_192 * 4_352;
 const PEAK_KBITS: [(u32, u32); 7] =
     [(240, 400), (360, 800), (480, 1_400), (720, 2_800), (1080, 5_000), (1440, 9_000), (2160, 18_000)];
 
+/// Kilobits a second that the sound of a quality takes.
+const SOUND_KBITS: u32 = 128;
+
 /// What the command lines need to know of a source.
 #[derive(Clone, Debug)]
 pub(super) struct Source<'a> {
+    /// The packaged source: it has the very tracks that viewers get, at most one of a kind, and no edit list.
     pub(super) path: &'a Path,
-    pub(super) summary: &'a MediaSummary,
+    /// Its length, in milliseconds.
+    pub(super) duration_ms: u64,
+    pub(super) has_sound: bool,
     /// Displayed width and height, in pixels.
     pub(super) size_px: (u32, u32),
     /// Frames in 1,000 seconds, on average.
@@ -66,7 +71,7 @@ pub(super) fn quality(source: &Source<'_>, shorter_side_px: u32) -> Vec<OsString
     };
     let mut line = input(source, &[]);
     line.extend(words("-map_metadata -1 -map_chapters -1 -sn -dn"));
-    line.extend(map(source, TrackKind::Video));
+    line.extend(words("-map 0:v:0"));
     line.extend([OsString::from("-vf"), format!("{rate}scale={width}:{height},setsar=1").into()]);
     let profile = if shorter_side_px < 480 { "main" } else { "high" };
     line.extend(words(&format!(
@@ -77,27 +82,36 @@ pub(super) fn quality(source: &Source<'_>, shorter_side_px: u32) -> Vec<OsString
     line.extend(words("-g 600 -sc_threshold 0 -flags:v +cgop -forced-idr 1 -force_key_frames expr:gte(t,n_forced*2)"));
     // Frames keep the times they have: without this, those closer than the average are dropped.
     line.extend(words("-fps_mode:v vfr -enc_time_base:v 1:90000 -video_track_timescale 90000"));
-    let sound = map(source, TrackKind::Audio);
-    if sound.is_empty() {
-        line.extend(words("-an"));
+    if source.has_sound {
+        line.extend(words("-map 0:a:0"));
+        line.extend(words("-c:a aac -b:a"));
+        line.push(format!("{SOUND_KBITS}k").into());
+        line.extend(words("-ac 2 -ar 48000 -af aresample=async=1"));
     } else {
-        line.extend(sound);
-        line.extend(words("-c:a aac -b:a 128k -ac 2 -ar 48000 -af aresample=async=1"));
+        line.extend(words("-an"));
     }
     line.extend(threads(source));
-    line.extend(words(&format!("-f mp4 {QUALITY_FILE}")));
+    line.extend(words(&format!("-fs {} -f mp4 {QUALITY_FILE}", most_bytes(source.duration_ms, peak))));
     line
+}
+
+/// Most bytes that a quality takes: what its encoder may write and a fifth, and a MiB for the rest. What is cut off here
+/// is shorter than its source, and so refused.
+fn most_bytes(duration_ms: u64, peak_kbits: u32) -> u64 {
+    // Beside the peak, the encoder may write its buffer, which is two seconds of it.
+    let bits = duration_ms.saturating_add(2_000).saturating_mul(u64::from(peak_kbits + SOUND_KBITS));
+    (bits / 8).saturating_mul(6) / 5 + (1 << 20)
 }
 
 /// A frame that says something, from a tenth of the way on.
 pub(super) fn poster(source: &Source<'_>) -> Vec<OsString> {
     let (width, height) = scaled(source.size_px, POSTER_SIDE_PX.min(source.size_px.0.min(source.size_px.1)));
-    let at_ms = source.summary.duration_ms / 10;
+    let at_ms = source.duration_ms / 10;
     // From the keyframe before, so that there is a frame even where the last one stands for long.
     let seek = format!("-noaccurate_seek -ss {}.{:03}", at_ms / 1_000, at_ms % 1_000);
     let mut line = input(source, &words(&seek));
     line.extend(words("-map_metadata -1 -an -sn -dn"));
-    line.extend(map(source, TrackKind::Video));
+    line.extend(words("-map 0:v:0"));
     // Scaled first: the filter holds all frames that it chooses from.
     line.extend(words(&format!(
         "-vf scale={width}:{height},setsar=1,thumbnail=48 -frames:v 1 -c:v mjpeg -pix_fmt yuvj420p -q:v 3"
@@ -131,10 +145,10 @@ pub(super) fn storyboard(source: &Source<'_>, board: Board) -> Vec<OsString> {
     let only_keyframes = if board.interval_ms >= KEYFRAMES_ONLY_FROM_MS { "-skip_frame nokey" } else { "" };
     let mut line = input(source, &words(only_keyframes));
     line.extend(words("-map_metadata -1 -an -sn -dn"));
-    line.extend(map(source, TrackKind::Video));
-    // The last frame once more: rounding must not leave the last cell black.
+    line.extend(words("-map 0:v:0"));
+    // The last frame again and again, up to the last sheet: the picture may end before the sound does.
     let filter = format!(
-        "fps=fps=1000/{}:start_time=0,scale={CELL_WIDTH_PX}:{},setsar=1,tpad=stop_mode=clone:stop=1,tile={SHEET_CELLS}x{SHEET_CELLS}",
+        "fps=fps=1000/{}:start_time=0,scale={CELL_WIDTH_PX}:{},setsar=1,tpad=stop_mode=clone:stop=-1,tile={SHEET_CELLS}x{SHEET_CELLS}",
         board.interval_ms, board.cell_height_px
     );
     line.extend([OsString::from("-vf"), filter.into()]);
@@ -153,12 +167,6 @@ fn input(source: &Source<'_>, options: &[OsString]) -> Vec<OsString> {
     path.push(source.path);
     line.push(path);
     line
-}
-
-/// The track that viewers get, too. ffmpeg counts as the file does.
-fn map(source: &Source<'_>, kind: TrackKind) -> Vec<OsString> {
-    let at = source.summary.tracks.iter().position(|track| track.kind == kind);
-    at.map(|at| words(&format!("-map 0:{at}"))).unwrap_or_default()
 }
 
 fn threads(source: &Source<'_>) -> Vec<OsString> {
@@ -188,19 +196,16 @@ fn even(value: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{MediaFileId, Timestamp, Track};
 
-    fn track(kind: TrackKind, codec: &str) -> Track {
-        Track { kind, codec: codec.to_owned(), duration_ms: 0, width_px: None, height_px: None }
-    }
-
-    fn summary(tracks: Vec<Track>) -> MediaSummary {
-        let file = MediaFileId::from_random([0; 16]);
-        MediaSummary { file, stored_at: Timestamp::from_millis(0), duration_ms: 12_345, tracks }
-    }
-
-    fn source(summary: &MediaSummary) -> Source<'_> {
-        Source { path: Path::new("/a b/%d"), summary, size_px: (1920, 1080), frames_per_1000_s: 25_000, threads: 0 }
+    fn source() -> Source<'static> {
+        Source {
+            path: Path::new("/a b/%d"),
+            duration_ms: 12_345,
+            has_sound: true,
+            size_px: (1920, 1080),
+            frames_per_1000_s: 25_000,
+            threads: 0,
+        }
     }
 
     fn text(line: &[OsString]) -> String {
@@ -224,23 +229,28 @@ mod tests {
 
     #[test]
     fn the_tracks_are_the_ones_that_viewers_get_and_the_path_is_one_word() {
-        let kinds = [(TrackKind::Other, "tmcd"), (TrackKind::Audio, "mp4a"), (TrackKind::Video, "avc1")];
-        let summary = summary(kinds.map(|(kind, codec)| track(kind, codec)).into());
-        let line = text(&quality(&source(&summary), 480));
+        let line = text(&quality(&source(), 480));
         assert!(line.contains("|-i|file:/a b/%d|"), "{line}");
-        assert!(line.contains("|-map|0:2|") && line.contains("|-map|0:1|"), "{line}");
+        assert!(line.contains("|-map|0:v:0|") && line.contains("|-map|0:a:0|"), "{line}");
         assert!(line.contains("|scale=852:480,setsar=1|") && line.contains("|-maxrate|1400k|"), "{line}");
         assert!(!line.contains("fps=") && line.ends_with("|-f|mp4|quality.mp4"), "{line}");
-        assert!(text(&poster(&source(&summary))).contains("|-ss|1.234|"));
+        assert!(text(&poster(&source())).contains("|-ss|1.234|"));
     }
 
     #[test]
     fn no_sound_is_asked_of_a_silent_source_and_no_more_than_sixty_frames_of_a_fast_one() {
-        let summary = summary(vec![track(TrackKind::Video, "hvc1")]);
-        let line = text(&quality(&Source { frames_per_1000_s: 240_000, threads: 2, ..source(&summary) }, 1078));
+        let fast = Source { frames_per_1000_s: 240_000, threads: 2, has_sound: false, ..source() };
+        let line = text(&quality(&fast, 1078));
         assert!(line.contains("|-an|") && !line.contains("aac"), "{line}");
         assert!(line.contains("|fps=60,scale=") && line.contains("|-maxrate|5000k|"), "{line}");
         assert_eq!(line.matches("|-threads|2|").count(), 2);
+    }
+
+    #[test]
+    fn what_a_quality_may_take_grows_with_its_length_and_its_rate() {
+        // (12.345 s + 2 s) × (1,400 + 128) kbit/s, and a fifth, and a MiB.
+        assert!(text(&quality(&source(), 480)).contains("|-fs|4336410|"), "{}", text(&quality(&source(), 480)));
+        assert!(most_bytes(u64::MAX, 18_000) > most_bytes(1 << 40, 18_000));
     }
 
     #[test]

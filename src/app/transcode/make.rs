@@ -11,9 +11,10 @@ use crate::domain::{
     VideoId, limits,
 };
 use crate::media::{MAX_PICTURE_BYTES, read_picture};
-use crate::store::{MediaError, Received, StoredMedia, WorkDir};
+use crate::store::{IndexError, MediaError, Received, StoredMedia, WorkDir, WriteError};
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What was made, not yet kept.
@@ -38,6 +39,9 @@ impl From<IngestError> for Trouble {
         match error {
             IngestError::Unplayable(reason) => Self::Failed(format!("what ffmpeg wrote can't be used: {reason}")),
             IngestError::OtherLength { .. } | IngestError::TooManyRenditions => Self::Failed(error.to_string()),
+            IngestError::Write(WriteError::TooLarge | WriteError::Index(IndexError::TooLong(_))) => {
+                Self::Failed("the video's record has no room for it".to_owned())
+            }
             IngestError::VideoGone | IngestError::SourceChanged => Self::Stopped,
             error => Self::Later(error),
         }
@@ -59,14 +63,22 @@ impl From<std::io::Error> for Trouble {
 impl App {
     /// Makes it on this thread.
     pub(super) fn make_now(&self, video: &Video, making: &Making, stop: &Stop<'_>) -> Result<Made, Trouble> {
-        let (Some(summary), Some(own)) = (&video.source, own_quality(video)) else { return Err(Trouble::Stopped) };
-        let Some(size_px) = summary.dimensions() else { return Err(Trouble::Stopped) };
+        let Some(own) = own_quality(video) else { return Err(Trouble::Stopped) };
+        let Some(size_px) = own.dimensions() else { return Err(Trouble::Stopped) };
         let directory = self.media.work_dir(MediaFileId::from_random(self.random()))?;
-        let path = std::path::absolute(self.media.path(summary.file))?;
+        if own.duration_ms > limits::TRANSCODING_FILM_MS {
+            return Err(Trouble::Failed("the film is longer than 100 hours".to_owned()));
+        }
+        let free_before = self.media.free_bytes()?;
+        let path = std::path::absolute(self.media.path(own.file))?;
         let frames_per_1000_s = own.video.as_ref().map_or(0, |video| video.frames_per_1000_s);
         let threads = self.config.transcode.threads;
-        let source = Source { path: &path, summary, size_px, frames_per_1000_s, threads };
-        let run = |arguments| self.run_ffmpeg(arguments, &directory, &source, stop);
+        let (duration_ms, has_sound) = (own.duration_ms, own.audio.is_some());
+        let source = Source { path: &path, duration_ms, has_sound, size_px, frames_per_1000_s, threads };
+        let run = |arguments| {
+            let ended = self.run_ffmpeg(arguments, &directory, &source, stop);
+            ended.map_err(|trouble| self.blame(trouble, &directory, free_before))
+        };
         match making {
             Making::Quality { label, shorter_side_px } => {
                 run(commands::quality(&source, *shorter_side_px))?;
@@ -74,7 +86,8 @@ impl App {
                 let packaged =
                     self.package_now(&media, label.clone(), RenditionOrigin::Transcoded, |_, _| stop.go_on());
                 // Packaging that was told to stop ends like a read that failed.
-                let packaged = packaged.map_err(|error| if stop.go_on() { error.into() } else { Trouble::Stopped })?;
+                let packaged = packaged.map_err(|error| if stop.go_on() { error.into() } else { Trouble::Stopped });
+                let packaged = packaged.map_err(|trouble| self.blame(trouble, &directory, free_before))?;
                 check_length(packaged.rendition.duration_ms, own.duration_ms)?;
                 Ok(Made::Quality(packaged))
             }
@@ -84,17 +97,28 @@ impl App {
                 Ok(Made::Poster { picture, width_px, height_px })
             }
             Making::Storyboard => {
-                let board = commands::board(summary.duration_ms, size_px);
+                let board = commands::board(own.duration_ms, size_px);
                 run(commands::storyboard(&source, board))?;
                 let mut sheets = Vec::new();
                 for number in 1..=board.sheets() {
                     sheets.push(self.take_picture(&directory, &commands::sheet_file(number))?.0);
                 }
                 let mut list = self.media.create(MediaFileId::from_random(self.random()))?;
-                list.write_now(board.list(summary.duration_ms).as_bytes())?;
+                list.write_now(board.list(own.duration_ms).as_bytes())?;
                 Ok(Made::Storyboard { list: list.finish_now()?, sheets })
             }
         }
+    }
+
+    /// A disk that was filled by this very job would be filled again: that is no reason to try again.
+    fn blame(&self, trouble: Trouble, directory: &WorkDir, free_before: u64) -> Trouble {
+        let Trouble::Later(IngestError::Media(MediaError::NoSpace)) = &trouble else { return trouble };
+        let own = size_bytes(directory.path());
+        let taken = free_before.saturating_sub(self.media.free_bytes().unwrap_or(0));
+        if own > 0 && own >= taken / 2 {
+            return Trouble::Failed("what it takes fills the disk".to_owned());
+        }
+        trouble
     }
 
     fn run_ffmpeg(
@@ -112,17 +136,15 @@ impl App {
         let has_room = || self.media.free_bytes().is_ok_and(|free| free >= floor_bytes);
         let mut looked = None::<Instant>;
         let mut is_full = false;
-        let duration_us = source.summary.duration_ms.saturating_mul(1_000).max(1);
+        let duration_us = source.duration_ms.saturating_mul(1_000).max(1);
         let run = Run {
             program: &program,
             arguments,
             directory: directory.path(),
             nice: config.nice,
             stall: Duration::from_secs(config.stall_s),
-            limit: Duration::from_secs(
-                limits::TRANSCODING_START_S
-                    + (source.summary.duration_ms / 1_000).saturating_mul(limits::TRANSCODING_PER_S),
-            ),
+            limit: Duration::from_secs(longest_s(source.duration_ms)),
+            hidden: hidden(source.path),
         };
         let ended = run.wait(&mut |done_us| {
             if looked.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
@@ -137,10 +159,7 @@ impl App {
             Ok(()) => Ok(()),
             Err(_) if is_full || !has_room() => Err(MediaError::NoSpace.into()),
             Err(Ended::Stopped) => Err(Trouble::Stopped),
-            Err(Ended::Failed(sentence)) => {
-                // The operator knows the video, and not where its file lies.
-                Err(Trouble::Failed(sentence.replace(&format!("file:{}", source.path.display()), "the source")))
-            }
+            Err(Ended::Failed(sentence)) => Err(Trouble::Failed(sentence)),
         }
     }
 
@@ -210,6 +229,28 @@ impl App {
     }
 }
 
+/// Longest that one thing may take to be made of a film, in seconds.
+fn longest_s(duration_ms: u64) -> u64 {
+    let grown = (duration_ms / 1_000).saturating_mul(limits::TRANSCODING_PER_S);
+    grown.saturating_add(limits::TRANSCODING_START_S).min(limits::TRANSCODING_MAX_S)
+}
+
+/// What is said instead of paths: the operator knows the video, and its readers need not know where its file lies.
+fn hidden(source: &Path) -> Vec<(String, &'static str)> {
+    // <state>/media/<file>
+    let state = source.parent().and_then(Path::parent).filter(|state| state.parent().is_some());
+    let source = source.display().to_string();
+    let mut hidden = vec![(format!("file:{source}"), "the source"), (source, "the source")];
+    hidden.extend(state.map(|state| (state.display().to_string(), "the state directory")));
+    hidden
+}
+
+/// Bytes of the files in a directory.
+fn size_bytes(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|data| data.len()).sum()
+}
+
 /// The source's own quality.
 fn own_quality(video: &Video) -> Option<&Rendition> {
     video.renditions.iter().find(|one| one.origin == RenditionOrigin::Source)
@@ -253,6 +294,19 @@ fn clock(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_without_room_is_final_and_a_full_disk_is_not() {
+        let too_long = IngestError::Write(WriteError::Index(IndexError::TooLong(1)));
+        assert!(matches!(Trouble::from(too_long), Trouble::Failed(_)));
+        assert!(matches!(Trouble::from(IngestError::TooManyRenditions), Trouble::Failed(_)));
+        assert!(matches!(Trouble::from(MediaError::NoSpace), Trouble::Later(_)));
+    }
+
+    #[test]
+    fn the_time_to_make_something_is_bounded() {
+        assert_eq!((longest_s(0), longest_s(10_000), longest_s(u64::MAX)), (600, 1_200, 86_400));
+    }
 
     #[test]
     fn a_list_covers_the_film_and_names_each_cell_once() {

@@ -9,12 +9,17 @@ mod run;
 use self::make::Trouble;
 use super::{App, IngestError, subject};
 use crate::domain::{Actor, AuditEvent, Kind, LeftOut, Making, MediaFileId, Video, VideoId, limits};
-use crate::store::{MediaError, Unmade, WriteError};
+use crate::store::{IndexError, MediaError, Unmade, WriteError};
 use serde_json::json;
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// How long nothing else is tried after something that did not begin: a full disk is full for the next video, too.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is being made.
 #[derive(Default)]
@@ -69,12 +74,23 @@ impl App {
             return;
         }
         let mut changes = self.store.changes();
+        let retry = Duration::from_secs(limits::TRANSCODING_RETRY_S);
+        // Videos that were put off, and until when: they step back, and others go on.
+        let mut put_off: HashMap<VideoId, Instant> = HashMap::new();
         loop {
             changes.borrow_and_update();
-            let next = self.store.access().next_unmade().map(|(video, unmade)| (video, unmade.clone()));
+            let now = Instant::now();
+            put_off.retain(|_, until| *until > now);
+            let next = {
+                let access = self.store.access();
+                let next = access.next_unmade(|video| !put_off.contains_key(&video));
+                next.map(|(video, unmade)| (video, unmade.clone()))
+            };
             let Some((video, unmade)) = next else {
-                if changes.changed().await.is_err() {
-                    return;
+                let earliest = put_off.values().min().copied();
+                tokio::select! {
+                    changed = changes.changed() => if changed.is_err() { return },
+                    () = sleep_until(earliest.unwrap_or(now)), if earliest.is_some() => {}
                 }
                 continue;
             };
@@ -88,12 +104,18 @@ impl App {
             }
             match made {
                 Ok(()) => tracing::info!(%video, made = name, "made with ffmpeg"),
-                // Another round looks at what is wanted now.
-                Err(Trouble::Stopped) => tracing::info!(%video, name, "making it was cancelled"),
+                // Another round looks at what is wanted now. Where nothing changed, that would be the same again.
+                Err(Trouble::Stopped) => {
+                    tracing::info!(%video, name, "making it was cancelled");
+                    if timeout(PAUSE, changes.changed()).await.is_err() {
+                        put_off.insert(video, Instant::now() + retry);
+                    }
+                }
                 Err(Trouble::Failed(reason)) => tracing::warn!(%video, name, reason, "ffmpeg could not make it"),
                 Err(Trouble::Later(error)) => {
                     tracing::warn!(%video, name, %error, "making it with ffmpeg was put off; it is tried again in a minute");
-                    tokio::time::sleep(Duration::from_secs(limits::TRANSCODING_RETRY_S)).await;
+                    put_off.insert(video, Instant::now() + retry);
+                    sleep(PAUSE).await;
                 }
             }
         }
@@ -170,25 +192,34 @@ impl App {
             Err(trouble) => Err(trouble),
         };
         if let Err(Trouble::Failed(reason)) = &kept {
-            self.note_failure(id, source, &making, reason.clone()).await?;
+            let noted = match self.note_failure(id, source, &making, Some(reason.clone())).await {
+                // Not even the sentence has room. Then nothing more is made of this video.
+                Err(WriteError::Index(IndexError::TooLong(_))) => self.note_failure(id, source, &making, None).await,
+                noted => noted,
+            };
+            noted.map_err(|error| MediaError::Io(io::Error::other(error)))?;
         }
         kept
     }
 
-    /// Writes down that something failed, so that it is told and not tried for ever.
+    /// Writes down that something failed, so that it is told and not tried for ever; without a reason, that all of it is
+    /// cancelled, which takes less room.
     async fn note_failure(
         &self,
         id: VideoId,
         source: MediaFileId,
         making: &Making,
-        reason: String,
-    ) -> Result<(), MediaError> {
+        reason: Option<String>,
+    ) -> Result<(), WriteError> {
         let (now, name) = (self.now(), making.name().to_owned());
         let noted = self.store.write(now, move |draft| {
             let video =
                 draft.find::<Video>(id.0).filter(|video| video.source.as_ref().map(|it| it.file) == Some(source));
             let Some(mut video) = video else { return Ok(()) };
-            video.leave_out(&name, reason.clone());
+            match &reason {
+                Some(reason) => video.leave_out(&name, reason.clone()),
+                None => video.cancel_transcoding(),
+            }
             draft.put(&video);
             draft.audit(AuditEvent {
                 actor: Actor::Server,
@@ -199,6 +230,6 @@ impl App {
             });
             Ok::<_, WriteError>(())
         });
-        noted.await.map_err(|error| MediaError::Io(io::Error::other(error)))
+        noted.await
     }
 }

@@ -1,6 +1,7 @@
 //! Running ffmpeg: a child that steps back behind others, tells how far it is, says little, and ends when it is told
 //! to or falls silent. The only place that starts a process.
 
+use crate::domain::NOT_STARTED_CODE;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
 use std::io::Read;
@@ -21,6 +22,9 @@ const QUOTED_CHARS: usize = 300;
 /// Longest line of progress that is read, in bytes; ffmpeg's have under 40.
 const LINE_BYTES: usize = 256;
 
+/// What is told when ffmpeg did not even begin.
+const NOT_STARTED: &str = "ffmpeg could not be started";
+
 /// What to run and when to give up.
 pub(super) struct Run<'a> {
     pub(super) program: &'a Path,
@@ -31,6 +35,8 @@ pub(super) struct Run<'a> {
     pub(super) stall: Duration,
     /// Longest time in all.
     pub(super) limit: Duration,
+    /// What is said instead of what: paths that nobody outside is to read.
+    pub(super) hidden: Vec<(String, &'static str)>,
 }
 
 /// How far it is.
@@ -54,7 +60,7 @@ pub(super) enum Ended {
 impl Run<'_> {
     /// Runs it to its end; the thread waits. `go_on` hears how much of the film is done, in microseconds.
     pub(super) fn wait(self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<(), Ended> {
-        let mut child = self.start().map_err(|error| Ended::Failed(format!("ffmpeg could not be started: {error}")))?;
+        let mut child = self.start().map_err(|_| Ended::Failed(NOT_STARTED.to_owned()))?;
         let (sender, told) = mpsc::sync_channel(16);
         if let Some(output) = child.stdout.take() {
             let sender = sender.clone();
@@ -110,7 +116,7 @@ impl Run<'_> {
             }
         }
         let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        Err(Ended::Failed(sentence(status, &said)))
+        Err(Ended::Failed(sentence(status, &said, &self.hidden)))
     }
 
     /// Through this very program, which steps back, ties itself to us and then becomes ffmpeg: what a killed server
@@ -179,12 +185,16 @@ fn kill_group(child: &Child) {
 }
 
 /// How it ended and what it said last, on one line.
-fn sentence(status: ExitStatus, said: &[u8]) -> String {
+fn sentence(status: ExitStatus, said: &[u8], hidden: &[(String, &str)]) -> String {
     let how = match status.code() {
+        Some(NOT_STARTED_CODE) => return NOT_STARTED.to_owned(),
         Some(code) => format!("ffmpeg ended with exit code {code}"),
         None => "ffmpeg was killed, perhaps for lack of memory".to_owned(),
     };
-    let text = String::from_utf8_lossy(said);
+    // Before it is cut: half a path could not be found.
+    let text = hidden.iter().fold(String::from_utf8_lossy(said).into_owned(), |text, (path, instead)| {
+        if path.is_empty() { text } else { text.replace(path, instead) }
+    });
     let words: Vec<&str> =
         text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
     let text = words.join(" ");
@@ -218,12 +228,26 @@ mod tests {
         let said = said.into_inner().unwrap();
         assert_eq!(said.len(), SAID_BYTES);
         let failed = std::os::unix::process::ExitStatusExt::from_raw(1 << 8);
-        let told = sentence(failed, &said);
+        let told = sentence(failed, &said, &[]);
         assert!(told.starts_with("ffmpeg ended with exit code 1: y") && told.ends_with("y [31mNo room"), "{told}");
         assert!(told.len() < 340);
         assert_eq!(
-            sentence(std::os::unix::process::ExitStatusExt::from_raw(9), b""),
+            sentence(std::os::unix::process::ExitStatusExt::from_raw(9), b"", &[]),
             "ffmpeg was killed, perhaps for lack of memory"
+        );
+        let not_started = std::os::unix::process::ExitStatusExt::from_raw(NOT_STARTED_CODE << 8);
+        assert_eq!(sentence(not_started, b"/usr/bin/ffmpeg: denied", &[]), NOT_STARTED);
+    }
+
+    #[test]
+    fn paths_are_hidden_before_the_words_are_cut() {
+        let path = format!("/srv/{}/media/1", "long/".repeat(60));
+        let said = format!("file:{path}: Invalid data");
+        let failed = std::os::unix::process::ExitStatusExt::from_raw(1 << 8);
+        let hidden = [(format!("file:{path}"), "the source")];
+        assert_eq!(
+            sentence(failed, said.as_bytes(), &hidden),
+            "ffmpeg ended with exit code 1: the source: Invalid data"
         );
     }
 }
