@@ -14,7 +14,6 @@ use crate::app::App;
 use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
 use crate::domain::{EmbedId, Origin, OriginRule};
 use crate::media::{master_playlist, media_playlist};
-use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
@@ -28,7 +27,7 @@ use serde_json::{Value, json};
 /// A playlist of a quarter of an hour. A longer one is fetched: the page must not become slower than that request.
 const INLINE_PLAYLIST_BYTES: usize = 8 << 10;
 
-/// How hard brotli tries: half a millisecond for a page. More would take longer than the bytes that it saves.
+/// How hard brotli tries. A page is made for each viewer, so more would be paid at each start.
 const BROTLI_QUALITY: i32 = 5;
 /// Base-two logarithm of the bytes that it looks back: a page is shorter.
 const BROTLI_WINDOW: i32 = 16;
@@ -103,7 +102,9 @@ pub async fn page(
         Ok(rendered) => rendered,
         Err(error) => return actix_web::ResponseError::error_response(&Problem::internal(&error)),
     };
-    let mut response = HttpResponse::build(status)
+    let compressed = if takes_brotli(&request) { brotli(&html) } else { None };
+    let mut response = HttpResponse::build(status);
+    response
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((REFERRER_POLICY, "no-referrer"))
@@ -114,13 +115,11 @@ pub async fn page(
         ))
         .insert_header((HeaderName::from_static("x-robots-tag"), "noindex"))
         .insert_header((HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"))
-        .insert_header((VARY, ACCEPT_ENCODING.as_str()))
-        .body("");
-    let compressed = if takes_brotli(&request) { brotli(&html) } else { None };
+        .insert_header((VARY, ACCEPT_ENCODING.as_str()));
     if compressed.is_some() {
-        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("br"));
+        response.insert_header((CONTENT_ENCODING, "br"));
     }
-    let mut response = response.set_body(BoxBody::new(compressed.unwrap_or_else(|| html.into_bytes())));
+    let mut response = response.body(compressed.unwrap_or_else(|| html.into_bytes()));
     if let Some(problem) = problem {
         if matches!(problem.status(), StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));

@@ -157,7 +157,7 @@ export class Server {
     return { ignoreHTTPSErrors: false, flags: [`--ignore-certificate-errors-spki-list=${hash}`] };
   }
 
-  /** Adds a quality, and waits until the video plays in both. */
+  /** Adds a quality that is cut where the source is. */
   async rendition(video, label, file) {
     await this.packaged(video);
     const { alignment } = await this.admin('PUT', `/videos/${video.videoId}/renditions/${label}`, fs.readFileSync(file));
