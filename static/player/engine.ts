@@ -58,7 +58,7 @@ export class Engine implements Player {
       onRenewed: () => this.#renewed(),
     });
     const { contentType } = answer.playback;
-    this.#source = contentType === 'hls' && canSegment() ? new HlsSource(this) : new FileSource(this, fileOf(answer));
+    this.#source = contentType === 'hls' && canSegment(answer) ? new HlsSource(this) : new FileSource(this, fileOf(answer));
     this.#listen();
     this.#watchFirstFrame();
     this.#source.attach(this.seconds);

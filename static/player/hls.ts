@@ -18,7 +18,7 @@ import Hls, {
 import 'media-tracks/polyfill';
 import type { Engine, Source } from './engine';
 import { isPassing, localPath, nameOf, prefixOf, Refused, retryMs } from './session';
-import type { Quality } from './types';
+import type { PlaybackAnswer, Quality } from './types';
 
 /** Ahead of what is shown: a few segments, so that a viewer who leaves has not cost the whole video. */
 const AHEAD_SECONDS = 30;
@@ -29,8 +29,16 @@ const FIRST_FRAME_SECONDS = 0.5;
 /** Where no frame is ever presented (a page in the background, only sound) the rest waits no longer than this. */
 const FRAME_PATIENCE_MS = 1500;
 
-/** MSE, or what iPhones have instead. */
-export const canSegment = (): boolean => Hls.isSupported();
+/**
+ * MSE, or what iPhones have instead, for codecs that it takes: Chromium plays MP3 in an MP4, and Dolby Digital here and
+ * there, as a file and not as segments.
+ */
+export function canSegment({ inline }: PlaybackAnswer): boolean {
+  if (!Hls.isSupported()) return false;
+  const codecs = [...(inline?.master ?? '').matchAll(/^#EXT-X-STREAM-INF:.*?CODECS="([^"]*)"/gm)].map(([, list]) => list);
+  const source = (globalThis as { ManagedMediaSource?: typeof MediaSource }).ManagedMediaSource ?? globalThis.MediaSource;
+  return codecs.length === 0 || codecs.some((list) => source.isTypeSupported(`video/mp4; codecs="${list}"`));
+}
 
 export class HlsSource implements Source {
   readonly isFetchingAlone = false;

@@ -347,6 +347,17 @@ test('MP3: no player of segments takes it in Chromium; its file plays', async ()
   await file.page.close();
 });
 
+test('MP3: the embed page plays the file instead', async () => {
+  const video = await published(madeOnce('players-mp3.mp4', CLIP_S, [...H264, '-c:a', 'libmp3lame', '-b:a', '96k']));
+  const { page, seen } = await browser.page();
+  await page.goto(server.embedUrl(video, { token: sign(server.key, video.videoId) }));
+  await page.locator('media-controller .bar').waitFor();
+  await page.locator('#video').evaluate((video) => void video.play().catch(() => {}));
+  await playsToEnd(page, {});
+  assert.deepEqual(seen.errors, []);
+  await page.close();
+});
+
 /** All of a clip, with pictures unless it has none. */
 async function playsToEnd(page, { isSoundAlone }) {
   await sees(page, 'the end', (video) => video.ended);

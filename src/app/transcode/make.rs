@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// What was made, not yet kept.
 pub(super) enum Made {
-    Quality(PackagedFiles),
+    Quality(Box<PackagedFiles>),
     Poster { picture: Received, width_px: u32, height_px: u32 },
     Storyboard { list: Received, sheets: Vec<Received> },
 }
@@ -89,7 +89,7 @@ impl App {
                 let packaged = packaged.map_err(|error| if stop.go_on() { error.into() } else { Trouble::Stopped });
                 let packaged = packaged.map_err(|trouble| self.blame(trouble, &directory, free_before))?;
                 check_length(packaged.rendition.duration_ms, own.duration_ms)?;
-                Ok(Made::Quality(packaged))
+                Ok(Made::Quality(Box::new(packaged)))
             }
             Making::Poster => {
                 run(commands::poster(&source))?;

@@ -51,7 +51,7 @@ pub struct TranscodingStatus {
 }
 
 /// Asks whether to go on, and tells how far it is.
-pub(self) struct Stop<'a> {
+struct Stop<'a> {
     app: &'a App,
     current: &'a Current,
 }
