@@ -300,6 +300,12 @@ pub struct StoredMedia {
 pub struct WorkDir(PathBuf);
 
 impl WorkDir {
+    /// Bytes of the files in it; what can't be looked at counts nothing.
+    pub fn size_bytes(&self) -> u64 {
+        let entries = std::fs::read_dir(self.path()).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.metadata().ok()).map(|data| data.len()).sum()
+    }
+
     /// Where it is; absolute.
     pub fn path(&self) -> &Path {
         &self.0

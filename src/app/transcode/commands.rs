@@ -43,6 +43,8 @@ pub(super) struct Source<'a> {
     pub(super) path: &'a Path,
     /// Its length, in milliseconds.
     pub(super) duration_ms: u64,
+    /// Length of its picture, in milliseconds: it may end before the sound does.
+    pub(super) picture_ms: u64,
     pub(super) has_sound: bool,
     /// Displayed width and height, in pixels.
     pub(super) size_px: (u32, u32),
@@ -69,7 +71,8 @@ pub(super) fn quality(source: &Source<'_>, shorter_side_px: u32) -> Vec<OsString
     } else {
         String::new()
     };
-    let mut line = input(source, &[]);
+    // Times as they are: the sound may begin a moment before the picture, which must not move the picture.
+    let mut line = input(source, &words("-copyts"));
     line.extend(words("-map_metadata -1 -map_chapters -1 -sn -dn"));
     line.extend(words("-map 0:v:0"));
     line.extend([OsString::from("-vf"), format!("{rate}scale={width}:{height},setsar=1").into()]);
@@ -86,7 +89,7 @@ pub(super) fn quality(source: &Source<'_>, shorter_side_px: u32) -> Vec<OsString
         line.extend(words("-map 0:a:0"));
         line.extend(words("-c:a aac -b:a"));
         line.push(format!("{SOUND_KBITS}k").into());
-        line.extend(words("-ac 2 -ar 48000 -af aresample=async=1"));
+        line.extend(words("-ac 2 -ar 48000 -af aresample=async=1:first_pts=0"));
     } else {
         line.extend(words("-an"));
     }
@@ -106,7 +109,7 @@ fn most_bytes(duration_ms: u64, peak_kbits: u32) -> u64 {
 /// A frame that says something, from a tenth of the way on.
 pub(super) fn poster(source: &Source<'_>) -> Vec<OsString> {
     let (width, height) = scaled(source.size_px, POSTER_SIDE_PX.min(source.size_px.0.min(source.size_px.1)));
-    let at_ms = source.duration_ms / 10;
+    let at_ms = source.picture_ms.min(source.duration_ms) / 10;
     // From the keyframe before, so that there is a frame even where the last one stands for long.
     let seek = format!("-noaccurate_seek -ss {}.{:03}", at_ms / 1_000, at_ms % 1_000);
     let mut line = input(source, &words(&seek));
@@ -201,6 +204,7 @@ mod tests {
         Source {
             path: Path::new("/a b/%d"),
             duration_ms: 12_345,
+            picture_ms: 12_345,
             has_sound: true,
             size_px: (1920, 1080),
             frames_per_1000_s: 25_000,

@@ -7,8 +7,8 @@ use crate::app::packaging::PackagedFiles;
 use crate::app::renditions::check_length;
 use crate::app::{App, IngestError};
 use crate::domain::{
-    Actor, Making, MediaFileId, MediaKind, PictureFormat, Poster, Rendition, RenditionOrigin, Storyboard, Video,
-    VideoId, limits,
+    Actor, Making, MediaFileId, MediaKind, PictureFormat, Poster, Rendition, RenditionOrigin, Storyboard, TrackKind,
+    Video, VideoId, limits,
 };
 use crate::media::{MAX_PICTURE_BYTES, read_picture};
 use crate::store::{IndexError, MediaError, Received, StoredMedia, WorkDir, WriteError};
@@ -74,7 +74,11 @@ impl App {
         let frames_per_1000_s = own.video.as_ref().map_or(0, |video| video.frames_per_1000_s);
         let threads = self.config.transcode.threads;
         let (duration_ms, has_sound) = (own.duration_ms, own.audio.is_some());
-        let source = Source { path: &path, duration_ms, has_sound, size_px, frames_per_1000_s, threads };
+        // Of several pictures in a source, the shortest: this only chooses a frame.
+        let tracks = video.source.iter().flat_map(|source| &source.tracks);
+        let lengths = tracks.filter(|track| track.kind == TrackKind::Video).map(|track| track.duration_ms);
+        let picture_ms = lengths.filter(|length| *length > 0).min().unwrap_or(duration_ms);
+        let source = Source { path: &path, duration_ms, picture_ms, has_sound, size_px, frames_per_1000_s, threads };
         let run = |arguments| {
             let ended = self.run_ffmpeg(arguments, &directory, &source, stop);
             ended.map_err(|trouble| self.blame(trouble, &directory, free_before))
@@ -113,7 +117,7 @@ impl App {
     /// A disk that was filled by this very job would be filled again: that is no reason to try again.
     fn blame(&self, trouble: Trouble, directory: &WorkDir, free_before: u64) -> Trouble {
         let Trouble::Later(IngestError::Media(MediaError::NoSpace)) = &trouble else { return trouble };
-        let own = size_bytes(directory.path());
+        let own = directory.size_bytes();
         let taken = free_before.saturating_sub(self.media.free_bytes().unwrap_or(0));
         if own > 0 && own >= taken / 2 {
             return Trouble::Failed("what it takes fills the disk".to_owned());
@@ -243,12 +247,6 @@ fn hidden(source: &Path) -> Vec<(String, &'static str)> {
     let mut hidden = vec![(format!("file:{source}"), "the source"), (source, "the source")];
     hidden.extend(state.map(|state| (state.display().to_string(), "the state directory")));
     hidden
-}
-
-/// Bytes of the files in a directory.
-fn size_bytes(directory: &Path) -> u64 {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.metadata().ok()).map(|data| data.len()).sum()
 }
 
 /// The source's own quality.
