@@ -1,4 +1,4 @@
-//! Bundles the embed page's scripts and styles with npm and esbuild, in cargo's build directory: the sources are copied
+//! Bundles the pages' scripts and styles with npm and esbuild, in cargo's build directory: the sources are copied
 //! there and nothing is written beside them. What comes out is compiled into the binary as a table, `assets.rs`.
 
 use std::fmt::Write as _;
@@ -7,7 +7,8 @@ use std::process::{Command, ExitCode};
 use std::{env, fs};
 
 /// What the bundle is made of, below `static/`.
-const SOURCES: [&str; 6] = ["package.json", "package-lock.json", "tsconfig.json", "build.mjs", "player", "wrapper"];
+const SOURCES: [&str; 7] =
+    ["package.json", "package-lock.json", "tsconfig.json", "build.mjs", "player", "dashboard", "wrapper"];
 const MISSING: &str = "building Screener needs Node.js 20 or later with its npm: install both (on Debian and Ubuntu: apt-get install nodejs npm), then build again";
 
 #[expect(clippy::print_stderr, reason = "it is how a build script tells why it stops")]

@@ -3,7 +3,7 @@
 
 use crate::app::{App, StartError, SystemClock, SystemEntropy};
 use crate::config::Config;
-use crate::domain::limits;
+use crate::domain::{Timestamp, limits};
 use crate::http::{self, Connection, Flights, RateLimits, Ui};
 use crate::store::StateDir;
 use actix_web::rt::net::TcpStream;
@@ -78,16 +78,17 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
         // Port 0 becomes a real one here.
         config.server.public_url = config.server.url_of_address(address);
     }
-    let (tls, ca_certificate) = if config.server.plain_http {
-        (None, None)
+    let (tls, ca_certificate, certificate_ends_at) = if config.server.plain_http {
+        (None, None, None)
     } else {
-        let (tls, ca) = tls_config(&config, state.path())?;
-        (Some(tls), ca)
+        let (tls, ca, ends_at) = tls_config(&config, state.path())?;
+        (Some(tls), ca, ends_at)
     };
     let server_config = config.server.clone();
     let socket_path = StateDir::socket(state.path());
     let socket = listen_socket(&socket_path)?;
-    let app = App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?;
+    let mut app = App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?;
+    app.certificate_ends_at = certificate_ends_at;
     let base_url = app.config.server.public_url.clone();
     let (ui, rates) = (web::Data::new(Ui::new(&app.config)), web::Data::new(RateLimits::new(&app.config)));
     let app = web::Data::new(app);
@@ -274,8 +275,11 @@ fn listen_socket(path: &Path) -> Result<UnixListener, ServeError> {
     open().map_err(|error| ServeError::Socket { path: path.to_owned(), error })
 }
 
+/// What the listener needs, the authority to trust where we made our own, and when the certificate ends.
+type Tls = (rustls::ServerConfig, Option<PathBuf>, Option<Timestamp>);
+
 /// TLS 1.2 and 1.3, the certificate from the configuration or made by ourselves.
-fn tls_config(config: &Config, state: &Path) -> Result<(rustls::ServerConfig, Option<PathBuf>), ServeError> {
+fn tls_config(config: &Config, state: &Path) -> Result<Tls, ServeError> {
     let (certificate, key, ca) = match (&config.server.tls_certificate_file, &config.server.tls_key_file) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone(), None),
         _ => {
@@ -287,6 +291,7 @@ fn tls_config(config: &Config, state: &Path) -> Result<(rustls::ServerConfig, Op
     let chain = CertificateDer::pem_file_iter(&certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| at(&certificate, &error))?;
+    let ends_at = chain.first().and_then(certificate::ends_at);
     let private_key = PrivateKeyDer::from_pem_file(&key).map_err(|error| at(&key, &error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
@@ -297,5 +302,5 @@ fn tls_config(config: &Config, state: &Path) -> Result<(rustls::ServerConfig, Op
         .map_err(|error| at(&certificate, &error))?;
     // Resuming spares a viewer the second round trip of every new connection.
     tls.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| ServeError::Tls(error.to_string()))?;
-    Ok((tls, ca))
+    Ok((tls, ca, ends_at))
 }

@@ -1,5 +1,5 @@
 /**
- * Bundles the embed page's scripts and styles into `built/`, with a brotli twin of each file, the licences of what is
+ * Bundles the pages' scripts and styles into `built/`, with a brotli twin of each file, the licences of what is
  * bundled, and a manifest that build.rs turns into a table of the binary.
  *
  * `player.js` is all that is needed to play; the interface is a bundle of its own, loaded beside it. `refused.js` is
@@ -13,7 +13,7 @@ import { brotliCompressSync, constants } from 'node:zlib';
 import { build } from 'esbuild';
 
 const OUT = 'built';
-const TYPES = { '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.txt': 'text/plain; charset=utf-8' };
+const TYPES = { '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.txt': 'text/plain; charset=utf-8' };
 
 fs.rmSync(OUT, { recursive: true, force: true });
 
@@ -82,6 +82,11 @@ const results = [
     chunkNames: 'refused-[name]-[hash]',
     entryPoints: [{ in: 'player/refused.ts', out: 'refused' }],
   }),
+  await build({
+    ...shared,
+    loader: { '.svg': 'copy' },
+    entryPoints: ['dashboard.ts', 'upload.ts', 'dashboard.css', 'icon.svg'].map((name) => `dashboard/${name}`),
+  }),
   // For pages of others: one file, no imports.
   await build({ ...shared, entryPoints: [{ in: 'wrapper/screener-player.ts', out: 'screener-player' }] }),
 ];
@@ -114,5 +119,5 @@ function licences(results) {
     return `${name} ${version}\nLicence: ${license}\n${CHANGES[name] ? `${CHANGES[name]}\n` : ''}${homepage ? `${homepage}\n` : ''}\n${text}\n`;
   });
   const rule = `\n${'-'.repeat(80)}\n\n`;
-  return `The player of this server contains work of others, under these licences.\n${rule}${entries.join(rule)}`;
+  return `The pages of this server contain work of others, under these licences.\n${rule}${entries.join(rule)}`;
 }

@@ -9,6 +9,7 @@ mod provision;
 mod renditions;
 mod seams;
 mod segment_indexes;
+mod sign_ins;
 mod transcode;
 
 pub use asset_keys::OldAssetKeys;
@@ -17,10 +18,12 @@ pub use packaging::{Outcome, Packaging};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
 pub use seams::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use segment_indexes::{SegmentIndexError, SegmentIndexes};
+pub use sign_ins::SignIns;
 pub use transcode::{Transcoding, TranscodingStatus};
 
 use crate::auth::{
     AssetKeyring, Authority, Grant, GrantStanding, KeyStanding, MasterKey, Secret, Sessions, Unsealable, VerifyingKey,
+    mint_token,
 };
 use crate::config::Config;
 use crate::domain::{
@@ -44,6 +47,8 @@ pub struct App {
     pub sessions: Sessions,
     /// The server's own origin.
     pub own_origin: Origin,
+    /// When its certificate is no longer good; `None` without TLS, and until the listener has read it.
+    pub certificate_ends_at: Option<Timestamp>,
     asset_keys: RwLock<Arc<AssetKeyring>>,
     master: MasterKey,
     clock: Box<dyn Clock>,
@@ -57,6 +62,7 @@ pub struct App {
     /// Admits the few that are packaged at the same time, which takes longer.
     packing: Arc<tokio::sync::Semaphore>,
     segment_indexes: SegmentIndexes,
+    sign_ins: SignIns,
     packaging: Packaging,
     transcoding: Transcoding,
     state: StateDir,
@@ -125,6 +131,7 @@ impl App {
             media,
             sessions: Sessions::default(),
             own_origin,
+            certificate_ends_at: None,
             asset_keys: RwLock::new(Arc::new(asset_keys)),
             master,
             clock,
@@ -134,6 +141,7 @@ impl App {
             reading: Arc::new(tokio::sync::Semaphore::new(limits::SOURCES_READ_AT_ONCE)),
             packing: Arc::new(tokio::sync::Semaphore::new(limits::SOURCES_PACKAGED_AT_ONCE)),
             segment_indexes: SegmentIndexes::default(),
+            sign_ins: SignIns::default(),
             packaging: Packaging::default(),
             transcoding: Transcoding::default(),
             state,
@@ -237,6 +245,7 @@ impl App {
         let now = self.now();
         self.sessions.sweep(now);
         self.forget_old_asset_keys(now).await;
+        self.forget_old_sign_ins(now).await;
         let used = std::mem::take(&mut *self.last_used.lock().unwrap_or_else(PoisonError::into_inner));
         let used: Vec<(SigningKeyId, Timestamp)> = used.into_iter().collect();
         for chunk in used.chunks(limits::RECORDS_PER_COMMIT) {
@@ -272,6 +281,32 @@ impl App {
                 tracing::warn!(%error, "ended sessions were not forgotten");
             }
         }
+    }
+}
+
+/// A viewer token for whoever looks after a video.
+pub struct PreviewToken {
+    /// The JWT.
+    pub text: String,
+    /// The key it is signed with.
+    pub key: SigningKeyId,
+    /// Its `exp`.
+    pub expires_at: Timestamp,
+}
+
+impl App {
+    /// A viewer token for a video, signed with the organization's newest key; `None` where no key is active.
+    pub fn preview_token(&self, organization: OrganizationId, video: VideoId) -> Option<PreviewToken> {
+        let (key, lifetime_s) = {
+            let access = self.store.access();
+            let mine = access.signing_keys().filter(|key| key.organization == organization && key.revoked_at.is_none());
+            let key = Arc::clone(mine.max_by_key(|key| key.created_at)?);
+            (key, access.organization(organization)?.settings.max_token_lifetime_s.min(limits::PREVIEW_TOKEN_S))
+        };
+        let secret = self.master.open(&key.id.to_string(), &key.secret).ok()?;
+        let (issued_at, lifetime_s) = (self.now(), i64::from(lifetime_s));
+        let text = mint_token(key.id, secret.expose(), video, issued_at.secs(), lifetime_s)?;
+        Some(PreviewToken { text, key: key.id, expires_at: Timestamp::from_secs(issued_at.secs() + lifetime_s) })
     }
 }
 

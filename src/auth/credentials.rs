@@ -24,6 +24,11 @@ const SIGNING: &str = "mvi_sign_";
 const BODY_CHARS: usize = 43;
 
 impl Credential {
+    /// The hash of a sign-in's cookie; `None` for what can't be one.
+    pub fn cookie_hash(text: &str) -> Option<SecretHash> {
+        (text.len() == BODY_CHARS).then(|| credential_hash(text))
+    }
+
     /// Tells what `text` is. A text of the wrong length is `Unknown` before it is hashed.
     pub fn parse(text: &str) -> Self {
         let is_key = |prefix: &str| text.strip_prefix(prefix).is_some_and(|body| body.len() == BODY_CHARS);
@@ -66,6 +71,11 @@ pub mod mint {
     /// A signing key's secret. The HMAC key is the whole text, prefix included.
     pub fn signing(random: [u8; 32]) -> Secret<String> {
         minted(SIGNING, random).text
+    }
+
+    /// The value of a sign-in's cookie.
+    pub fn cookie(random: [u8; 32]) -> Minted {
+        minted("", random)
     }
 
     fn minted(prefix: &str, random: [u8; 32]) -> Minted {

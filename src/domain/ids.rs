@@ -59,6 +59,8 @@ uuid_id! {
     AssetKeyId;
     /// Names an entry of the audit log.
     AuditId;
+    /// Names a sign-in to the dashboard.
+    SignInId;
     /// Names a playback session. All 122 random bits of a version 4 UUID; it appears inside asset URLs.
     SessionId;
 }

@@ -10,6 +10,9 @@ pub const TOKEN_LIFETIME_DEFAULT_S: u32 = 86_400;
 /// What an organization may set that to, in seconds: a minute to 30 days.
 pub const TOKEN_LIFETIME_S: std::ops::RangeInclusive<u32> = 60..=2_592_000;
 
+/// Life of a token that the dashboard signs for a look at a video, in seconds: what the player needs to begin.
+pub const PREVIEW_TOKEN_S: u32 = 300;
+
 /// Life of an asset URL unless the organization sets another, in seconds.
 pub const ASSET_URL_TTL_DEFAULT_S: u32 = 300;
 /// What an organization may set that to, in seconds: long enough to renew on a bad line, no longer than a day.
@@ -36,6 +39,11 @@ pub const API_KEYS: usize = 10_000;
 pub const PAGE_ITEMS_DEFAULT: usize = 24;
 /// What a caller may ask for.
 pub const PAGE_ITEMS: std::ops::RangeInclusive<usize> = 1..=100;
+
+/// Records that one search looks at: some 50 ms. Its cursor goes on from there.
+pub const SEARCH_SCAN: usize = 2_000;
+/// Records that a search looks at before it lets others have a turn.
+pub const SEARCH_STEP: usize = 50;
 
 /// Width or height that an oEmbed consumer may set as a bound, in pixels: more than any screen has.
 pub const OEMBED_SIDE_PX: std::ops::RangeInclusive<u32> = 1..=10_000;
@@ -118,6 +126,13 @@ pub const UPLOAD_STEP_BYTES: usize = 1 << 20;
 
 /// Live sessions remembered for one organization. Past it a session still plays by its grants; it is not listed and cannot prolong old URLs.
 pub const LIVE_SESSIONS: usize = 100_000;
+/// Life of a sign-in to the dashboard, in seconds: a working day. Whoever works longer signs in once more.
+pub const SIGN_IN_S: i64 = 12 * 3_600;
+/// How long a sign-in may lie unused, in seconds: a browser left open on a desk is not the operator.
+pub const SIGN_IN_IDLE_S: i64 = 2 * 3_600;
+/// Sign-ins of one organization at once; one more ends the oldest.
+pub const SIGN_INS: usize = 100;
+
 /// Client addresses whose rates are tracked before idle ones are swept.
 pub const RATE_ENTRIES: usize = 100_000;
 /// How often `lastUsedAt` of signing keys is written down, in seconds.

@@ -13,6 +13,7 @@ mod origin;
 mod record;
 mod rendition;
 mod session;
+mod sign_in;
 mod time;
 mod transcoding;
 mod video;
@@ -21,8 +22,8 @@ pub use audit::{Actor, AuditEntry, AuditEvent, Subject};
 pub use credentials::{AssetKey, PrivateKey, PublishableKey, Sealed, SecretHash, SigningKey};
 pub use embed::Embed;
 pub use ids::{
-    AssetKeyId, AuditId, EmbedId, MediaFileId, OrganizationId, PrivateKeyId, PublishableKeyId, SessionId, SigningKeyId,
-    VideoId,
+    AssetKeyId, AuditId, EmbedId, MediaFileId, OrganizationId, PrivateKeyId, PublishableKeyId, SessionId, SignInId,
+    SigningKeyId, VideoId,
 };
 pub use media_file::{MediaFile, MediaKind};
 pub use organization::{Organization, Settings};
@@ -30,6 +31,7 @@ pub use origin::{Origin, OriginRule, OriginRuleError, admits};
 pub use record::{Kind, Record, Reference};
 pub use rendition::{AudioFormat, PACKAGER_VERSION, Rendition, RenditionOrigin, VideoFormat};
 pub use session::EndedSession;
+pub use sign_in::SignIn;
 pub use time::Timestamp;
 pub use transcoding::{LADDER_PX, LeftOut, Making, NOT_STARTED_CODE, TRANSCODER_VERSION, TranscodingNote};
 pub use video::{

@@ -168,7 +168,23 @@ pub struct Playable {
     pub storyboard: Option<Storyboard>,
 }
 
+impl Visibility {
+    /// The one that this is not.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Public => Self::Private,
+            Self::Private => Self::Public,
+        }
+    }
+}
+
 impl Video {
+    /// Changes who may watch it. Everything signed for the former class ends with the epoch.
+    pub fn classify(&mut self, visibility: Visibility) {
+        self.visibility = visibility;
+        self.epoch = self.epoch.saturating_add(1);
+    }
+
     /// Everything that a grant for this video opens.
     pub fn playable(&self) -> Playable {
         Playable {

@@ -130,8 +130,12 @@ pub async fn backup(request: HttpRequest, payload: web::Payload, app: web::Data<
         form.wrong("directory", "must be an absolute path");
     }
     form.finish()?;
-    let report = create_backup(&app.store, &app.media, &directory, app.now())
+    let now = app.now();
+    let report = create_backup(&app.store, &app.media, &directory, now)
         .await
         .map_err(|error| Problem::new(StatusCode::CONFLICT, "backup_failed", error.to_string()))?;
+    if let Err(error) = app.state().note_backup(now) {
+        tracing::warn!(%error, "the backup is whole; that it was made could not be written down");
+    }
     Ok(ok(&json!(report)))
 }

@@ -1,7 +1,7 @@
 //! The embed page: `GET /embed/{embedId}?token=…`. The player where the viewer may watch, a page of the same look that
 //! says why where not.
 
-use super::extract::path_id;
+use super::extract::{Admin, path_id};
 use super::headers::{lone, single};
 use super::oembed;
 use super::playback::{Subject, open_session};
@@ -9,7 +9,7 @@ use super::problem::{Problem, ProblemCode};
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
 use super::trace_id;
-use super::ui::{Ui, takes_brotli};
+use super::ui::{Ui, compressed, takes_brotli};
 use crate::app::App;
 use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
 use crate::domain::{EmbedId, Origin, OriginRule};
@@ -21,16 +21,10 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use askama::Template;
-use brotli::enc::BrotliEncoderParams;
 use serde_json::{Value, json};
 
 /// A playlist of a quarter of an hour. A longer one is fetched: the page must not become slower than that request.
 const INLINE_PLAYLIST_BYTES: usize = 8 << 10;
-
-/// How hard brotli tries. A page is made for each viewer, so more would be paid at each start.
-const BROTLI_QUALITY: i32 = 5;
-/// Base-two logarithm of the bytes that it looks back: a page is shorter.
-const BROTLI_WINDOW: i32 = 16;
 
 #[derive(Template)]
 #[template(path = "player.html")]
@@ -102,7 +96,7 @@ pub async fn page(
         Ok(rendered) => rendered,
         Err(error) => return actix_web::ResponseError::error_response(&Problem::internal(&error)),
     };
-    let compressed = if takes_brotli(&request) { brotli(&html) } else { None };
+    let small = if takes_brotli(&request) { compressed(&html) } else { None };
     let mut response = HttpResponse::build(status);
     response
         .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
@@ -116,10 +110,10 @@ pub async fn page(
         .insert_header((HeaderName::from_static("x-robots-tag"), "noindex"))
         .insert_header((HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"))
         .insert_header((VARY, ACCEPT_ENCODING.as_str()));
-    if compressed.is_some() {
+    if small.is_some() {
         response.insert_header((CONTENT_ENCODING, "br"));
     }
-    let mut response = response.body(compressed.unwrap_or_else(|| html.into_bytes()));
+    let mut response = response.body(small.unwrap_or_else(|| html.into_bytes()));
     if let Some(problem) = problem {
         if matches!(problem.status(), StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
@@ -127,22 +121,6 @@ pub async fn page(
         response.extensions_mut().insert(ProblemCode(problem.code()));
     }
     response
-}
-
-/// The page as brotli, or None where that fails.
-///
-/// Its length tells nobody of the secrets in it: they are made anew for each answer, and nothing of the request stands
-/// beside them, neither the address's parameters nor the token, so that there is nothing to guess with.
-fn brotli(html: &str) -> Option<Vec<u8>> {
-    let parameters = BrotliEncoderParams {
-        quality: BROTLI_QUALITY,
-        lgwin: BROTLI_WINDOW,
-        size_hint: html.len(),
-        ..BrotliEncoderParams::default()
-    };
-    let mut compressed = Vec::new();
-    brotli::BrotliCompress(&mut html.as_bytes(), &mut compressed, &parameters).ok()?;
-    Some(compressed)
 }
 
 async fn find(request: &HttpRequest, app: &App, rates: &RateLimits) -> Result<Subject, Problem> {
@@ -168,6 +146,11 @@ fn admit(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, P
         |kid| app.verifying_key(subject.organization.id, kid),
         now,
     )?;
+    // Whoever looks after the video is no viewer whose backend has switched to another key.
+    let is_own = Admin::signed_in(request).is_some_and(|admin| admin.organization == subject.organization.id);
+    if let Some(key) = viewer.authority().filter(|_| !is_own) {
+        app.note_use(key, now);
+    }
     open_session(app, subject, &viewer, "", now)
 }
 

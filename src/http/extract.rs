@@ -6,22 +6,28 @@ use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
 use crate::app::App;
 use crate::auth::Credential;
-use crate::domain::{Actor, OrganizationId, PrivateKeyId, PublishableKey, limits};
+use crate::domain::{Actor, OrganizationId, PrivateKeyId, PublishableKey, SignIn, limits};
 use crate::store::Cursor;
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, HeaderName};
+use actix_web::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use std::collections::BTreeMap;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Proof that a request came with an organization's private key.
+/// The dashboard's cookie. Browsers take a name that begins so for this host alone, over TLS alone (RFC 6265bis §4.1.3.2).
+pub const COOKIE: &str = "__Host-screener";
+
+/// Proof that a request came with an organization's private key, or with the cookie of a sign-in that stands on one.
 pub struct Admin {
     /// The organization.
     pub organization: OrganizationId,
     /// The key's record.
     key: PrivateKeyId,
+    /// The sign-in, if it came with one.
+    pub sign_in: Option<Arc<SignIn>>,
 }
 
 impl Admin {
@@ -34,14 +40,19 @@ impl Admin {
         let app = state::<App>(request)?;
         let credential = match single(request, &AUTHORIZATION) {
             Ok(Some(text)) => bearer(text).map(Credential::parse),
-            Ok(None) | Err(()) => None,
+            Ok(None) => match Self::signed_in(request) {
+                Some(admin) if request.method().is_safe() || is_from_here(request) => return Ok(admin),
+                Some(_) => return Err(Problem::cross_site()),
+                None => None,
+            },
+            Err(()) => None,
         };
         match credential {
             Some(Credential::Private(hash)) => {
                 let key = app.store.access().private_key(&hash).cloned();
                 if let Some(key) = key.filter(|key| key.revoked_at.is_none()) {
                     request.extensions_mut().insert(LoggedOrganization(key.organization));
-                    return Ok(Self { organization: key.organization, key: key.id });
+                    return Ok(Self { organization: key.organization, key: key.id, sign_in: None });
                 }
             }
             Some(Credential::Publishable(_)) => return Err(Problem::publishable_key_not_allowed()),
@@ -50,6 +61,30 @@ impl Admin {
         }
         state::<RateLimits>(request)?.count_admin_failure(request)?;
         Err(Problem::private_key_invalid())
+    }
+
+    /// Whoever is signed in to the dashboard with this browser. A request that changes something must be
+    /// [`is_from_here`] besides.
+    pub fn signed_in(request: &HttpRequest) -> Option<Self> {
+        let app = request.app_data::<web::Data<App>>()?;
+        let cookies = single(request, &HeaderName::from_static("cookie")).ok().flatten()?;
+        let value = cookies.split("; ").find_map(|pair| pair.strip_prefix(COOKIE)?.strip_prefix('='))?;
+        let sign_in = app.signed_in(value, app.now())?;
+        request.extensions_mut().insert(LoggedOrganization(sign_in.organization));
+        Some(Self { organization: sign_in.organization, key: sign_in.private_key, sign_in: Some(sign_in) })
+    }
+}
+
+/// Whether a request was made by a page of this server: what a cookie alone does not tell. Browsers say it in
+/// `Sec-Fetch-Site` (W3C Fetch Metadata §2.2); for those that don't, `Origin` must name the host that was asked.
+pub fn is_from_here(request: &HttpRequest) -> bool {
+    match single(request, &HeaderName::from_static("sec-fetch-site")) {
+        Ok(Some(site)) => site == "same-origin",
+        Ok(None) => {
+            let origin = lone(request, &ORIGIN).and_then(|origin| origin.split_once("://"));
+            origin.is_some_and(|(_, host)| lone(request, &HOST) == Some(host))
+        }
+        Err(()) => false,
     }
 }
 
@@ -105,6 +140,15 @@ pub fn named_id<T>(request: &HttpRequest, name: &str, parse: impl Fn(&str) -> Op
     request.match_info().get(name).and_then(parse).ok_or_else(Problem::not_found)
 }
 
+/// A parameter of the query, decoded; the last of its name. 422 where that is no percent-encoded UTF-8.
+pub fn query_text(request: &HttpRequest, name: &str) -> Result<Option<String>, Problem> {
+    let query = web::Query::<BTreeMap<String, String>>::from_query(request.query_string());
+    match query {
+        Ok(query) => Ok(query.into_inner().remove(name)),
+        Err(_) => Err(Problem::invalid_field(name, "must be percent-encoded UTF-8")),
+    }
+}
+
 /// What a list was asked for: `limit` and `cursor`.
 pub struct PageRequest {
     /// Items wanted.
@@ -114,9 +158,14 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
+    /// The first page, as long as it is unless someone asks otherwise.
+    pub fn first() -> Self {
+        Self { limit: limits::PAGE_ITEMS_DEFAULT, cursor: None }
+    }
+
     /// Reads the query; 422 for anything that is not right.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let mut page = Self { limit: limits::PAGE_ITEMS_DEFAULT, cursor: None };
+        let mut page = Self::first();
         let mut errors = serde_json::Map::new();
         for (name, value) in request.query_string().split('&').filter_map(|pair| pair.split_once('=')) {
             let fault = match name {

@@ -1,12 +1,13 @@
-//! Reading a JSON body field by field, so that an answer can say what is wrong with each of them.
+//! Reading a body field by field, so that an answer can say what is wrong with each of them: JSON from the API's
+//! callers, the fields of an HTML form from the dashboard. Both go the same way from there.
 
 use super::problem::Problem;
 use crate::domain::{OriginRule, limits};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
-use bytes::BytesMut;
-use futures_util::StreamExt;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
 use serde_json::{Map, Value, json};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,6 +16,16 @@ use std::time::Duration;
 pub struct Form {
     members: Map<String, Value>,
     errors: Map<String, Value>,
+    syntax: Syntax,
+}
+
+/// How a body says numbers, lists, and nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Syntax {
+    /// In JSON's own ways.
+    Json,
+    /// As text: an empty field is an absent one, a list is what stands between white space.
+    Html,
 }
 
 impl Form {
@@ -31,7 +42,7 @@ impl Form {
         }
         let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?;
         match serde_json::from_slice(&body) {
-            Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new() }),
+            Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new(), syntax: Syntax::Json }),
             Ok(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not a JSON object.")),
             Err(error) => Err(Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -47,7 +58,27 @@ impl Form {
             || request.headers().contains_key("transfer-encoding")
             || super::headers::lone(request, &actix_web::http::header::CONTENT_LENGTH)
                 .is_some_and(|length| length != "0");
-        if has_body { Self::read(request, payload).await } else { Ok(Self { members: Map::new(), errors: Map::new() }) }
+        if has_body {
+            Self::read(request, payload).await
+        } else {
+            Ok(Self { members: Map::new(), errors: Map::new(), syntax: Syntax::Json })
+        }
+    }
+
+    /// Reads the body of an HTML form (`application/x-www-form-urlencoded`).
+    pub async fn read_fields(payload: web::Payload) -> Result<Vec<(String, String)>, Problem> {
+        let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?;
+        let malformed = || Problem::bad_request("The form can't be read.");
+        let text = std::str::from_utf8(&body).map_err(|_| malformed())?;
+        let fields = web::Query::<Vec<(String, String)>>::from_query(text).map_err(|_| malformed())?;
+        Ok(fields.into_inner())
+    }
+
+    /// The fields of an HTML form. Of those with one name the last counts, so that a hidden `false` can stand before a
+    /// checkbox.
+    pub fn of_fields(fields: Vec<(String, String)>) -> Self {
+        let members = fields.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
+        Self { members, errors: Map::new(), syntax: Syntax::Html }
     }
 
     /// Notes what is wrong with a field.
@@ -66,6 +97,9 @@ impl Form {
     /// A text of 1 to [`limits::NAME_CHARS`] characters without control characters.
     pub fn name(&mut self, field: &str) -> Option<String> {
         let text = self.text(field)?.trim().to_owned();
+        if text.is_empty() && self.syntax == Syntax::Html {
+            return None;
+        }
         if text.is_empty() || text.chars().count() > limits::NAME_CHARS || text.chars().any(char::is_control) {
             self.wrong(
                 field,
@@ -79,7 +113,11 @@ impl Form {
     /// Like [`Form::name`], and it must be there.
     pub fn required_name(&mut self, field: &str) -> String {
         self.require(field);
-        self.name(field).unwrap_or_default()
+        let name = self.name(field);
+        if name.is_none() && !self.errors.contains_key(field) {
+            self.wrong(field, "is required");
+        }
+        name.unwrap_or_default()
     }
 
     /// A text.
@@ -102,16 +140,24 @@ impl Form {
     /// `true` or `false`.
     pub fn boolean(&mut self, field: &str) -> Option<bool> {
         let value = self.take(field)?;
-        if value.as_bool().is_none() {
+        let read = match self.syntax {
+            Syntax::Json => value.as_bool(),
+            Syntax::Html => value.as_str().and_then(|text| text.parse().ok()),
+        };
+        if read.is_none() {
             self.wrong(field, "must be true or false");
         }
-        value.as_bool()
+        read
     }
 
     /// A whole number of seconds.
     pub fn seconds(&mut self, field: &str, range: &RangeInclusive<u32>) -> Option<u32> {
         let value = self.take(field)?;
-        let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok()).filter(|s| range.contains(s));
+        let number = match self.syntax {
+            Syntax::Json => value.as_u64(),
+            Syntax::Html => value.as_str().and_then(|text| text.trim().parse().ok()),
+        };
+        let seconds = number.and_then(|seconds| u32::try_from(seconds).ok()).filter(|s| range.contains(s));
         if seconds.is_none() {
             self.wrong(field, format!("must be a whole number of seconds from {} to {}", range.start(), range.end()));
         }
@@ -130,9 +176,13 @@ impl Form {
 
     /// A list of texts that `read` takes.
     pub fn list<T>(&mut self, field: &str, limit: usize, read: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
-        let Value::Array(values) = self.take(field)? else {
-            self.wrong(field, "must be an array of strings");
-            return None;
+        let values = match (self.take(field)?, self.syntax) {
+            (Value::Array(values), Syntax::Json) => values,
+            (Value::String(text), Syntax::Html) => text.split_whitespace().map(Value::from).collect(),
+            _ => {
+                self.wrong(field, "must be an array of strings");
+                return None;
+            }
         };
         if values.len() > limit {
             self.wrong(field, format!("may have {limit} entries at most"));
@@ -171,7 +221,10 @@ impl Form {
 }
 
 /// A whole body of at most `limit_bytes`, which must come within [`limits::WHOLE_BODY_S`].
-pub async fn read_bytes(mut payload: web::Payload, limit_bytes: usize) -> Result<BytesMut, Problem> {
+pub async fn read_bytes<E>(
+    mut payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    limit_bytes: usize,
+) -> Result<BytesMut, Problem> {
     let read = async {
         let mut body = BytesMut::new();
         while let Some(chunk) = next_chunk(&mut payload).await? {
@@ -191,7 +244,9 @@ pub async fn read_bytes(mut payload: web::Payload, limit_bytes: usize) -> Result
 }
 
 /// The next part of a body; 408 when it stays away for [`limits::BODY_IDLE_S`].
-pub async fn next_chunk(payload: &mut web::Payload) -> Result<Option<bytes::Bytes>, Problem> {
+pub async fn next_chunk<E>(
+    payload: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+) -> Result<Option<Bytes>, Problem> {
     let idle = Duration::from_secs(limits::BODY_IDLE_S);
     match tokio::time::timeout(idle, payload.next()).await {
         Ok(chunk) => chunk.transpose().map_err(|_| Problem::bad_request("The body ended before it was whole.")),

@@ -8,6 +8,7 @@ mod assets;
 mod body;
 mod conditional;
 mod cors;
+mod dashboard;
 mod embed;
 mod extract;
 mod flights;

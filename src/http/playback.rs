@@ -75,6 +75,9 @@ async fn answer(
         now,
     )
     .map_err(|denied| later(denied.into()))?;
+    if let Some(key) = viewer.authority() {
+        app.note_use(key, now);
+    }
     let body = open_session(app, &subject, &viewer, &app.config.server.public_url, now).map_err(later)?;
     Ok((body, owner))
 }
@@ -139,9 +142,6 @@ pub fn open_session(
     };
     // What was found when the token was checked may have been revoked since.
     app.standing(&grant).owner(&grant).ok_or(Denied::Token(TokenDenied::Revoked))?;
-    if let Some(key) = viewer.authority() {
-        app.note_use(key, now);
-    }
     remember(app, &grant, Some(embed.id), viewer.organization(), now);
     let urls = Urls::sign(app, &grant, base, now)?;
     let asset = |name: &str| format!("{base}{}", asset_path(video.id, &urls.grant, name));

@@ -36,6 +36,21 @@ impl Problem {
         Self { status, code, sentence: sentence.into(), headers: Vec::new(), errors: None }
     }
 
+    /// The sentence for a person.
+    pub fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
+    /// Headers that go with it, such as `Retry-After`.
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
+    /// For 422: what is wrong with each field.
+    pub fn errors(&self) -> Option<&Map<String, Value>> {
+        self.errors.as_ref()
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code
@@ -100,9 +115,22 @@ impl Problem {
         )
     }
 
+    /// 403 for a change that a page of another site asks for in the name of whoever is signed in here.
+    pub fn cross_site() -> Self {
+        Self::forbidden(
+            "cross_site_request",
+            "This came from another site's page. Changes are made from the dashboard's own pages, or with a private key.",
+        )
+    }
+
     /// 409 for something that stands in the way.
     pub fn conflict(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, code, sentence)
+    }
+
+    /// 422 with what is wrong with one field.
+    pub fn invalid_field(field: &str, what: &str) -> Self {
+        Self::invalid_fields(Map::from_iter([(field.to_owned(), json!([what]))]))
     }
 
     /// 422 with what is wrong with each field.

@@ -2,11 +2,11 @@
 
 use super::problem::Problem;
 use super::ui::{self, Ui};
-use super::{admin, appliance as socket, embed, media, oembed, playback, sessions};
+use super::{admin, appliance as socket, dashboard, embed, media, oembed, playback, sessions};
 use crate::app::App;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::Method;
-use actix_web::{HttpResponse, Resource, web};
+use actix_web::{HttpResponse, Resource, middleware, web};
 
 /// A resource with its methods; any other is answered 405 with `Allow`.
 macro_rules! resource {
@@ -43,11 +43,58 @@ pub fn public(config: &mut web::ServiceConfig, app: &App, ui: &Ui) {
         .service(resource!("/healthz", GET => socket::alive, HEAD => socket::alive))
         .service(resource!("/readyz", GET => socket::ready, HEAD => socket::ready))
         .service(admin_routes())
+        .service(resource!("/dashboard", GET => dashboard::sign_in::home))
+        .service(dashboard_routes())
         .default_service(web::to(not_found));
 }
 
+/// Pages for operators. Every form posts to an address of its own and is answered with a way back.
+fn dashboard_routes() -> impl HttpServiceFactory {
+    use dashboard::{
+        api_keys, audit, settings, sign_in, signing_keys, system, video, video_embed, video_security, videos,
+    };
+    web::scope("/dashboard")
+        .wrap(middleware::from_fn(dashboard::pages))
+        .service(resource!("/sign-in", GET => sign_in::show, POST => sign_in::enter))
+        .service(resource!("/sign-out", POST => sign_in::leave))
+        .service(resource!("/videos", GET => videos::show, POST => videos::upload))
+        .service(resource!("/videos/{id}", GET => video::show, POST => video::rename))
+        .service(resource!("/videos/{id}/delete", POST => video::delete))
+        .service(resource!("/videos/{id}/source", POST => video::put_source))
+        .service(resource!("/videos/{id}/poster", POST => video::put_poster))
+        .service(resource!("/videos/{id}/poster/delete", POST => video::delete_poster))
+        .service(resource!("/videos/{id}/captions", POST => video::put_captions))
+        .service(resource!("/videos/{id}/captions/{language}/delete", POST => video::delete_captions))
+        .service(resource!("/videos/{id}/renditions", POST => video::put_quality))
+        .service(resource!("/videos/{id}/renditions/{label}/delete", POST => video::delete_quality))
+        .service(resource!("/videos/{id}/transcoding", POST => video::begin_transcoding))
+        .service(resource!("/videos/{id}/transcoding/cancel", POST => video::cancel_transcoding))
+        .service(resource!("/videos/{id}/security", GET => video_security::show, POST => video_security::save))
+        .service(resource!("/videos/{id}/security/test", POST => video_security::test))
+        .service(resource!("/videos/{id}/sessions/{session}/end", POST => video_security::end))
+        .service(resource!("/videos/{id}/embed", GET => video_embed::show))
+        .service(resource!("/videos/{id}/embed/preview", POST => video_embed::preview))
+        .service(resource!("/settings", GET => settings::show, POST => settings::save))
+        .service(resource!("/settings/apply", POST => settings::apply))
+        .service(resource!("/signing-keys", GET => signing_keys::show, POST => signing_keys::create))
+        .service(resource!("/signing-keys/{id}/rotate",
+            GET => signing_keys::show_rotation, POST => signing_keys::rotate))
+        .service(resource!("/signing-keys/{id}/revoke", POST => signing_keys::revoke))
+        .service(resource!("/publishable-keys",
+            GET => api_keys::show_publishable, POST => api_keys::create_publishable))
+        .service(resource!("/publishable-keys/{id}/revoke", POST => api_keys::revoke_publishable))
+        .service(resource!("/private-keys", GET => api_keys::show_private, POST => api_keys::create_private))
+        .service(resource!("/private-keys/{id}/revoke", POST => api_keys::revoke_private))
+        .service(resource!("/audit", GET => audit::show))
+        .service(resource!("/system", GET => system::show))
+        .default_service(web::to(not_found))
+}
+
 fn admin_routes() -> impl HttpServiceFactory {
-    use admin::{api_keys, audit, embeds, explain, extras, organization, renditions, sessions, signing_keys, videos};
+    use admin::{
+        api_keys, audit, embeds, explain, extras, organization, preview, renditions, sessions, signing_keys, system,
+        videos,
+    };
     web::scope("/admin/v1")
         .service(resource!("/organization", GET => organization::read, PATCH => organization::change))
         .service(resource!("/signing-keys", GET => signing_keys::list, POST => signing_keys::create))
@@ -60,11 +107,13 @@ fn admin_routes() -> impl HttpServiceFactory {
             GET => api_keys::list_private, POST => api_keys::create_private))
         .service(resource!("/private-keys/{id}/revoke", POST => api_keys::revoke_private))
         .service(resource!("/videos", GET => videos::list, POST => videos::create))
+        .service(resource!("/videos/visibility", POST => videos::change_all))
         .service(resource!("/videos/{id}",
             GET => videos::read, PATCH => videos::change, DELETE => videos::delete))
         .service(resource!("/videos/{id}/source", PUT => admin::source::put))
         .service(resource!("/videos/{id}/renditions/{label}", PUT => renditions::put, DELETE => renditions::delete))
         .service(resource!("/videos/{id}/transcoding", POST => renditions::begin, DELETE => renditions::cancel))
+        .service(resource!("/videos/{id}/preview-token", POST => preview::create))
         .service(resource!("/videos/{id}/poster", PUT => extras::put_poster, DELETE => extras::delete_poster))
         .service(resource!("/videos/{id}/captions/{language}",
             PUT => extras::put_captions, DELETE => extras::delete_captions))
@@ -74,6 +123,7 @@ fn admin_routes() -> impl HttpServiceFactory {
         .service(resource!("/sessions", GET => sessions::list))
         .service(resource!("/sessions/{id}", DELETE => sessions::end))
         .service(resource!("/sessions/{id}/end", POST => sessions::end))
+        .service(resource!("/system", GET => system::read))
         .service(resource!("/audit", GET => audit::list))
         .service(resource!("/explain", POST => explain::explain))
         .default_service(web::to(not_found))

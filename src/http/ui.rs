@@ -10,6 +10,7 @@ use actix_web::http::header::{
     HeaderValue, IF_NONE_MATCH, VARY,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
+use brotli::enc::BrotliEncoderParams;
 use sha2::{Digest, Sha256};
 
 /// One file of the bundle.
@@ -26,6 +27,10 @@ const FILES: &[BuiltIn] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 /// What others wrote and we ship, with its licences: the bundle's name for it.
 const LICENCES: &str = "licences.txt";
 const WRAPPER: &str = "screener-player.js";
+/// How hard brotli tries. A page is made for each reader, so more would be paid at each start.
+const BROTLI_QUALITY: i32 = 5;
+/// Base-two logarithm of the bytes that it looks back: a page is shorter.
+const BROTLI_WINDOW: i32 = 16;
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 const ASK_AGAIN: &str = "no-cache";
 
@@ -107,6 +112,22 @@ fn file(request: &HttpRequest, name: &str, cache: &str) -> Result<HttpResponse, 
     Ok(response.body(if is_brotli { file.brotli } else { file.plain }))
 }
 
+/// A page as brotli, or None where that fails.
+///
+/// The length of an embed page tells nobody of the secrets in it: they are made anew for each answer, and nothing of the
+/// request stands beside them, neither the address's parameters nor the token, so that there is nothing to guess with.
+pub fn compressed(html: &str) -> Option<Vec<u8>> {
+    let parameters = BrotliEncoderParams {
+        quality: BROTLI_QUALITY,
+        lgwin: BROTLI_WINDOW,
+        size_hint: html.len(),
+        ..BrotliEncoderParams::default()
+    };
+    let mut compressed = Vec::new();
+    brotli::BrotliCompress(&mut html.as_bytes(), &mut compressed, &parameters).ok()?;
+    Some(compressed)
+}
+
 /// Whether an answer to this request may come in brotli.
 pub fn takes_brotli(request: &HttpRequest) -> bool {
     list(request, &ACCEPT_ENCODING).is_some_and(|accepted| accepts_brotli(&accepted))
@@ -143,10 +164,14 @@ mod tests {
         let size = |wanted: fn(&BuiltIn) -> bool| -> usize {
             FILES.iter().filter(|file| wanted(file)).map(|file| file.brotli.len()).sum()
         };
+        let size_of_one = |name: &str| FILES.iter().find(|file| file.name == name).map_or(0, |file| file.brotli.len());
         assert!(size(|file| file.name == "player.js") > 10_000, "there is no player in the bundle");
         assert!(size(|file| file.name == "player.js") <= 106_000, "what plays is too large");
         assert!(size(|file| file.name == "interface.js") <= 44_000, "the interface is too large");
-        assert!(size(|file| file.name.ends_with(".css")) <= 4_000, "the styles are too large");
+        assert!(size(|file| ["player.css", "interface.css"].contains(&file.name)) <= 4_000, "the styles are too large");
+        for (name, budget) in [("dashboard.js", 5_000), ("dashboard.css", 10_000), ("upload.js", 17_000)] {
+            assert!((300..=budget).contains(&size_of_one(name)), "{name} has {} bytes", size_of_one(name));
+        }
     }
 
     /// A file that the player imports at once would be one request more before the first frame.

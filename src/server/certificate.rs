@@ -2,15 +2,18 @@
 //! away, and a certificate for the names the server goes by. Browsers warn; `curl --cacert` and the demo trust it.
 
 use crate::config::Config;
-use crate::domain::Origin;
+use crate::domain::{Origin, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use rustls::pki_types::CertificateDer;
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 
 /// Files of a certificate.
 pub(super) struct SelfMade {
@@ -47,6 +50,13 @@ pub(super) fn self_made(directory: &Path, config: &Config) -> Result<SelfMade, S
     write_all().map_err(|error| format!("{}: {error}", directory.display()))?;
     tracing::info!(directory = %directory.display(), names = names.join(", "), "made a self-signed certificate");
     Ok(files)
+}
+
+/// When a certificate is no longer good (RFC 5280 §4.1.2.5); `None` for one that does not say so in a way we read.
+pub(super) fn ends_at(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let read = Certificate::from_der(certificate).ok()?;
+    let seconds = read.tbs_certificate().validity().not_after.to_unix_duration().as_secs();
+    i64::try_from(seconds).ok().map(Timestamp::from_secs)
 }
 
 fn make(names: &[String]) -> Result<(String, String, String), rcgen::Error> {

@@ -4,8 +4,8 @@
 use super::op::Op;
 use crate::domain::{
     AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, Making, MediaFile, MediaFileId, Organization, OrganizationId,
-    Playable, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SigningKey,
-    SigningKeyId, Timestamp, Video, VideoId, Visibility,
+    Playable, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SignIn,
+    SignInId, SigningKey, SigningKeyId, Timestamp, Video, VideoId, Visibility,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -65,6 +65,8 @@ pub struct Access {
     asset_keys: BTreeMap<AssetKeyId, AssetKey>,
     ended_sessions: HashMap<(VideoId, SessionId), EndedSession>,
     ended_by_id: HashMap<Uuid, (VideoId, SessionId)>,
+    sign_ins: HashMap<SecretHash, Arc<SignIn>>,
+    sign_in_hashes: HashMap<SignInId, SecretHash>,
     media_bytes: HashMap<MediaFileId, u64>,
     removed_media: HashSet<MediaFileId>,
 }
@@ -97,6 +99,12 @@ impl Access {
     /// A video.
     pub fn video(&self, id: VideoId) -> Option<VideoAccess> {
         self.videos.get(&id).cloned()
+    }
+
+    /// Videos of an organization that are of this class.
+    pub fn videos_of(&self, organization: OrganizationId, visibility: Visibility) -> impl Iterator<Item = VideoId> {
+        let is_wanted = move |video: &VideoAccess| video.organization == organization && video.visibility == visibility;
+        self.videos.iter().filter(move |(_, video)| is_wanted(video)).map(|(id, _)| *id)
     }
 
     /// Videos with an upload that is yet to be packaged.
@@ -147,6 +155,12 @@ impl Access {
         self.private_keys.get(hash)
     }
 
+    /// Whether this private key may still be used.
+    pub fn is_active(&self, id: PrivateKeyId) -> bool {
+        let key = self.private_hashes.get(&id).and_then(|hash| self.private_keys.get(hash));
+        key.is_some_and(|key| key.revoked_at.is_none())
+    }
+
     /// Every private key.
     pub fn private_keys(&self) -> impl Iterator<Item = &Arc<PrivateKey>> {
         self.private_keys.values()
@@ -165,6 +179,16 @@ impl Access {
     /// Sessions that were ended.
     pub fn ended_sessions(&self) -> impl Iterator<Item = &EndedSession> {
         self.ended_sessions.values()
+    }
+
+    /// The sign-in whose cookie has this hash, over or not.
+    pub fn sign_in(&self, hash: &SecretHash) -> Option<&Arc<SignIn>> {
+        self.sign_ins.get(hash)
+    }
+
+    /// Every sign-in.
+    pub fn sign_ins(&self) -> impl Iterator<Item = &Arc<SignIn>> {
+        self.sign_ins.values()
     }
 
     /// Length of a media file as it was stored, in bytes.
@@ -259,6 +283,11 @@ impl Access {
                 self.ended_by_id.insert(ended.id, (ended.video, ended.session));
                 self.ended_sessions.insert((ended.video, ended.session), ended);
             }
+            Kind::SignIn => {
+                let sign_in: SignIn = read(row)?;
+                self.sign_in_hashes.insert(sign_in.id, sign_in.hash.clone());
+                self.sign_ins.insert(sign_in.hash.clone(), Arc::new(sign_in));
+            }
             Kind::Audit => {
                 let entry: AuditEntry = read(row)?;
                 self.count(entry.organization, |known| {
@@ -295,6 +324,11 @@ impl Access {
             Kind::EndedSession => {
                 if let Some(session) = self.ended_by_id.remove(&key) {
                     self.ended_sessions.remove(&session);
+                }
+            }
+            Kind::SignIn => {
+                if let Some(hash) = self.sign_in_hashes.remove(&SignInId(key)) {
+                    self.sign_ins.remove(&hash);
                 }
             }
             Kind::MediaFile => {

@@ -143,6 +143,35 @@ impl Catalog {
         Ok(Page { items, next })
     }
 
+    /// A page of those of an owner's records that are `wanted`, newest first. At most `scan` are looked at: a page may be
+    /// short, even empty, and still say where to go on.
+    pub async fn search<R: Record>(
+        &self,
+        owner: OrganizationId,
+        after: Option<Cursor>,
+        limit: usize,
+        scan: usize,
+        wanted: impl Fn(&R) -> bool,
+    ) -> Result<Page<R>, IndexError> {
+        let (mut items, mut looked, mut at) = (Vec::new(), 0, after.map(|Cursor(position)| position));
+        loop {
+            let step = self.shared.index.owned(owner, R::KIND, at, limits::SEARCH_STEP)?;
+            let is_last = step.len() < limits::SEARCH_STEP;
+            for (key, position) in step {
+                if items.len() == limit || looked == scan {
+                    return Ok(Page { items, next: at.map(Cursor) });
+                }
+                (looked, at) = (looked + 1, Some(position));
+                items.extend(self.find::<R>(key).await?.filter(&wanted));
+            }
+            if is_last {
+                return Ok(Page { items, next: None });
+            }
+            // Others are served by this thread, too.
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Up to `limit` records that hang on `parent`, newest first.
     pub async fn children<R: Record>(&self, parent: Uuid, limit: usize) -> Result<Vec<R>, IndexError> {
         let mut items = Vec::new();

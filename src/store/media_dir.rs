@@ -95,8 +95,13 @@ impl MediaDir {
 
     /// Bytes free for an ordinary user on the file system.
     pub fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.space()?.0)
+    }
+
+    /// The same, and the file system's bytes in all.
+    pub fn space(&self) -> io::Result<(u64, u64)> {
         let stat = rustix::fs::statvfs(&self.media)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
     }
 
     /// Begins to receive a file of at most `limit_bytes`.

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     AssetKey, AuditEntry, Embed, EndedSession, Kind, MediaFile, Organization, OrganizationId, PrivateKey,
-    PublishableKey, Record, Reference, SigningKey, Timestamp, Video,
+    PublishableKey, Record, Reference, SignIn, SigningKey, Timestamp, Video,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -90,6 +90,7 @@ pub(super) fn place_of(kind: Kind, row: &Value) -> Result<Place, serde_json::Err
         Kind::AssetKey => place::<AssetKey>(row),
         Kind::Reference => place::<Reference>(row),
         Kind::EndedSession => place::<EndedSession>(row),
+        Kind::SignIn => place::<SignIn>(row),
         Kind::Audit => place::<AuditEntry>(row),
     }
 }

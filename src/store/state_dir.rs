@@ -8,10 +8,12 @@
 //! media/      immutable media files
 //! incoming/   uploads under way
 //! tls/        the self-made certificate, where none is configured
+//! last-backup when a backup was last made, in milliseconds since 1970
 //! admin.sock  the appliance's admin API, mode 0600
 //! ```
 
 use super::journal::sync_directory;
+use crate::domain::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -19,6 +21,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const FORMAT: &str = "screener state 1\n";
+const LAST_BACKUP: &str = "last-backup";
 
 /// A state directory that this process alone uses.
 pub struct StateDir {
@@ -122,6 +125,19 @@ impl StateDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// When a backup was last made; `None` if it is not known.
+    pub fn last_backup(&self) -> Option<Timestamp> {
+        let text = std::fs::read_to_string(self.path.join(LAST_BACKUP)).ok()?;
+        text.trim_end().parse().ok().map(Timestamp::from_millis)
+    }
+
+    /// Notes that a backup was made.
+    pub fn note_backup(&self, at: Timestamp) -> io::Result<()> {
+        let unfinished = self.path.join(format!("{LAST_BACKUP}.new"));
+        std::fs::write(&unfinished, format!("{}\n", at.millis()))?;
+        std::fs::rename(unfinished, self.path.join(LAST_BACKUP))
     }
 
     /// The socket of the appliance's admin API.

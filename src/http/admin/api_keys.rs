@@ -29,7 +29,12 @@ pub async fn create_publishable(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let mut form = Form::read_optional(&request, payload).await?;
+    let form = Form::read_optional(&request, payload).await?;
+    Ok(created(&make_publishable(&app, &admin, form).await?))
+}
+
+/// Makes a publishable key: its answer, the key itself and all.
+pub async fn make_publishable(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Problem> {
     let label = form.name("label").unwrap_or_default();
     let origin_rules = form.origin_rules("originRules").unwrap_or_default();
     let bundle_ids = form.list("bundleIds", limits::BUNDLE_IDS, read_bundle_id).unwrap_or_default();
@@ -57,7 +62,7 @@ pub async fn create_publishable(
             Ok::<_, Refused>(())
         })
         .await?;
-    Ok(created(&with(publishable_body(&key), "key", minted.text.expose().as_str())))
+    Ok(with(publishable_body(&key), "key", minted.text.expose().as_str()))
 }
 
 /// `POST /publishable-keys/{id}/revoke`
@@ -67,6 +72,11 @@ pub async fn revoke_publishable(
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, PublishableKeyId::parse)?;
+    Ok(ok(&withdraw_publishable(&app, &admin, id).await?))
+}
+
+/// Revokes a publishable key: the key as it is then.
+pub async fn withdraw_publishable(app: &App, admin: &Admin, id: PublishableKeyId) -> Result<Value, Problem> {
     let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
     let revoked = app.store.write(now, move |draft| {
         let key = draft.find::<PublishableKey>(id.0).filter(|key| key.organization == organization);
@@ -79,7 +89,7 @@ pub async fn revoke_publishable(
         }
         Ok::<_, Refused>(publishable_body(&key))
     });
-    Ok(ok(&revoked.await?))
+    Ok(revoked.await?)
 }
 
 /// `GET /private-keys`
@@ -97,7 +107,12 @@ pub async fn create_private(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let mut form = Form::read_optional(&request, payload).await?;
+    let form = Form::read_optional(&request, payload).await?;
+    Ok(created(&make_private(&app, &admin, form).await?))
+}
+
+/// Makes a private key: its answer, the key itself and all.
+pub async fn make_private(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Problem> {
     let label = form.name("label").unwrap_or_default();
     form.finish()?;
     let (minted, now) = (mint::private(app.random()), app.moment());
@@ -121,12 +136,17 @@ pub async fn create_private(
             Ok::<_, Refused>(())
         })
         .await?;
-    Ok(created(&with(private_body(&key), "key", minted.text.expose().as_str())))
+    Ok(with(private_body(&key), "key", minted.text.expose().as_str()))
 }
 
 /// `POST /private-keys/{id}/revoke`; the last active one stays, so that nobody locks themselves out.
 pub async fn revoke_private(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, PrivateKeyId::parse)?;
+    Ok(ok(&withdraw_private(&app, &admin, id).await?))
+}
+
+/// Revokes a private key: the key as it is then.
+pub async fn withdraw_private(app: &App, admin: &Admin, id: PrivateKeyId) -> Result<Value, Problem> {
     let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
     let revoked = app.store.write(now, move |draft| {
         let key = draft.find::<PrivateKey>(id.0).filter(|key| key.organization == organization);
@@ -143,7 +163,7 @@ pub async fn revoke_private(admin: Admin, request: HttpRequest, app: web::Data<A
         }
         Ok::<_, Refused>(private_body(&key))
     });
-    Ok(ok(&revoked.await?))
+    Ok(revoked.await?)
 }
 
 fn check_count(keys: usize) -> Result<(), Problem> {

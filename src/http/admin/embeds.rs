@@ -116,9 +116,7 @@ fn check_video(draft: &mut Draft<'_>, organization: OrganizationId, id: VideoId)
     if draft.find::<Video>(id.0).is_some_and(|video| video.organization == organization) {
         return Ok(());
     }
-    let mut errors = serde_json::Map::new();
-    errors.insert("videoId".into(), json!(["there is no such video"]));
-    Err(Problem::invalid_fields(errors))
+    Err(Problem::invalid_field("videoId", "there is no such video"))
 }
 
 fn body(app: &App, embed: &Embed) -> Value {

@@ -5,8 +5,8 @@ use super::ok;
 use super::source::check_room;
 use super::videos::shown;
 use crate::app::{App, take_captions};
-use crate::domain::{MediaFileId, VideoId, limits};
-use crate::http::extract::{Admin, named_id, path_id};
+use crate::domain::{MediaFileId, Video, VideoId, limits};
+use crate::http::extract::{Admin, named_id, path_id, query_text};
 use crate::http::form::read_bytes;
 use crate::http::problem::Problem;
 use crate::media::{MAX_CAPTIONS_BYTES, MAX_PICTURE_BYTES, is_language_tag, read_captions, read_picture};
@@ -14,7 +14,6 @@ use crate::store::Received;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 
 /// `PUT /videos/{id}/poster`: JPEG, PNG, WebP or AVIF.
 pub async fn put_poster(
@@ -25,22 +24,32 @@ pub async fn put_poster(
 ) -> Result<HttpResponse, Problem> {
     let id = find_video(&admin, &request, &app).await?;
     let bytes = read_bytes(payload, MAX_PICTURE_BYTES).await?.freeze();
+    Ok(ok(&shown(&app, &keep_poster(&app, &admin, id, bytes).await?)))
+}
+
+/// Keeps a picture as a video's poster.
+pub async fn keep_poster(app: &App, admin: &Admin, id: VideoId, bytes: Bytes) -> Result<Video, Problem> {
     let picture = read_picture(&bytes).map_err(|error| unusable("picture_unusable", "picture", &error))?;
-    let received = receive(&app, bytes).await?;
+    let received = receive(app, bytes).await?;
     let facts = (picture.format, picture.width_px, picture.height_px);
-    Ok(ok(&shown(&app, &app.keep_poster(admin.actor(), id, received, facts).await?)))
+    Ok(app.keep_poster(admin.actor(), id, received, facts).await?)
 }
 
 /// `DELETE /videos/{id}/poster`
 pub async fn delete_poster(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = find_video(&admin, &request, &app).await?;
+    Ok(ok(&shown(&app, &drop_poster(&app, &admin, id).await?)))
+}
+
+/// Takes a video's poster away.
+pub async fn drop_poster(app: &App, admin: &Admin, id: VideoId) -> Result<Video, Problem> {
     let dropped = app.drop_files(admin.actor(), id, "video.poster_delete", |video| {
         let old = video.poster.take()?;
         // Whoever deletes it wants none, and not one that is made anew.
         video.leave_out("poster", "it was deleted".to_owned());
         Some(vec![old.file])
     });
-    Ok(ok(&shown(&app, &dropped.await?)))
+    Ok(dropped.await?)
 }
 
 /// `PUT /videos/{id}/captions/{language}?label=…`: WebVTT or SubRip.
@@ -54,19 +63,36 @@ pub async fn put_captions(
     let language = language_of(&request)?;
     let label = read_label(&request)?.unwrap_or_else(|| language.clone());
     let bytes = read_bytes(payload, MAX_CAPTIONS_BYTES).await?;
-    let text = read_captions(&bytes).map_err(|error| unusable("captions_unusable", "captions", &error))?;
-    let received = receive(&app, Bytes::from(text)).await?;
-    Ok(ok(&shown(&app, &app.keep_captions(admin.actor(), id, received, language, label).await?)))
+    Ok(ok(&shown(&app, &keep_captions(&app, &admin, id, &bytes, language, label).await?)))
+}
+
+/// Keeps WebVTT or SubRip as a video's captions in one language.
+pub async fn keep_captions(
+    app: &App,
+    admin: &Admin,
+    id: VideoId,
+    bytes: &[u8],
+    language: String,
+    label: String,
+) -> Result<Video, Problem> {
+    let text = read_captions(bytes).map_err(|error| unusable("captions_unusable", "captions", &error))?;
+    let received = receive(app, Bytes::from(text)).await?;
+    Ok(app.keep_captions(admin.actor(), id, received, language, label).await?)
 }
 
 /// `DELETE /videos/{id}/captions/{language}`
 pub async fn delete_captions(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = find_video(&admin, &request, &app).await?;
     let language = language_of(&request)?;
+    Ok(ok(&shown(&app, &drop_captions(&app, &admin, id, language).await?)))
+}
+
+/// Takes a video's captions in one language away.
+pub async fn drop_captions(app: &App, admin: &Admin, id: VideoId, language: String) -> Result<Video, Problem> {
     let dropped = app.drop_files(admin.actor(), id, "video.captions_delete", move |video| {
         take_captions(video, &language).map(|file| vec![file])
     });
-    Ok(ok(&shown(&app, &dropped.await?)))
+    Ok(dropped.await?)
 }
 
 async fn find_video(admin: &Admin, request: &HttpRequest, app: &App) -> Result<VideoId, Problem> {
@@ -81,17 +107,11 @@ fn language_of(request: &HttpRequest) -> Result<String, Problem> {
 }
 
 fn read_label(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let wrong = |what: &str| {
-        let mut errors = serde_json::Map::new();
-        errors.insert("label".into(), serde_json::json!([what]));
-        Problem::invalid_fields(errors)
-    };
-    let query = web::Query::<BTreeMap<String, String>>::from_query(request.query_string());
-    let label = query.map_err(|_| wrong("must be percent-encoded UTF-8"))?.into_inner().remove("label");
-    let Some(label) = label.map(|label| label.trim().to_owned()) else { return Ok(None) };
+    let Some(label) = query_text(request, "label")?.map(|label| label.trim().to_owned()) else { return Ok(None) };
     let is_name =
         !label.is_empty() && label.chars().count() <= limits::NAME_CHARS && !label.chars().any(char::is_control);
-    if is_name { Ok(Some(label)) } else { Err(wrong("must be 1 to 200 characters, none of them control characters")) }
+    let wrong = || Problem::invalid_field("label", "must be 1 to 200 characters, none of them control characters");
+    if is_name { Ok(Some(label)) } else { Err(wrong()) }
 }
 
 async fn receive(app: &App, bytes: Bytes) -> Result<Received, Problem> {

@@ -7,10 +7,12 @@ pub mod embeds;
 pub mod explain;
 pub mod extras;
 pub mod organization;
+pub mod preview;
 pub mod renditions;
 pub mod sessions;
 pub mod signing_keys;
 pub mod source;
+pub mod system;
 pub mod videos;
 
 use super::problem::Problem;

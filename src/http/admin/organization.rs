@@ -22,7 +22,11 @@ pub async fn change(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let mut form = Form::read(&request, payload).await?;
+    Ok(ok(&set(&app, &admin, Form::read(&request, payload).await?).await?))
+}
+
+/// Changes the settings that a form names: the organization as it is then.
+pub async fn set(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Problem> {
     let name = form.name("name");
     let token_access = form.boolean("tokenAccess");
     let default_visibility = form.word("defaultVisibility", "\"public\" or \"private\"");
@@ -36,13 +40,13 @@ pub async fn change(
         let mut organization: Organization = draft.find(id.0).ok_or_else(Problem::not_found)?;
         let before = body(&organization);
         let settings = &mut organization.settings;
-        set(&mut settings.token_access, token_access);
-        set(&mut settings.default_visibility, default_visibility);
-        set(&mut settings.asset_url_ttl_s, asset_url_ttl_s);
-        set(&mut settings.session_max_age_s, session_max_age_s);
-        set(&mut settings.max_token_lifetime_s, max_token_lifetime_s);
-        set(&mut settings.origin_rules, origin_rules);
-        set(&mut organization.name, name);
+        replace(&mut settings.token_access, token_access);
+        replace(&mut settings.default_visibility, default_visibility);
+        replace(&mut settings.asset_url_ttl_s, asset_url_ttl_s);
+        replace(&mut settings.session_max_age_s, session_max_age_s);
+        replace(&mut settings.max_token_lifetime_s, max_token_lifetime_s);
+        replace(&mut settings.origin_rules, origin_rules);
+        replace(&mut organization.name, name);
         let after = body(&organization);
         if before != after {
             draft.put(&organization);
@@ -56,10 +60,10 @@ pub async fn change(
         }
         Ok::<_, Refused>(after)
     });
-    Ok(ok(&changed.await?))
+    Ok(changed.await?)
 }
 
-fn set<T>(place: &mut T, value: Option<T>) {
+fn replace<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
     }

@@ -8,6 +8,7 @@ use crate::auth::Denied;
 use crate::domain::{RenditionOrigin, Video, VideoId};
 use crate::http::extract::{Admin, named_id, path_id};
 use crate::http::problem::Problem;
+use crate::store::Received;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
@@ -29,17 +30,28 @@ pub async fn put(
         return Err(Denied::VideoNotReady.into());
     }
     let received = receive(&request, payload, &app).await?;
+    let (video, problems) = add(&app, &admin, &video, label, received).await?;
+    let alignment = json!({ "aligned": problems.is_empty(), "problems": problems });
+    Ok(ok(&with(shown(&app, &video), "alignment", alignment)))
+}
+
+/// Adds a received file as a quality: the video as it is then, and where its segments don't fit the source's.
+pub async fn add(
+    app: &web::Data<App>,
+    admin: &Admin,
+    video: &Video,
+    label: String,
+    received: Received,
+) -> Result<(Video, Vec<String>), Problem> {
     let added = app.clone().into_inner().add_rendition(admin.actor(), video.id, label, received).await;
-    let (video, problems) = added.map_err(|error| match error {
+    added.map_err(|error| match error {
         IngestError::Unplayable(reason) => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "rendition_unplayable",
             format!("The file can't be played: {reason}."),
         ),
         error => error.into(),
-    })?;
-    let alignment = json!({ "aligned": problems.is_empty(), "problems": problems });
-    Ok(ok(&with(shown(&app, &video), "alignment", alignment)))
+    })
 }
 
 /// `DELETE /videos/{id}/renditions/{label}`: any but the source's own.
@@ -65,9 +77,11 @@ async fn find_video(admin: &Admin, request: &HttpRequest, app: &App) -> Result<V
     app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)
 }
 
+/// Whether a text may be a quality's label.
+pub fn is_label(text: &str) -> bool {
+    (1..=LABEL_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 fn label_of(request: &HttpRequest) -> Result<String, Problem> {
-    let is_label = |text: &str| {
-        (1..=LABEL_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
     named_id(request, "label", |text| is_label(text).then(|| text.to_owned()))
 }

@@ -13,6 +13,16 @@ use std::cmp::Reverse;
 /// `GET /sessions`: those that can still have bytes, newest first.
 pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let wanted = SessionsPage::of(&request)?;
+    let live = live(&app, admin.organization);
+    let begin = wanted.after.map_or(0, |after| live.partition_point(|session| Place::of(session) <= after));
+    let items: Vec<&LiveSession> = live.iter().skip(begin).take(wanted.limit).collect();
+    let next = items.last().filter(|_| begin + items.len() < live.len()).map(|session| Place::of(session).encode());
+    let items: Vec<Value> = items.into_iter().map(body).collect();
+    Ok(ok(&json!({ "items": items, "pageInfo": { "nextCursor": next } })))
+}
+
+/// An organization's sessions that can still have bytes, newest first.
+pub fn live(app: &App, organization: OrganizationId) -> Vec<LiveSession> {
     let stands = |session: &LiveSession| {
         let access = app.store.access();
         let key_stands =
@@ -21,28 +31,29 @@ pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Re
             && key_stands
             && !access.is_ended(session.video, session.session)
     };
-    let live: Vec<LiveSession> = app.sessions.list(admin.organization, app.now()).into_iter().filter(stands).collect();
-    let begin = wanted.after.map_or(0, |after| live.partition_point(|session| Place::of(session) <= after));
-    let items: Vec<&LiveSession> = live.iter().skip(begin).take(wanted.limit).collect();
-    let next = items.last().filter(|_| begin + items.len() < live.len()).map(|session| Place::of(session).encode());
-    let items: Vec<Value> = items.into_iter().map(body).collect();
-    Ok(ok(&json!({ "items": items, "pageInfo": { "nextCursor": next } })))
+    app.sessions.list(organization, app.now()).into_iter().filter(stands).collect()
 }
 
 /// `POST /sessions/{id}/end`, or `DELETE /sessions/{id}`: its URLs stop within a second, and it can't be renewed, not even after a restart. One that
 /// was begun before the last restart is not remembered; `?videoId=` then says what it watches.
 pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, SessionId::parse)?;
-    let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
+    let organization = admin.organization;
     let named = request.query_string().split('&').find_map(|pair| pair.strip_prefix("videoId="));
     let video = match named.map(VideoId::parse) {
         Some(Some(video)) => app.video_of(organization, video).await?.map(|video| video.id),
         Some(None) => None,
         None => app.sessions.video_of(organization, id).or_else(|| ended_video(&app, organization, id)),
     };
-    let video = video.ok_or_else(Problem::not_found)?;
+    end_one(&app, &admin, video.ok_or_else(Problem::not_found)?, id).await?;
+    Ok(no_content())
+}
+
+/// Ends a session of a video of `admin`'s.
+pub async fn end_one(app: &App, admin: &Admin, video: VideoId, id: SessionId) -> Result<(), Problem> {
+    let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
     if app.store.access().is_ended(video, id) {
-        return Ok(no_content());
+        return Ok(());
     }
     let key = derived_id(&format!("screener ended session {video} {id}"));
     let ended = EndedSession::new(key, id, organization, video, now);
@@ -55,7 +66,7 @@ pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Res
         })
         .await?;
     app.sessions.forget(organization, video, id);
-    Ok(no_content())
+    Ok(())
 }
 
 /// What a session watched that was ended before: ending it again is the same as once.

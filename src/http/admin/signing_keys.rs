@@ -25,10 +25,15 @@ pub async fn create(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let mut form = Form::read_optional(&request, payload).await?;
+    let form = Form::read_optional(&request, payload).await?;
+    Ok(created(&make(&app, &admin, form).await?))
+}
+
+/// Makes a key: its answer, secret and all.
+pub async fn make(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Problem> {
     let label = form.name("label").unwrap_or_default();
     form.finish()?;
-    let key = new_signing_key(&app, admin.organization, label);
+    let key = new_signing_key(app, admin.organization, label);
     let (record, actor) = (key.record.clone(), admin.actor());
     app.store
         .write(app.now(), move |draft| {
@@ -36,17 +41,22 @@ pub async fn create(
             Ok::<_, Refused>(())
         })
         .await?;
-    Ok(created(&with_secret(&app, &key)))
+    Ok(with_secret(app, &key))
 }
 
 /// `POST /signing-keys/{id}/rotate`: a new active key; the old one stays active until it is revoked.
 pub async fn rotate(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let old = path_id(&request, SigningKeyId::parse)?;
+    Ok(created(&make_successor(&app, &admin, old).await?))
+}
+
+/// Makes the key that is to follow `old`: its answer, secret and all.
+pub async fn make_successor(app: &App, admin: &Admin, old: SigningKeyId) -> Result<Value, Problem> {
     let old: SigningKey = app.store.find(old.0).await?.ok_or_else(Problem::not_found)?;
     if old.organization != admin.organization {
         return Err(Problem::not_found());
     }
-    let key = new_signing_key(&app, admin.organization, old.label.clone());
+    let key = new_signing_key(app, admin.organization, old.label.clone());
     let (record, actor) = (key.record.clone(), admin.actor());
     app.store
         .write(app.now(), move |draft| {
@@ -59,7 +69,7 @@ pub async fn rotate(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
             Ok::<_, Refused>(())
         })
         .await?;
-    Ok(created(&with_secret(&app, &key)))
+    Ok(with_secret(app, &key))
 }
 
 /// `POST /signing-keys/{id}/revoke`: again is the same as once; durable and in force before it is answered.

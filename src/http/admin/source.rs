@@ -14,6 +14,8 @@ use actix_web::http::header::{CONTENT_LENGTH, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use futures_util::Stream;
 use std::time::Instant;
 
 /// Takes a body with `Content-Length` or chunked, and `Repr-Digest: sha-256=:…:` (RFC 9530) to check it against.
@@ -34,11 +36,32 @@ pub async fn put(
 }
 
 /// Streams a body of any length into a file: held to the limits, and to `Repr-Digest` where it has one.
-pub async fn receive(request: &HttpRequest, mut payload: web::Payload, app: &App) -> Result<Received, Problem> {
+pub async fn receive(request: &HttpRequest, payload: web::Payload, app: &App) -> Result<Received, Problem> {
     let wanted_digest = read_digest(request)?;
+    let received = receive_stream(payload, announced_bytes(request), app).await?;
+    if wanted_digest.is_some_and(|wanted| wanted != received.sha256()) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "digest_mismatch",
+            "The body does not match its Repr-Digest. Nothing was kept; send it again.",
+        ));
+    }
+    Ok(received)
+}
+
+/// The length that a request says its body has, in bytes; 0 if it says none.
+pub fn announced_bytes(request: &HttpRequest) -> u64 {
+    single(request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse().ok()).unwrap_or(0)
+}
+
+/// Streams bytes into a file, held to the limits. `announced_bytes` is what is said to come, 0 if nothing is.
+pub async fn receive_stream<E>(
+    mut payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    announced_bytes: u64,
+    app: &App,
+) -> Result<Received, Problem> {
     let limit_bytes = app.config.media.max_source_mib << 20;
-    let announced = single(request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse::<u64>().ok());
-    check_room(app, announced.unwrap_or(0), limit_bytes)?;
+    check_room(app, announced_bytes, limit_bytes)?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
     let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
     while let Some(chunk) = next_chunk(&mut payload).await? {
@@ -54,15 +77,7 @@ pub async fn receive(request: &HttpRequest, mut payload: web::Payload, app: &App
     if received_bytes == 0 {
         return Err(Problem::bad_request("The body is empty. Send the video file as the body."));
     }
-    let received = incoming.finish().await?;
-    if wanted_digest.is_some_and(|wanted| wanted != received.sha256()) {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "digest_mismatch",
-            "The body does not match its Repr-Digest. Nothing was kept; send it again.",
-        ));
-    }
-    Ok(received)
+    Ok(incoming.finish().await?)
 }
 
 /// How much of a body is taken between two looks at the free space.

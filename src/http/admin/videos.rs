@@ -8,10 +8,11 @@ use crate::domain::{
     Embed, EmbedId, Kind, MediaFile, OrganizationId, Reference, TrackKind, Video, VideoId, VideoStatus, Visibility,
     limits,
 };
-use crate::http::extract::{Admin, PageRequest, path_id};
+use crate::http::extract::{Admin, PageRequest, path_id, query_text};
 use crate::http::form::Form;
 use crate::http::playback::seconds;
 use crate::http::problem::Problem;
+use crate::store::Page;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -23,7 +24,11 @@ pub async fn create(
     payload: web::Payload,
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
-    let mut form = Form::read(&request, payload).await?;
+    Ok(created(&make(&app, &admin, Form::read(&request, payload).await?).await?))
+}
+
+/// Makes a video and an embed for it: its answer, with `embedId`.
+pub async fn make(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Problem> {
     let title = form.required_name("title");
     let visibility = form.word("visibility", "\"public\" or \"private\"");
     let reference_id = form.name("referenceId");
@@ -55,7 +60,7 @@ pub async fn create(
         video: video.id,
         created_at: now,
     };
-    let shown = with(shown(&app, &video), "embedId", embed.id.to_string());
+    let shown = with(shown(app, &video), "embedId", embed.id.to_string());
     let actor = admin.actor();
     app.store
         .write(now, move |draft| {
@@ -75,15 +80,76 @@ pub async fn create(
             Ok::<_, Refused>(())
         })
         .await?;
-    Ok(created(&shown))
+    Ok(shown)
 }
 
-/// `GET /videos`
+/// `GET /videos`, `?search=`
 pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    let wanted = PageRequest::of(&request)?;
-    let found = app.store.list::<Video>(admin.organization, wanted.cursor, wanted.limit).await?;
+    let search = query_text(&request, "search")?.unwrap_or_default();
+    let found = find_page(&app, admin.organization, &PageRequest::of(&request)?, &search).await?;
     let items: Vec<Value> = found.items.iter().map(|video| shown(&app, video)).collect();
     Ok(page(&items, found.next))
+}
+
+/// A page of an organization's videos: all of them, or those that have `search` in their title or reference, in any
+/// case, or for their id. A page of a search may be short and have more behind it.
+pub async fn find_page(
+    app: &App,
+    organization: OrganizationId,
+    wanted: &PageRequest,
+    search: &str,
+) -> Result<Page<Video>, Problem> {
+    let search = search.trim().to_lowercase();
+    if search.is_empty() {
+        return Ok(app.store.list::<Video>(organization, wanted.cursor, wanted.limit).await?);
+    }
+    let is_found = |video: &Video| {
+        let reference = video.reference_id.as_deref().unwrap_or_default();
+        [&video.title, reference].iter().any(|text| text.to_lowercase().contains(&search))
+            || video.id.to_string() == search
+    };
+    let found = app.store.search(organization, wanted.cursor, wanted.limit, limits::SEARCH_SCAN, is_found).await?;
+    Ok(found)
+}
+
+/// `POST /videos/visibility`: `{"visibility"}` for every video there is.
+pub async fn change_all(
+    admin: Admin,
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let changed = set_all(&app, &admin, Form::read(&request, payload).await?).await?;
+    Ok(ok(&json!({ "changed": changed })))
+}
+
+/// Re-classifies every video of an organization, a few at a time: how many were of the other class.
+pub async fn set_all(app: &App, admin: &Admin, mut form: Form) -> Result<usize, Problem> {
+    let visibility: Option<Visibility> = form.word("visibility", "\"public\" or \"private\"");
+    form.finish()?;
+    let visibility = visibility.ok_or_else(|| Problem::invalid_field("visibility", "is required"))?;
+    let others: Vec<VideoId> = app.store.access().videos_of(admin.organization, visibility.other()).collect();
+    let mut changed = 0;
+    for some in others.chunks(limits::RECORDS_PER_COMMIT) {
+        let (some, organization, actor, now) = (some.to_vec(), admin.organization, admin.actor(), app.now());
+        let written = app.store.write(now, move |draft| {
+            let mut count = 0;
+            for id in some {
+                let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
+                let Some(mut video) = video.filter(|video| video.visibility != visibility) else { continue };
+                let before = body(&video);
+                video.classify(visibility);
+                video.updated_at = now;
+                draft.put(&video);
+                let detail = difference(&before, &body(&video));
+                draft.audit(event(actor.clone(), organization, "video.change", (Kind::Video, id.0), detail));
+                count += 1;
+            }
+            Ok::<_, Refused>(count)
+        });
+        changed += written.await?;
+    }
+    Ok(changed)
 }
 
 /// `GET /videos/{id}`
@@ -102,7 +168,12 @@ pub async fn change(
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, VideoId::parse)?;
-    let mut form = Form::read(&request, payload).await?;
+    let video = set(&app, &admin, id, Form::read(&request, payload).await?).await?;
+    Ok(ok(&shown(&app, &video)))
+}
+
+/// Changes what a form names: the video as it is then.
+pub async fn set(app: &App, admin: &Admin, id: VideoId, mut form: Form) -> Result<Video, Problem> {
     let title = form.name("title");
     let visibility: Option<Visibility> = form.word("visibility", "\"public\" or \"private\"");
     form.finish()?;
@@ -115,8 +186,7 @@ pub async fn change(
             video.title = title;
         }
         if let Some(visibility) = visibility.filter(|visibility| *visibility != video.visibility) {
-            video.visibility = visibility;
-            video.epoch = video.epoch.saturating_add(1);
+            video.classify(visibility);
         }
         let detail = difference(&before, &body(&video));
         if detail.as_object().is_some_and(|members| !members.is_empty()) {
@@ -126,12 +196,17 @@ pub async fn change(
         }
         Ok::<_, Refused>(video)
     });
-    Ok(ok(&shown(&app, &changed.await?)))
+    Ok(changed.await?)
 }
 
 /// `DELETE /videos/{id}`: the rows first, then the files. Its embeds go with it.
 pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    let id = path_id(&request, VideoId::parse)?;
+    remove(&app, &admin, path_id(&request, VideoId::parse)?).await?;
+    Ok(no_content())
+}
+
+/// Deletes a video.
+pub async fn remove(app: &App, admin: &Admin, id: VideoId) -> Result<(), Problem> {
     let organization = admin.organization;
     loop {
         let actor = admin.actor();
@@ -167,7 +242,7 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
         if let Some(files) = removed.await? {
             app.cancel_packaging(id);
             app.media.remove(files).await;
-            return Ok(no_content());
+            return Ok(());
         }
     }
 }
