@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertClean, moves, openBrowser, PICTURES, play, Server, stateOf, until } from './support.mjs';
+import { assertClean, choose, moves, openBrowser, openPlayer, PICTURES, play, Server, stateOf, stir, until } from './support.mjs';
 
 const FIXTURES = path.resolve(import.meta.dirname, '../fixtures');
 
@@ -29,11 +29,7 @@ after(async () => {
   await server?.stop();
 });
 
-async function answer() {
-  const headers = { authorization: `Bearer ${server.publishableKey}` };
-  const { body } = await server.request('GET', `/api/v1/embeds/${video.embedId}/playback`, headers);
-  return body;
-}
+const answer = async () => (await server.playback(video)).body;
 
 /** A viewer who was never here before. */
 async function withViewer(run) {
@@ -45,38 +41,19 @@ async function withViewer(run) {
   }
 }
 
-async function open(parameters = {}) {
-  const { page, seen } = await browser.page();
-  await page.goto(server.embedUrl(video, parameters));
-  const element = page.locator('#video');
-  await until('metadata', () => element.evaluate((video) => video.readyState >= video.HAVE_METADATA));
-  if (parameters.controls !== '0') await page.locator('media-controller .bar').waitFor();
-  return { page, seen, element };
-}
-
-/** The bar goes away while nothing moves. */
-async function stir(page) {
-  await page.mouse.move(300, 150);
-  await page.mouse.move(320, 170);
-}
-
-async function choose(page, row, choice) {
-  await stir(page);
-  await page.locator('.settings').click();
-  await page.getByRole('menuitem', { name: row }).click();
-  await page.getByRole('menuitemradio', { name: choice, exact: true }).click();
-}
+const open = (parameters = {}) =>
+  openPlayer(browser, server.embedUrl(video, parameters), { hasBar: parameters.controls !== '0' });
 
 const near = (seconds, wanted) => assert.ok(Math.abs(seconds - wanted) < 0.6, `${seconds} s, wanted ${wanted} s`);
 
 test('whoever leaves in the middle comes back there, and after the end to the beginning', () => withViewer(async () => {
   const first = await open();
   await play(first.page);
-  const duration = await first.element.evaluate((video) => video.duration);
+  const duration = await first.video.evaluate((video) => video.duration);
   const left = Math.floor(duration * 0.6);
-  await first.element.evaluate((video, left) => (video.currentTime = left), left);
+  await first.video.evaluate((video, left) => (video.currentTime = left), left);
   await moves(first.page);
-  await first.element.evaluate((video) => video.pause());
+  await first.video.evaluate((video) => video.pause());
   const at = (await stateOf(first.page)).currentTime;
   await first.page.close();
 
@@ -86,14 +63,14 @@ test('whoever leaves in the middle comes back there, and after the end to the be
   near((await stateOf(second.page)).currentTime, Math.floor(at));
   await play(second.page);
   assert.ok((await stateOf(second.page)).currentTime > Math.floor(at));
-  await second.element.evaluate((video) => video.pause());
+  await second.video.evaluate((video) => video.pause());
   const began = await open({ t: '2' });
   near((await stateOf(began.page)).currentTime, 2);
   const anew = await open({ resume: '0' });
   near((await stateOf(anew.page)).currentTime, 0);
 
   await second.page.bringToFront();
-  await second.element.evaluate((video) => ((video.currentTime = video.duration - 0.5), video.play()));
+  await second.video.evaluate((video) => ((video.currentTime = video.duration - 0.5), video.play()));
   await until('the end', async () => (await stateOf(second.page)).ended);
   await second.page.close();
   const third = await open();
@@ -102,7 +79,7 @@ test('whoever leaves in the middle comes back there, and after the end to the be
 }));
 
 test('t and end play a part, and then no end is in the way', () => withViewer(async () => {
-  const { page, element } = await open({ t: '2', end: '4' });
+  const { page, video: element } = await open({ t: '2', end: '4' });
   near((await stateOf(page)).currentTime, 2);
   await play(page);
   await until('it stops', async () => (await stateOf(page)).paused);
@@ -113,16 +90,16 @@ test('t and end play a part, and then no end is in the way', () => withViewer(as
 
 test('sound, speed and captions are as the viewer left them', () => withViewer(async () => {
   const first = await open();
-  await first.element.click();
+  await first.video.click();
   await moves(first.page);
-  await first.element.click();
+  await first.video.click();
   await first.page.keyboard.press('ArrowDown');
   await first.page.keyboard.press('ArrowDown');
   await first.page.keyboard.press('m');
   await choose(first.page, 'Speed', '1.25×');
   await choose(first.page, 'Captions', 'Português');
   await first.page.close();
-  const { page, element } = await open();
+  const { page, video: element } = await open();
   const left = await element.evaluate((video) => ({
     volume: video.volume,
     muted: video.muted,
@@ -132,13 +109,13 @@ test('sound, speed and captions are as the viewer left them', () => withViewer(a
   assert.deepEqual(left, { volume: 0.9, muted: true, rate: 1.25, shown: ['pt'] });
   // What the address asks for comes first.
   const asked = await open({ rate: '1', captions: 'off', muted: '0' });
-  const found = await asked.element.evaluate((video) => [video.playbackRate, video.muted, [...video.textTracks].some(({ mode }) => mode === 'showing')]);
+  const found = await asked.video.evaluate((video) => [video.playbackRate, video.muted, [...video.textTracks].some(({ mode }) => mode === 'showing')]);
   assert.deepEqual(found, [1, false, false]);
   await page.close();
 }));
 
 test('captions are chosen in the menu, shown, and switched off by their button', () => withViewer(async () => {
-  const { page, seen, element } = await open();
+  const { page, seen, video: element } = await open();
   const shown = () => element.evaluate((video) => [...video.textTracks].filter(({ mode }) => mode === 'showing').map(({ label }) => label));
   assert.deepEqual(await shown(), []);
   await choose(page, 'Captions', 'English');
@@ -181,7 +158,7 @@ test('no picture of the bar is fetched before somebody looks for a spot', () => 
 }));
 
 test('two clicks fill the screen, two more bring the page back', () => withViewer(async () => {
-  const { page, element } = await open();
+  const { page, video: element } = await open();
   const isFull = () => page.evaluate(() => document.fullscreenElement !== null);
   await element.dblclick();
   await until('it fills the screen', isFull);
@@ -197,7 +174,7 @@ test('picture in picture is offered, unless the address says no', () => withView
   assert.equal(await page.locator('media-pip-button').count(), 1);
   const without = await open({ pip: '0' });
   assert.equal(await without.page.locator('media-pip-button').count(), 0);
-  assert.equal(await without.element.evaluate((video) => video.disablePictureInPicture), true);
+  assert.equal(await without.video.evaluate((video) => video.disablePictureInPicture), true);
   await page.close();
 }));
 
@@ -216,7 +193,7 @@ test('the system is told what plays', () => withViewer(async () => {
 }));
 
 test('a film behind a page plays by itself, without sound and without a bar', () => withViewer(async () => {
-  const { page, element } = await open({ background: '1', controls: '0' });
+  const { page, video: element } = await open({ background: '1', controls: '0' });
   await moves(page);
   assert.deepEqual(await element.evaluate(({ muted, loop, controls }) => [muted, loop, controls]), [true, true, false]);
   assert.equal(await page.locator('.bar').count(), 0);
