@@ -17,7 +17,8 @@ import Hls, {
 } from 'hls.js/light';
 import 'media-tracks/polyfill';
 import type { Engine, Source } from './engine';
-import { isPassing, localPath, nameOf, prefixOf, Refused, retryMs } from './session';
+import { isPassing } from './request';
+import { localPath, nameOf, prefixOf, Refused, retryMs } from './session';
 import type { PlaybackAnswer, Quality } from './types';
 
 /** Ahead of what is shown: a few segments, so that a viewer who leaves has not cost the whole video. */
