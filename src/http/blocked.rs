@@ -5,6 +5,7 @@ use super::trace_id;
 use super::ui::Ui;
 use crate::app::App;
 use crate::domain::VideoId;
+use actix_web::http::StatusCode;
 use askama::Template;
 
 /// Seconds after which what could not play is worth asking for again.
@@ -35,6 +36,7 @@ struct BlockedPage<'a> {
     /// Whether the page is one that waits, and looks again so many seconds later.
     look_again_s: Option<u32>,
     progress: Option<f64>,
+    can_retry: bool,
 }
 
 impl BlockedPage<'_> {
@@ -61,6 +63,7 @@ impl Blocked {
     pub fn render(&self, ui: &Ui) -> Result<String, askama::Error> {
         let (code, status) = (self.problem.code(), self.problem.status());
         let (heading, help) = words_for_a_viewer(code);
+        let is_waiting = code == NOT_READY;
         BlockedPage {
             heading,
             help,
@@ -70,8 +73,9 @@ impl Blocked {
             script_url: ui.url("refused.js"),
             style_url: ui.url("player.css"),
             status: status.as_u16(),
-            look_again_s: (code == NOT_READY).then_some(LOOK_AGAIN_S),
+            look_again_s: is_waiting.then_some(LOOK_AGAIN_S),
             progress: self.progress,
+            can_retry: is_waiting || status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error(),
         }
         .render()
     }

@@ -49,11 +49,10 @@ export function blockedPanel(refusal: Told, retry?: () => void): HTMLElement {
   for (const [name, value] of [['class', 'icon'], ['viewBox', '0 0 24 24'], ['aria-hidden', 'true']] as const) icon.setAttribute(name, value);
   outline.setAttribute('d', PADLOCK);
   icon.append(outline);
-  const again = element('button', { type: 'button', className: 'again', hidden: !retry });
-  if (retry) again.addEventListener('click', retry);
   const reference = element('p', { className: 'reference' });
   reference.append(element('code', { textContent: [refusal.code, refusal.traceId].filter(Boolean).join(' · ') }));
-  panel.append(icon, element('h1', { tabIndex: -1, dir: 'auto' }), element('p', { className: 'help', dir: 'auto' }), again, reference);
+  panel.append(icon, element('h1', { tabIndex: -1, dir: 'auto' }), element('p', { className: 'help', dir: 'auto' }), reference);
+  if (retry) addRetryButton(panel, retry);
   addCopyButton(panel);
   speak(panel, state, english);
   const tag = chooseLanguage(wishedLanguage());
@@ -90,6 +89,15 @@ function speak(panel: HTMLElement, state: State, words: Words): void {
   if (!copy) return;
   copy.ariaLabel = words.copyReference;
   copy.dataset.copied = words.copied;
+}
+
+/** In place of the server's link: the address that it would follow has lost its token. */
+export function addRetryButton(panel: HTMLElement, retry: () => void): HTMLButtonElement {
+  const button = element('button', { type: 'button', className: 'again', textContent: english.retry });
+  button.addEventListener('click', retry);
+  panel.querySelector('.again')?.remove();
+  panel.querySelector('.reference')?.before(button);
+  return button;
 }
 
 /** The reference can be selected without a script; with one, a click takes it along. */

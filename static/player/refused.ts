@@ -1,9 +1,10 @@
 /**
  * The embed page of a video that may not be watched, or not yet: the panel is the server's, a click takes its reference
- * along, a video in preparation is waited for, and an embedding page that can bring a new token gets a new page for it.
+ * along or tries again, a video in preparation is waited for, and an embedding page that can bring a new token gets a
+ * new page for it.
  */
 
-import { dressPanel } from './blocked';
+import { addRetryButton, dressPanel } from './blocked';
 import { openBridge, senderOrigin } from './bridge';
 import { sleep, TOKEN_GRACE_SECONDS } from './request';
 import type { PlaybackAnswer, Player, Refusal } from './types';
@@ -23,9 +24,19 @@ if (stripped.searchParams.has('token')) {
 const panel = document.getElementById('blocked');
 if (panel) {
   const player = playerOf(refusalOf(panel));
-  openBridge(player, arrivedAt);
+  const bridge = openBridge(player, arrivedAt);
+  const { code } = player.blocked!;
+  if (code === 'playback_token_expired') {
+    const button = addRetryButton(panel, () => void loadWithFreshToken(player));
+    const show = () => (button.hidden = !bridge.listens('tokenexpiring'));
+    show();
+    // The bridge has heard the message before.
+    addEventListener('message', show);
+  } else if (panel.querySelector('.again')) {
+    addRetryButton(panel, loadAnew);
+  }
   void dressPanel(panel);
-  if (player.blocked?.code === 'video_not_ready') void wait(panel, player);
+  if (code === 'video_not_ready') void wait(panel, player);
 }
 
 async function wait(panel: HTMLElement, player: Player): Promise<void> {

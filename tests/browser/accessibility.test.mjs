@@ -57,6 +57,6 @@ test('the blocked page', async () => {
 test('the page of a video in preparation', async () => {
   const { page } = await browser.page();
   await page.goto(server.embedUrl(await server.pendingVideo('public')));
-  await page.getByRole('button', { name: 'Copy the reference' }).waitFor();
+  await page.getByRole('button', { name: 'Try again' }).waitFor();
   await assertAccessible(page);
 });
