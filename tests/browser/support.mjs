@@ -283,14 +283,14 @@ export async function stir(page) {
   await page.mouse.move(420, 220);
 }
 
-/** Chooses in the menu, as a viewer does. Answers what the menu's row said before. */
-export async function choose(page, row, choice) {
+/** Chooses in the menu, as a viewer does, of a page or of a frame in it. Answers what the menu's row said before. */
+export async function choose(page, row, choice, frame = page) {
   await stir(page);
-  await page.locator('.settings').click();
-  const item = page.getByRole('menuitem', { name: row });
+  await frame.locator('.settings').click();
+  const item = frame.getByRole('menuitem', { name: row });
   const said = await item.textContent();
   await item.click();
-  await page.getByRole('menuitemradio', { name: choice, exact: true }).click();
+  await frame.getByRole('menuitemradio', { name: choice, exact: true }).click();
   return said;
 }
 
