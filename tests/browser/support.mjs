@@ -267,9 +267,13 @@ export function assertClean(seen, baseUrl) {
   assert.deepEqual(strangers, []);
 }
 
-/** A player that can be operated: its page, what that did wrong so far, and its video. */
-export async function openPlayer(browser, url, { hasBar = true } = {}) {
+/**
+ * A player that can be operated: its page, what that did wrong so far, and its video. `prepare` is handed the page before
+ * it goes there.
+ */
+export async function openPlayer(browser, url, { hasBar = true, prepare = () => {} } = {}) {
   const { page, seen } = await browser.page();
+  await prepare(page);
   await page.goto(url);
   const video = page.locator('#video');
   await until('metadata', () => video.evaluate((video) => video.readyState >= video.HAVE_METADATA));

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertClean, choose, moves, openBrowser, openPlayer, PICTURES, play, Server, stateOf, stir, until } from './support.mjs';
+import { assertClean, choose, gopVideo, moves, openBrowser, openPlayer, PICTURES, play, Server, stateOf, stir, until } from './support.mjs';
 
 const FIXTURES = path.resolve(import.meta.dirname, '../fixtures');
 
@@ -13,6 +13,8 @@ let browser;
 let video;
 
 before(async () => {
+  // Making it takes longer than the server keeps an idle connection.
+  gopVideo();
   server = await Server.serve({ config: '[transcode]\nenabled = true\nnice = 0\n' });
   video = await server.video('public', { title: 'A film with everything' });
   for (const [language, label] of [['en', 'English'], ['pt', 'Português']]) {
@@ -131,6 +133,41 @@ test('captions are chosen in the menu, shown, and switched off by their button',
   await choose(page, 'Captions', 'Off');
   assert.deepEqual(await shown(), []);
   assertClean(seen, server.baseUrl);
+}));
+
+/** A browser whose style sheets don't reach the cues: Firefox. */
+const withoutCueBox = (page) => page.addInitScript(() => {
+  const { supports } = CSS;
+  CSS.supports = (...condition) => !String(condition).includes('text-track-container') && supports.apply(CSS, condition);
+});
+
+test('captions stand above the bar while it is there, and where they belong without it', () => withViewer(async () => {
+  const own = await server.video('public', { file: gopVideo() });
+  const vtt = 'WEBVTT\n\n00:00.000 --> 02:50.000\nTwo lines\nof words\n\n00:00.000 --> 02:50.000 line:10%\nAt a place of its own\n';
+  await server.admin('PUT', `/videos/${own.videoId}/captions/en`, Buffer.from(vtt));
+  const url = server.embedUrl(own, { captions: 'en', autoplay: 'muted' });
+  for (const prepare of [() => {}, withoutCueBox]) {
+    const { page, video } = await openPlayer(browser, url, { prepare });
+    const linesOf = () => video.evaluate(({ textTracks }) => [...(textTracks[0].cues ?? [])].map(({ line }) => line));
+    /** By how many pixels, at least. */
+    const lift = async () => {
+      const raised = await video.evaluate((video) => parseFloat(getComputedStyle(video).getPropertyValue('--raised')) || 0);
+      const [line] = await linesOf();
+      // Two lines of a font that is a twentieth of the video's height.
+      return line === 'auto' ? raised : (-line - 2) * 0.05 * 540;
+    };
+    const barGoes = () =>
+      until('the bar is gone', () => page.locator('media-controller').evaluate((controller) => controller.hasAttribute('userinactive')));
+    await barGoes();
+    await until('they are at the bottom', async () => (await linesOf()).length === 2 && (await lift()) === 0);
+    await stir(page);
+    const { height } = await page.locator('media-controller .bar').boundingBox();
+    await until('they are above the bar', async () => (await lift()) > height);
+    await barGoes();
+    await until('they are back', async () => (await lift()) === 0);
+    assert.deepEqual(await linesOf(), ['auto', 10], 'a cue with a place of its own stays there');
+    await page.close();
+  }
 }));
 
 test('a pointer over the bar shows the picture of that spot', () => withViewer(async () => {
