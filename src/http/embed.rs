@@ -1,6 +1,7 @@
 //! The embed page: `GET /embed/{embedId}?token=…`. The player where the viewer may watch, a page of the same look that
 //! says why where not.
 
+use super::blocked::{Blocked, LOOK_AGAIN_S};
 use super::extract::{Admin, path_id};
 use super::headers::{lone, single};
 use super::oembed;
@@ -8,7 +9,6 @@ use super::playback::{Subject, open_session};
 use super::problem::{Problem, ProblemCode};
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
-use super::trace_id;
 use super::ui::{Ui, compressed, takes_brotli};
 use crate::app::App;
 use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
@@ -51,19 +51,6 @@ struct TextTrack<'a> {
     label: &'a str,
 }
 
-#[derive(Template)]
-#[template(path = "blocked.html")]
-struct BlockedPage<'a> {
-    heading: &'a str,
-    help: &'a str,
-    code: &'a str,
-    trace_id: String,
-    lang: &'a str,
-    script_url: String,
-    style_url: String,
-    status: u16,
-}
-
 impl<'a> TextTrack<'a> {
     fn of(captions: &'a Value) -> Self {
         let text = |name| captions.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -81,15 +68,16 @@ pub async fn page(
     let (rules, answer) = match find(&request, &app, &rates).await {
         Ok(subject) => {
             let rules = subject.organization.settings.origin_rules.clone();
-            (rules, admit_with_playlists(&request, &app, &subject).await)
+            let answer = admit_with_playlists(&request, &app, &subject).await;
+            (rules, answer.map_err(|problem| Blocked::of(problem, &app, subject.video.id)))
         }
-        Err(problem) => (Vec::new(), Err(problem)),
+        Err(problem) => (Vec::new(), Err(problem.into())),
     };
     let answer_is_player = answer.is_ok();
     let rendered = match answer {
         Ok(playback) => render_player(&ui, &app.config.server.public_url, &playback, request.query_string())
             .map(|html| (StatusCode::OK, html, None)),
-        Err(problem) => render_blocked(&ui, &problem).map(|html| (problem.status(), html, Some(problem))),
+        Err(blocked) => blocked.render(&ui).map(|html| (blocked.problem.status(), html, Some(blocked.problem))),
     };
     let style_sources = if answer_is_player { PLAYER_STYLES } else { STYLES };
     let (status, html, problem) = match rendered {
@@ -116,7 +104,7 @@ pub async fn page(
     let mut response = response.body(small.unwrap_or_else(|| html.into_bytes()));
     if let Some(problem) = problem {
         if matches!(problem.status(), StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(LOOK_AGAIN_S));
         }
         response.extensions_mut().insert(ProblemCode(problem.code()));
     }
@@ -272,47 +260,6 @@ fn json_in_html(value: &Value) -> String {
         .replace('&', "\\u0026")
         .replace('\u{2028}', "\\u2028")
         .replace('\u{2029}', "\\u2029")
-}
-
-fn render_blocked(ui: &Ui, problem: &Problem) -> Result<String, askama::Error> {
-    let (heading, help) = words_for_a_viewer(problem.code());
-    BlockedPage {
-        heading,
-        help,
-        code: problem.code(),
-        trace_id: trace_id::current(),
-        lang: "en",
-        script_url: ui.url("refused.js"),
-        style_url: ui.url("player.css"),
-        status: problem.status().as_u16(),
-    }
-    .render()
-}
-
-/// What a viewer reads. General terms: what exactly is wrong with a token is the backend developer's to know.
-fn words_for_a_viewer(code: &str) -> (&'static str, &'static str) {
-    match code {
-        "playback_token_missing" => ("This video is private", "Open it from the site that shared it with you."),
-        "playback_token_expired" => {
-            ("This link has expired", "Go back to the page you came from and reload it to continue.")
-        }
-        "playback_token_revoked" | "token_access_disabled" => {
-            ("This video is not available here", "Ask whoever shared it with you for a new link.")
-        }
-        "playback_token_wrong_video" => {
-            ("This link is for a different video", "Open the video from the site that shared it with you.")
-        }
-        "referrer_blocked" | "bundle_blocked" => {
-            ("This video can't be shown here", "Its owner allows it on certain sites only.")
-        }
-        "not_found" => ("Video not found", "It may have been removed, or the link is incomplete."),
-        "video_not_ready" => ("Almost ready", "This video is still being prepared. Try again in a moment."),
-        "rate_limit" => ("Too many requests", "Wait a moment, then reload the page."),
-        code if code.starts_with("playback_token") => {
-            ("This link is not valid", "Open the video from the site that shared it with you.")
-        }
-        _ => ("This video can't be played right now", "Try again in a moment."),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod admin;
 mod appliance;
 mod assets;
+mod blocked;
 mod body;
 mod conditional;
 mod cors;

@@ -7,9 +7,8 @@ const SVG = 'http://www.w3.org/2000/svg';
 /** The padlock of blocked.html. */
 const PADLOCK =
   'M7 10V7a5 5 0 0 1 10 0v3M6 10h12a1.5 1.5 0 0 1 1.5 1.5v7A1.5 1.5 0 0 1 18 20H6a1.5 1.5 0 0 1-1.5-1.5v-7A1.5 1.5 0 0 1 6 10Zm6 4v2.5';
-const CLOCK = 'M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16Zm0 3.5V12l3 2';
 
-/** What the page says for which code: the same as embed.rs. */
+/** What the page says for which code: the same as blocked.rs. */
 const AT_THE_DOOR: Record<string, State> = {
   playback_token_missing: 'private',
   playback_token_expired: 'expired',
@@ -24,7 +23,7 @@ const AT_THE_DOOR: Record<string, State> = {
 };
 
 /** A refusal, with what some of them carry. */
-type Told = Refusal & { traceId?: string; progress?: number };
+type Told = Refusal & { traceId?: string };
 
 /** Before anything has played. */
 function stateAtTheDoor(code: string): State {
@@ -35,31 +34,29 @@ function stateAtTheDoor(code: string): State {
 function stateOnTheWay({ status, code }: Refusal): State {
   if (code === 'media_unplayable') return 'unplayable';
   if (status === 404 || status === 410 || code.includes('revoked')) return 'gone';
-  if (['video_not_ready', 'rate_limit', 'referrer_blocked', 'bundle_blocked'].includes(code)) return stateAtTheDoor(code);
+  if (['rate_limit', 'referrer_blocked', 'bundle_blocked'].includes(code)) return stateAtTheDoor(code);
   return status >= 500 ? 'failed' : 'ended';
 }
 
 /** Builds the panel of blocked.html for a refusal that came while the page was open. In the page's language. */
 export function blockedPanel(refusal: Told, retry?: () => void): HTMLElement {
   const state = stateOnTheWay(refusal);
-  const isWaiting = state === 'preparing';
-  const panel = element('section', { id: 'blocked', className: 'blocked', role: isWaiting ? 'status' : 'alert' });
+  const panel = element('section', { id: 'blocked', className: 'blocked', role: 'alert' });
   panel.dataset.code = refusal.code;
   panel.dataset.status = String(refusal.status);
   const icon = document.createElementNS(SVG, 'svg');
   const outline = document.createElementNS(SVG, 'path');
   for (const [name, value] of [['class', 'icon'], ['viewBox', '0 0 24 24'], ['aria-hidden', 'true']] as const) icon.setAttribute(name, value);
-  outline.setAttribute('d', isWaiting ? CLOCK : PADLOCK);
+  outline.setAttribute('d', PADLOCK);
   icon.append(outline);
-  const again = element('button', { type: 'button', className: 'again', hidden: !retry });
-  if (retry) again.addEventListener('click', retry);
   const reference = element('p', { className: 'reference' });
   reference.append(element('code', { textContent: [refusal.code, refusal.traceId].filter(Boolean).join(' · ') }));
-  panel.append(icon, element('h1', { tabIndex: -1, dir: 'auto' }), element('p', { className: 'help', dir: 'auto' }), again, reference);
+  panel.append(icon, element('h1', { tabIndex: -1, dir: 'auto' }), element('p', { className: 'help', dir: 'auto' }), reference);
+  if (retry) addRetryButton(panel, retry);
   addCopyButton(panel);
-  speak(panel, state, english, refusal.progress);
+  speak(panel, state, english);
   const tag = chooseLanguage(wishedLanguage());
-  if (tag !== 'en') void loadLanguage(tag).then((words) => speak(panel, state, words, refusal.progress));
+  if (tag !== 'en') void loadLanguage(tag).then((words) => speak(panel, state, words));
   return panel;
 }
 
@@ -78,13 +75,13 @@ export async function dressPanel(panel: HTMLElement): Promise<void> {
 /** The panel may come before anything else has read the address. */
 const wishedLanguage = (): string | undefined => new URL(location.href).searchParams.get('lang') ?? undefined;
 
-function speak(panel: HTMLElement, state: State, words: Words, progress?: number): void {
+function speak(panel: HTMLElement, state: State, words: Words): void {
   const [heading, help] = words.states[state];
   const say = (selector: string, text: string) => {
     const found = panel.querySelector(selector);
     if (found) found.textContent = text;
   };
-  say('h1', progress === undefined ? heading : `${heading} · ${Math.floor(progress * 100)} %`);
+  say('h1', heading);
   say('.help', help);
   say('.again', words.retry);
   say('.copy', words.copy);
@@ -92,6 +89,15 @@ function speak(panel: HTMLElement, state: State, words: Words, progress?: number
   if (!copy) return;
   copy.ariaLabel = words.copyReference;
   copy.dataset.copied = words.copied;
+}
+
+/** In place of the server's link: the address that it would follow has lost its token. */
+export function addRetryButton(panel: HTMLElement, retry: () => void): HTMLButtonElement {
+  const button = element('button', { type: 'button', className: 'again', textContent: english.retry });
+  button.addEventListener('click', retry);
+  panel.querySelector('.again')?.remove();
+  panel.querySelector('.reference')?.before(button);
+  return button;
 }
 
 /** The reference can be selected without a script; with one, a click takes it along. */

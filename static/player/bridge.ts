@@ -16,7 +16,8 @@ const LISTENERS_PER_EVENT = 100;
 const RATES = [0.25, 4] as const;
 const EVENTS = [
   'ready', 'play', 'pause', 'ended', 'timeupdate', 'progress', 'seeked', 'error', 'playbackratechange', 'volumechange',
-  'qualitychange', 'captionschange', 'fullscreenchange', 'tokenexpiring', 'blocked', 'autoplayblocked',
+  'qualitychange', 'captionschange', 'fullscreenchange', 'tokenexpiring', 'processing', 'blocked',
+  'autoplayblocked',
 ] as const;
 /** The reference client's code for a method that there is not. */
 const NO_SUCH_METHOD = 2;
@@ -108,7 +109,8 @@ export function openBridge(player: Player, address: string = location.href): Bri
     channel.announce('tokenexpiring');
   });
   events.addEventListener('autoplayblocked', () => channel.announce('autoplayblocked'));
-  const block = ({ code, status }: Refusal) => {
+  const block = ({ code, status, progress }: Refusal) => {
+    if (progress !== undefined) return channel.stand('processing', { progress });
     channel.stand('blocked', { reason: code, status });
     // Client code that was written for other players knows only this one.
     channel.emit('error', { code: status, msg: code });
@@ -156,7 +158,7 @@ class Channel implements Bridge {
     for (const listener of this.#listeners.get(event)!) this.#send(event, value, listener);
   }
 
-  /** `ready` or `blocked`: a state rather than a moment, so whoever begins to listen later is told then. */
+  /** `ready`, `processing` or `blocked`: a state rather than a moment, so whoever begins to listen later is told then. */
   stand(event: EventName, value: unknown): void {
     this.#standing = { event, value };
     this.announce(event, value);
@@ -230,19 +232,21 @@ class Channel implements Bridge {
   }
 }
 
-/** Firefox has no ancestorOrigins; there the referrer says where the parent probably is, unless it is kept back. */
+/** Firefox has no ancestorOrigins; there the sender is probably the parent, unless it keeps its address back. */
 function parentOrigin(): string {
-  return location.ancestorOrigins?.[0] ?? referrerOrigin();
+  return location.ancestorOrigins?.[0] ?? senderOrigin();
 }
 
-function referrerOrigin(): string {
-  return URL.canParse(document.referrer) ? new URL(document.referrer).origin : '';
+/** Where the page is that sent the frame here, or `''`. A page of ours that loaded itself anew has passed it on. */
+export function senderOrigin(): string {
+  const state = history.state as { sender?: string } | null;
+  return state?.sender ?? (URL.canParse(document.referrer) ? new URL(document.referrer).origin : '');
 }
 
 /** Whether the parent itself sent the frame here, rather than a page that stood in the frame before. It then wrote the
     address. */
 function isSentBy(origin: string): boolean {
-  return origin !== '' && origin !== 'null' && referrerOrigin() === origin;
+  return origin !== '' && origin !== 'null' && senderOrigin() === origin;
 }
 
 function parse(message: unknown): { context?: unknown; method?: unknown; value?: unknown; listener?: unknown } | null {

@@ -9,11 +9,17 @@ export interface Captions {
   value: string;
   /** Shows what was shown last, or nothing. */
   toggle(): void;
-  /** Lifts the cues by so many pixels, where the browser lets a style sheet do that (not in Firefox). */
+  /** Lifts the cues by so many pixels. */
   raise(pixels: number): void;
 }
 
 export const keyOf = (track: TextTrack): string => `${track.language} ${track.label}`;
+
+/** Whether a style sheet reaches the box that all cues stand in: in Chromium and Safari, not in Firefox. */
+const HAS_BOX = CSS.supports('selector(::-webkit-media-text-track-container)');
+
+/** Of a line of captions, as a part of the video's height: a font of 5 % (WebVTT §7.4), and what stands between lines. */
+const LINE_HEIGHT = 0.06;
 
 export function openCaptions(player: Player): Captions {
   const { video, answer, wishes } = player;
@@ -55,8 +61,34 @@ export function openCaptions(player: Player): Captions {
     toggle() {
       this.value = shown() || !last ? 'off' : keyOf(last);
     },
-    raise(pixels) {
-      video.style.setProperty('--raised', `${pixels}px`);
-    },
+    raise: HAS_BOX ? (pixels) => video.style.setProperty('--raised', `${pixels}px`) : lifterOf(video, tracks),
+  };
+}
+
+/**
+ * Lifts the cues one by one: each that has no place of its own is given one, and loses it when the lift is over. In
+ * lines, because Firefox 140 takes `lineAlign: end` for the middle; a line that it breaks is counted as one.
+ */
+function lifterOf(video: HTMLVideoElement, tracks: readonly TextTrack[]): (pixels: number) => void {
+  const lifted = new Set<VTTCue>();
+  let pixels = 0;
+  const place = () => {
+    if (pixels === 0) {
+      for (const cue of lifted) cue.line = 'auto';
+      return lifted.clear();
+    }
+    for (const track of tracks.filter(({ mode }) => mode === 'showing')) {
+      for (const cue of (track.cues ?? []) as Iterable<VTTCue>) {
+        if (cue.line === 'auto' && !cue.vertical && !cue.region) lifted.add(cue);
+      }
+    }
+    const below = Math.ceil(pixels / (LINE_HEIGHT * video.clientHeight));
+    for (const cue of lifted) cue.line = -(below + cue.text.split('\n').length);
+  };
+  // Cues come while a track is read.
+  for (const track of tracks) track.addEventListener('cuechange', place);
+  return (wanted) => {
+    pixels = wanted;
+    place();
   };
 }

@@ -15,9 +15,9 @@ import Hls, {
   type LoaderContext,
   type LoaderStats,
 } from 'hls.js/light';
-import 'media-tracks/polyfill';
 import type { Engine, Source } from './engine';
-import { isPassing, localPath, nameOf, prefixOf, Refused, retryMs } from './session';
+import { isPassing } from './request';
+import { localPath, nameOf, prefixOf, Refused, retryMs } from './session';
 import type { PlaybackAnswer, Quality } from './types';
 
 /** Ahead of what is shown: a few segments, so that a viewer who leaves has not cost the whole video. */
@@ -47,17 +47,12 @@ export class HlsSource implements Source {
   #hasFrame = false;
   readonly #engine: Engine;
   #hls: Hls | null = null;
-  #track: VideoTrackWithRenditions | null = null;
 
   constructor(engine: Engine) {
     this.#engine = engine;
     const { video } = engine;
     video.addEventListener('play', () => this.#loadOn());
     engine.events.addEventListener('firstframe', () => this.#frameShown());
-    video.videoRenditions?.addEventListener('change', () => {
-      const { selectedIndex } = video.videoRenditions;
-      this.#choose(video.videoRenditions[selectedIndex]?.id ?? 'auto');
-    });
   }
 
   get qualities(): readonly Quality[] {
@@ -68,12 +63,12 @@ export class HlsSource implements Source {
     return this.#chosen;
   }
 
-  /** Goes through the list that the quality menu shows, so that both always agree. */
   set quality(id: string) {
-    const { videoRenditions } = this.#engine.video;
-    const index = this.#engine.qualities.length ? [...videoRenditions].findIndex((rendition) => rendition.id === id) : -1;
-    this.#choose(index < 0 ? 'auto' : id);
-    if (videoRenditions.selectedIndex !== index) videoRenditions.selectedIndex = index;
+    const chosen = this.#qualities.some((quality) => quality.id === id) ? id : 'auto';
+    // hls.js drops what is buffered even where it is told the same again.
+    if (chosen === this.#chosen) return;
+    this.#chosen = chosen;
+    if (this.#hls) this.#hls.nextLevel = this.#indexOf(chosen);
   }
 
   attach(seconds: number): void {
@@ -96,7 +91,8 @@ export class HlsSource implements Source {
       this.#offer(levels);
       hls.startLevel = firstLevel;
       const wanted = this.#chosen === 'auto' ? this.#wished(levels) : this.#indexOf(this.#chosen);
-      if (wanted >= 0) this.quality = idOf(levels[wanted]!, wanted);
+      this.#chosen = wanted < 0 ? 'auto' : idOf(levels[wanted]!, wanted);
+      if (wanted >= 0) hls.nextLevel = wanted;
       if (wishes.preload !== 'none' || this.#isWanted) hls.startLoad(seconds > 0 ? seconds : -1);
     });
     hls.once(Events.FRAG_BUFFERED, () => setTimeout(() => this.#frameShown(), FRAME_PATIENCE_MS));
@@ -167,28 +163,8 @@ export class HlsSource implements Source {
 
   /** Tells what there is to choose from, the best first. */
   #offer(levels: readonly Level[]): void {
-    const { video } = this.#engine;
-    if (this.#track) video.removeVideoTrack(this.#track);
-    this.#track = null;
-    this.#qualities = [];
-    if (levels.length > 1) {
-      const track = video.addVideoTrack('main');
-      track.selected = true;
-      this.#track = track;
-      levels.forEach((level, index) => {
-        const codec = level.videoCodec ?? level.attrs.CODECS;
-        const rendition = track.addRendition(level.uri, level.width, level.height, codec, level.bitrate, level.frameRate);
-        rendition.id = idOf(level, index);
-      });
-      this.#qualities = levels.map(qualityOf).reverse();
-    }
+    this.#qualities = levels.length > 1 ? levels.map(qualityOf).reverse() : [];
     this.#engine.emit('qualities');
-  }
-
-  #choose(id: string): void {
-    if (id === this.#chosen) return;
-    this.#chosen = id;
-    if (this.#hls) this.#hls.nextLevel = this.#indexOf(id);
   }
 
   #indexOf(id: string): number {
@@ -203,8 +179,6 @@ export class HlsSource implements Source {
     return Math.max(0, index);
   }
 }
-
-type VideoTrackWithRenditions = ReturnType<HTMLVideoElement['addVideoTrack']>;
 
 const shorterSide = ({ width, height }: Level): number => Math.min(width || height, height || width) || 0;
 

@@ -6,12 +6,10 @@
  * live in this object and nowhere else.
  */
 
+import { isPassing, request, TOKEN_GRACE_SECONDS } from './request';
 import type { PlaybackAnswer, Refusal } from './types';
 
 const RETRY_SECONDS = [0.3, 0.6, 1.2, 2.5, 5, 8];
-const ANSWER_MS = 10_000;
-/** How long a refusal waits for an embedder that has been asked for a new viewer token. */
-const TOKEN_GRACE_SECONDS = 4;
 const HOUR_SECONDS = 3600;
 /** A request takes its time to arrive: from so long before its expiry on a URL is treated as expired. */
 const TRAVEL_SECONDS = 1;
@@ -301,16 +299,6 @@ export class Session {
   }
 }
 
-function request(path: string, options: RequestInit): Promise<Response> {
-  return fetch(path, {
-    cache: 'no-store',
-    credentials: 'omit',
-    referrerPolicy: 'no-referrer',
-    signal: AbortSignal.timeout(ANSWER_MS),
-    ...options,
-  });
-}
-
 /** 408, 429 and 5xx pass; other statuses are final. */
 async function refusalOf(response: Response): Promise<Error> {
   const { status } = response;
@@ -318,6 +306,3 @@ async function refusalOf(response: Response): Promise<Error> {
   const { code, traceId } = (await response.json().catch(() => ({}))) as { code?: string; traceId?: string };
   return new Refused(status, code ?? 'playback_refused', traceId ?? response.headers.get('x-request-id') ?? '');
 }
-
-/** Whether a status, or none (0), is worth another try. */
-export const isPassing = (status: number): boolean => status === 0 || status === 408 || status === 429 || status >= 500;

@@ -76,6 +76,8 @@ export interface Quality {
 export interface Refusal {
   code: string;
   status: number;
+  /** Of a video that is being prepared, and waited for: how much is done, from 0 to 1, or null where that is not known. */
+  progress?: number | null;
 }
 
 /** What plays: the engine behind one `<video>`, with the session that pays for it. */

@@ -53,3 +53,10 @@ test('the blocked page', async () => {
   await page.locator('#blocked').waitFor();
   await assertAccessible(page);
 });
+
+test('the page of a video in preparation', async () => {
+  const { page } = await browser.page();
+  await page.goto(server.embedUrl(await server.pendingVideo('public')));
+  await page.getByRole('button', { name: 'Try again' }).waitFor();
+  await assertAccessible(page);
+});

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { gopVideo, lowVideo, moves, openBrowser, parentPage, Server, sign, stateOf, until } from './support.mjs';
+import { choose, gopVideo, lowVideo, moves, openBrowser, parentPage, Server, sign, stateOf, until } from './support.mjs';
 
 const LONG = process.env.LONG === '1';
 /** Longer than the URLs live, so that each round needs new ones. */
@@ -94,18 +94,6 @@ async function assertSmooth(frame) {
   assert.equal(await frame.locator('#blocked').count(), 0);
 }
 
-/** As a viewer does it: in the menu. Answers what the menu's row said before. */
-async function choose(page, quality) {
-  await page.mouse.move(400, 200);
-  await page.mouse.move(420, 220);
-  await page.locator('.settings').click();
-  const row = page.getByRole('menuitem', { name: 'Quality' });
-  const said = await row.textContent();
-  await row.click();
-  await page.getByRole('menuitemradio', { name: quality, exact: true }).click();
-  return said;
-}
-
 test('ten minutes in small: no stall, no gap, no refusal', { timeout: 900_000 }, async () => {
   const video = await server.video('private', { file: gopVideo() });
   await server.rendition(video, '180p', lowVideo());
@@ -123,11 +111,11 @@ test('ten minutes in small: no stall, no gap, no refusal', { timeout: 900_000 },
     await element.evaluate((video, round) => (video.currentTime = (37 * round + 90) % (video.duration - 60)), round);
     await page.waitForFunction(() => !document.getElementById('video').seeking);
     for (const [label, lines] of [['180p', 180], ['360p', 360]]) {
-      await choose(page, label);
+      await choose(page, 'Quality', label);
       await until(`${label} is shown`, async () => (await height()) === lines);
     }
     await pass('playing on', PLAY_MS / 3);
-    assert.match(await choose(page, 'Auto'), /360p/);
+    assert.match(await choose(page, 'Quality', 'Auto'), /360p/);
     if (round % 4 === 0) {
       await element.evaluate((video) => video.pause());
       await pass('a pause', PAUSE_MS);

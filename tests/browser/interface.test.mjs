@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertClean, moves, openBrowser, PICTURES, Server, until } from './support.mjs';
+import { assertClean, moves, openBrowser, openPlayer, PICTURES, Server, until } from './support.mjs';
 
 let server;
 let browser;
@@ -18,16 +18,10 @@ after(async () => {
   await server?.stop();
 });
 
-async function open(parameters = {}) {
-  const { page, seen } = await browser.page();
-  await page.goto(server.embedUrl(server.made.publicVideo, parameters));
-  await page.locator('media-controller .bar').waitFor();
-  return { page, seen };
-}
+const open = (parameters = {}) => openPlayer(browser, server.embedUrl(server.made.publicVideo, parameters));
 
 test('a click on the picture plays, another one pauses', async () => {
-  const { page, seen } = await open();
-  const video = page.locator('#video');
+  const { page, seen, video } = await open();
   await video.click();
   await moves(page);
   await page.screenshot({ path: path.join(PICTURES, 'interface.png') });

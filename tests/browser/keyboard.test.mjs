@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openBrowser, Server, until } from './support.mjs';
+import { openBrowser, openPlayer, Server, until } from './support.mjs';
 
 let server;
 let browser;
@@ -18,11 +18,7 @@ after(async () => {
 });
 
 async function open(parameters = {}) {
-  const { page } = await browser.page();
-  await page.goto(server.embedUrl(server.made.publicVideo, parameters));
-  await page.locator('media-controller .bar').waitFor();
-  const video = page.locator('#video');
-  await until('metadata', () => video.evaluate((video) => video.readyState > 0));
+  const { page, video } = await openPlayer(browser, server.embedUrl(server.made.publicVideo, parameters));
   await video.focus();
   const read = (name) => video.evaluate((video, name) => video[name], name);
   return { page, video, read };

@@ -39,8 +39,7 @@ try {
   assertClean(seen, server.baseUrl);
   console.log(`at the end: ${end.frames} frames, ${end.error ?? 'no error'}, nothing on the console, no request to another host`);
 
-  const headers = { authorization: `Bearer ${server.publishableKey}`, 'x-moviie-playback-token': token };
-  const ask = () => server.request('GET', `/api/v1/embeds/${video.embedId}/playback`, headers);
+  const ask = () => server.playback(video, token);
   const { status, body } = await ask();
   console.log(`playback API: ${status}, ${body.videoWidthPx}x${body.videoHeightPx}, ${body.variants[0].label}`);
   await server.admin('POST', `/signing-keys/${server.key.id}/revoke`);

@@ -88,15 +88,13 @@ function madeOnce(name, seconds, options) {
 
 async function published(file) {
   const video = await server.video('private', { file });
-  const record = () => server.admin('GET', `/videos/${video.videoId}`);
-  await until('the video is packaged', async () => (await record()).status === 'ready');
+  await server.packaged(video);
   return video;
 }
 
 /** The address of the list of all qualities, under a grant made for this program. */
 async function masterOf(video) {
-  const headers = { authorization: `Bearer ${server.publishableKey}`, 'x-moviie-playback-token': sign(server.key, video.videoId) };
-  const { status, body } = await server.request('GET', `/api/v1/embeds/${video.embedId}/playback`, headers);
+  const { status, body } = await server.playback(video, sign(server.key, video.videoId));
   assert.equal(status, 200, JSON.stringify(body));
   return body.playback.uri;
 }

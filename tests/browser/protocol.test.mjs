@@ -5,16 +5,18 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { buildSync } from 'esbuild';
+import { frameOf, withPage } from './embedder.mjs';
 import { longVideo, openBrowser, parentPage, Server, sign, signExpired, until } from './support.mjs';
 
 const CLIENT = path.resolve(import.meta.dirname, 'node_modules/player.js/dist/player-0.1.0.js');
 const WRAPPER = path.resolve(import.meta.dirname, '../../static/wrapper/screener-player.ts');
-const ALLOW = 'allow="autoplay; fullscreen; picture-in-picture" allowfullscreen width="800" height="450"';
 let server;
 let browser;
 let video;
 
 before(async () => {
+  // Making it takes longer than the server keeps an idle connection.
+  longVideo();
   server = await Server.serve();
   video = await server.video('private');
   const captions = Buffer.from('WEBVTT\n\n00:00.000 --> 00:20.000\nHello\n');
@@ -30,57 +32,11 @@ after(async () => {
 const addressOf = (parameters = {}) =>
   server.embedUrl(video, { token: sign(server.key, video.videoId), ...parameters }, 'localhost');
 
-/** A page with this HTML; `heard` gathers every message, `say` sends one to the frame. */
-async function open(html, host = '127.0.0.1') {
-  const parent = await parentPage(html);
-  const { page, seen } = await browser.page();
-  await page.addInitScript(() => {
-    globalThis.heard = [];
-    addEventListener('message', ({ data, origin, source }) => {
-      globalThis.heard.push({ ...JSON.parse(data), origin, isFrame: source === globalThis.frames[0] });
-    });
-    globalThis.say = (message) => globalThis.frames[0].postMessage(JSON.stringify({ context: 'player.js', version: '0.0.11', ...message }), '*');
-    /** One question and its answer. */
-    globalThis.ask = (method) => new Promise((resolve) => {
-      const listener = Math.random().toString();
-      addEventListener('message', ({ data }) => JSON.parse(data).listener === listener && resolve(JSON.parse(data).value));
-      globalThis.say({ method, listener });
-    });
-    globalThis.listen = (...events) => events.forEach((event) => globalThis.say({ method: 'addEventListener', value: event, listener: 'test' }));
-    globalThis.first = (event) => globalThis.heard.find((message) => message.event === event);
-  });
-  await page.goto(`http://${host}:${parent.port}/`);
-  return {
-    page,
-    seen,
-    /** Waits until the page has heard of an event; its value. */
-    hears: async (event) => {
-      await page.waitForFunction((event) => globalThis.first(event), event);
-      return page.evaluate((event) => globalThis.first(event).value, event);
-    },
-    close: async () => {
-      parent.close();
-      await page.close();
-    },
-  };
-}
-
-async function withPage(html, act, host) {
-  const opened = await open(html, host);
-  try {
-    await act(opened);
-  } finally {
-    await opened.close();
-  }
-}
-
-const frameOf = (src, attributes = '') => `<iframe src="${src}" ${attributes} ${ALLOW}></iframe>`;
-
 test('the client library of the protocol drives a private video', async () => {
   const client = fs.readFileSync(CLIENT, 'utf8');
   const html = `<script>${client}</script>${frameOf(addressOf({ t: '1' }))}
     <script>player = new playerjs.Player(document.querySelector('iframe')); isReady = false; player.on('ready', () => { isReady = true; });</script>`;
-  await withPage(html, async ({ page, seen }) => {
+  await withPage(browser, html, async ({ page, seen }) => {
     await page.waitForFunction(() => isReady && player.isReady);
     const get = (name) => page.evaluate((name) => new Promise((resolve) => player[name](resolve)), name);
     assert.ok((await get('getDuration')) > 1, 'the duration is known as soon as the player is ready');
@@ -108,7 +64,7 @@ test('the client library of the protocol drives a private video', async () => {
 });
 
 test('every getter tells what its setter set', async () => {
-  await withPage(frameOf(addressOf()), async ({ page, hears }) => {
+  await withPage(browser, frameOf(addressOf()), async ({ page, hears }) => {
     await hears('ready');
     const set = async (method, value, getter, expected) => {
       await page.evaluate(([method, value]) => globalThis.say({ method, value }), [method, value]);
@@ -141,7 +97,7 @@ test('every getter tells what its setter set', async () => {
 });
 
 test('what happens is told to those who listen, and to no one else', async () => {
-  await withPage(frameOf(addressOf()), async ({ page, hears }) => {
+  await withPage(browser, frameOf(addressOf()), async ({ page, hears }) => {
     const ready = await hears('ready');
     assert.ok(ready.events.includes('timeupdate') && ready.methods.includes('addEventListener'));
     await page.evaluate(() => {
@@ -176,7 +132,7 @@ test('what happens is told to those who listen, and to no one else', async () =>
 });
 
 test('the page hears when the player fills the screen', async () => {
-  await withPage(frameOf(addressOf()), async ({ page, hears }) => {
+  await withPage(browser, frameOf(addressOf()), async ({ page, hears }) => {
     await hears('ready');
     await page.evaluate(() => globalThis.listen('fullscreenchange'));
     await page.frames()[1].locator('html').evaluate((html) => html.requestFullscreen());
@@ -188,20 +144,23 @@ test('the page hears when the player fills the screen', async () => {
 
 test('while a long video loads, the page hears how far', async () => {
   const long = await server.video('public', { file: longVideo() });
-  await withPage(frameOf(server.embedUrl(long, {}, 'localhost')), async ({ page, hears }) => {
+  await withPage(browser, frameOf(server.embedUrl(long, {}, 'localhost')), async ({ page, hears }) => {
     await hears('ready');
     await page.evaluate(() => {
       globalThis.listen('progress');
       for (const method of ['mute', 'play']) globalThis.say({ method });
     });
-    const { seconds, duration, percent } = await hears('progress');
+    // The first may come before anything is there.
+    const isFar = ({ event, value }) => event === 'progress' && value.seconds > 0;
+    await page.waitForFunction(`globalThis.heard.some(${isFar})`);
+    const { seconds, duration, percent } = (await page.evaluate(`globalThis.heard.find(${isFar})`)).value;
     assert.ok(seconds > 0 && seconds <= duration && duration > 179, `${seconds} of ${duration}`);
     assert.ok(Math.abs(percent - seconds / duration) < 0.001);
   });
 });
 
 test('who listens late is told that the player is ready', async () => {
-  await withPage(frameOf(addressOf()), async ({ page, hears }) => {
+  await withPage(browser, frameOf(addressOf()), async ({ page, hears }) => {
     await hears('ready');
     await page.evaluate(() => {
       globalThis.heard.length = 0;
@@ -217,14 +176,14 @@ test('a token is told to nobody but the page that sent the frame there', async (
   const withoutToken = new URL(src);
   withoutToken.searchParams.delete('token');
   // The page itself.
-  await withPage(frameOf(src), async ({ hears }) => assert.equal((await hears('ready')).src, src));
+  await withPage(browser, frameOf(src), async ({ hears }) => assert.equal((await hears('ready')).src, src));
   // A page that keeps its address back: nothing says that it was the one.
   const silent = frameOf(src, 'referrerpolicy="no-referrer"');
-  await withPage(silent, async ({ hears }) => assert.equal((await hears('ready')).src, withoutToken.href));
+  await withPage(browser, silent, async ({ hears }) => assert.equal((await hears('ready')).src, withoutToken.href));
   // A page whose frame was sent there by the other page that stood in it.
   const between = await parentPage(`<script>location.replace(${JSON.stringify(src)})</script>`);
   try {
-    await withPage(frameOf(`http://localhost:${between.port}/`), async ({ page, hears }) => {
+    await withPage(browser, frameOf(`http://localhost:${between.port}/`), async ({ page, hears }) => {
       assert.equal((await hears('ready')).src, withoutToken.href);
       await page.evaluate(() => {
         globalThis.heard.length = 0;
@@ -240,7 +199,7 @@ test('a token is told to nobody but the page that sent the frame there', async (
 });
 
 test('windows other than the parent are not heard', async () => {
-  await withPage(`${frameOf(addressOf())}<iframe name="stranger" srcdoc="<p>"></iframe>`, async ({ page, hears }) => {
+  await withPage(browser, `${frameOf(addressOf())}<iframe name="stranger" srcdoc="<p>"></iframe>`, async ({ page, hears }) => {
     await hears('ready');
     const before = await page.evaluate(() => globalThis.ask('getVolume'));
     await page.evaluate(() => {
@@ -258,7 +217,7 @@ test('windows other than the parent are not heard', async () => {
 });
 
 test('nonsense and floods leave the player playing', async () => {
-  await withPage(frameOf(addressOf()), async ({ page, hears }) => {
+  await withPage(browser, frameOf(addressOf()), async ({ page, hears }) => {
     await hears('ready');
     await page.evaluate(() => {
       const frame = globalThis.frames[0];
@@ -278,7 +237,7 @@ test('nonsense and floods leave the player playing', async () => {
 
 test('a blocked page says why, and takes a token', async () => {
   const src = server.embedUrl(video, { token: signExpired(server.key, video.videoId) }, 'localhost');
-  await withPage(frameOf(src), async ({ page, hears }) => {
+  await withPage(browser, frameOf(src), async ({ page, hears }) => {
     assert.deepEqual(await hears('blocked'), { reason: 'playback_token_expired', status: 401 });
     assert.equal(await page.evaluate(() => globalThis.first('ready')), undefined);
     await page.evaluate((value) => globalThis.say({ method: 'setToken', value }), sign(server.key, video.videoId));
@@ -296,7 +255,7 @@ function wrapped(script) {
 
 test('the wrapper makes a frame and drives it by promises', async () => {
   const options = { embedId: video.embedId, token: sign(server.key, video.videoId), origin: `https://localhost:${server.port}`, title: 'Lesson 1', parameters: { t: 1, muted: true } };
-  await withPage(wrapped(`globalThis.player = ScreenerPlayer.create(place, ${JSON.stringify(options)});`), async ({ page, seen }) => {
+  await withPage(browser, wrapped(`globalThis.player = ScreenerPlayer.create(place, ${JSON.stringify(options)});`), async ({ page, seen }) => {
     await page.waitForFunction(() => globalThis.player);
     const told = await page.evaluate(async () => {
       const { player } = globalThis;
@@ -325,7 +284,7 @@ test('the wrapper takes over a frame that is there, and several may share it', a
     Promise.all(players.map((player) => player.ready)).then(async () => {
       globalThis.told = await Promise.all([...players, ...players].map((player) => player.getVolume()));
     });`;
-  await withPage(`${frameOf(addressOf())}`, async ({ page, hears }) => {
+  await withPage(browser, `${frameOf(addressOf())}`, async ({ page, hears }) => {
     await hears('ready');
     await page.evaluate((html) => document.body.append(document.createRange().createContextualFragment(html)), wrapped(script));
     await page.waitForFunction(() => globalThis.told);
@@ -341,12 +300,12 @@ test('the wrapper fetches a token when the first is refused, and asks once', asy
     });
     player.on('blocked', ({ reason }) => reasons.push(reason));
     player.ready.then(() => { globalThis.isReady = true; });`);
-  await withPage(create([sign(server.key, video.videoId)]), async ({ page }) => {
+  await withPage(browser, create([sign(server.key, video.videoId)]), async ({ page }) => {
     await page.waitForFunction(() => globalThis.isReady);
     assert.equal(await page.evaluate(() => globalThis.asked), 1);
   });
   const bad = signExpired(server.key, video.videoId);
-  await withPage(create([bad, bad, bad, bad]), async ({ page }) => {
+  await withPage(browser, create([bad, bad, bad, bad]), async ({ page }) => {
     await page.waitForFunction(() => globalThis.reasons?.filter((reason) => reason === 'playback_token_expired').length >= 2);
     assert.deepEqual(await page.evaluate(() => [globalThis.asked, globalThis.isReady]), [1, undefined]);
   });

@@ -30,7 +30,7 @@ before(async () => {
   server = await Server.serve();
   browser = await openBrowser();
   video = await server.video('public', { file: gopVideo() });
-  await until('the video is packaged', async () => (await server.admin('GET', `/videos/${video.videoId}`)).status === 'ready');
+  await server.packaged(video);
 });
 
 after(async () => {
@@ -83,8 +83,7 @@ const told = (requests) => requests.map((one) => `${one.bytes} ${new URL(one.url
 
 /** A page of the same server with nothing but the file: its address is the progressive one, which Chromium plays. */
 async function bareUrl() {
-  const headers = { authorization: `Bearer ${server.publishableKey}` };
-  const { status, body } = await server.request('GET', `/api/v1/embeds/${video.embedId}/playback`, headers);
+  const { status, body } = await server.playback(video);
   assert.equal(status, 200);
   // The file that a viewer on a slow line would be given.
   return new URL(new URL(body.variants.at(-1).uri).pathname, server.baseUrl).href;

@@ -137,11 +137,28 @@ export class Server {
     return answer.body;
   }
 
-  /** A video that is ready: the sample, or the file given. */
-  async video(visibility, { title = 'A test video', file = SAMPLE } = {}) {
-    const video = await this.admin('POST', '/videos', { title, visibility });
-    await this.admin('PUT', `/videos/${video.id}/source`, fs.readFileSync(file));
-    return { videoId: video.id, embedId: video.embedId, title };
+  /** A video that nothing has been uploaded for. */
+  async pendingVideo(visibility, title = 'A test video') {
+    const { id, embedId } = await this.admin('POST', '/videos', { title, visibility });
+    return { videoId: id, embedId, title };
+  }
+
+  /** Uploads the sample, or the file given. */
+  upload(video, file = SAMPLE) {
+    return this.admin('PUT', `/videos/${video.videoId}/source`, fs.readFileSync(file));
+  }
+
+  /** A video with a source: the sample, or the file given. */
+  async video(visibility, { title, file } = {}) {
+    const video = await this.pendingVideo(visibility, title);
+    await this.upload(video, file);
+    return video;
+  }
+
+  /** What the playback API answers, with a viewer token or without. */
+  playback(video, token = undefined) {
+    const headers = { authorization: `Bearer ${this.publishableKey}`, ...(token && { 'x-moviie-playback-token': token }) };
+    return this.request('GET', `/api/v1/embeds/${video.embedId}/playback`, headers);
   }
 
   /**
@@ -248,6 +265,37 @@ export function assertClean(seen, baseUrl) {
   assert.deepEqual(seen.violations, []);
   const strangers = seen.requests.filter((url) => url.startsWith('http') && !url.startsWith(`${baseUrl}/`));
   assert.deepEqual(strangers, []);
+}
+
+/**
+ * A player that can be operated: its page, what that did wrong so far, and its video. `prepare` is handed the page before
+ * it goes there.
+ */
+export async function openPlayer(browser, url, { hasBar = true, prepare = () => {} } = {}) {
+  const { page, seen } = await browser.page();
+  await prepare(page);
+  await page.goto(url);
+  const video = page.locator('#video');
+  await until('metadata', () => video.evaluate((video) => video.readyState >= video.HAVE_METADATA));
+  if (hasBar) await page.locator('media-controller .bar').waitFor();
+  return { page, seen, video };
+}
+
+/** The bar goes away while nothing moves. */
+export async function stir(page) {
+  await page.mouse.move(400, 200);
+  await page.mouse.move(420, 220);
+}
+
+/** Chooses in the menu, as a viewer does, of a page or of a frame in it. Answers what the menu's row said before. */
+export async function choose(page, row, choice, frame = page) {
+  await stir(page);
+  await frame.locator('.settings').click();
+  const item = frame.getByRole('menuitem', { name: row });
+  const said = await item.textContent();
+  await item.click();
+  await frame.getByRole('menuitemradio', { name: choice, exact: true }).click();
+  return said;
 }
 
 /** What the video of a page or frame says of itself. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertClean, moves, openBrowser, PICTURES, play, Server, stateOf, until } from './support.mjs';
+import { assertClean, choose, gopVideo, moves, openBrowser, openPlayer, PICTURES, play, Server, stateOf, stir, until } from './support.mjs';
 
 const FIXTURES = path.resolve(import.meta.dirname, '../fixtures');
 
@@ -13,6 +13,8 @@ let browser;
 let video;
 
 before(async () => {
+  // Making it takes longer than the server keeps an idle connection.
+  gopVideo();
   server = await Server.serve({ config: '[transcode]\nenabled = true\nnice = 0\n' });
   video = await server.video('public', { title: 'A film with everything' });
   for (const [language, label] of [['en', 'English'], ['pt', 'Português']]) {
@@ -29,11 +31,7 @@ after(async () => {
   await server?.stop();
 });
 
-async function answer() {
-  const headers = { authorization: `Bearer ${server.publishableKey}` };
-  const { body } = await server.request('GET', `/api/v1/embeds/${video.embedId}/playback`, headers);
-  return body;
-}
+const answer = async () => (await server.playback(video)).body;
 
 /** A viewer who was never here before. */
 async function withViewer(run) {
@@ -45,38 +43,19 @@ async function withViewer(run) {
   }
 }
 
-async function open(parameters = {}) {
-  const { page, seen } = await browser.page();
-  await page.goto(server.embedUrl(video, parameters));
-  const element = page.locator('#video');
-  await until('metadata', () => element.evaluate((video) => video.readyState >= video.HAVE_METADATA));
-  if (parameters.controls !== '0') await page.locator('media-controller .bar').waitFor();
-  return { page, seen, element };
-}
-
-/** The bar goes away while nothing moves. */
-async function stir(page) {
-  await page.mouse.move(300, 150);
-  await page.mouse.move(320, 170);
-}
-
-async function choose(page, row, choice) {
-  await stir(page);
-  await page.locator('.settings').click();
-  await page.getByRole('menuitem', { name: row }).click();
-  await page.getByRole('menuitemradio', { name: choice, exact: true }).click();
-}
+const open = (parameters = {}) =>
+  openPlayer(browser, server.embedUrl(video, parameters), { hasBar: parameters.controls !== '0' });
 
 const near = (seconds, wanted) => assert.ok(Math.abs(seconds - wanted) < 0.6, `${seconds} s, wanted ${wanted} s`);
 
 test('whoever leaves in the middle comes back there, and after the end to the beginning', () => withViewer(async () => {
   const first = await open();
   await play(first.page);
-  const duration = await first.element.evaluate((video) => video.duration);
+  const duration = await first.video.evaluate((video) => video.duration);
   const left = Math.floor(duration * 0.6);
-  await first.element.evaluate((video, left) => (video.currentTime = left), left);
+  await first.video.evaluate((video, left) => (video.currentTime = left), left);
   await moves(first.page);
-  await first.element.evaluate((video) => video.pause());
+  await first.video.evaluate((video) => video.pause());
   const at = (await stateOf(first.page)).currentTime;
   await first.page.close();
 
@@ -86,14 +65,14 @@ test('whoever leaves in the middle comes back there, and after the end to the be
   near((await stateOf(second.page)).currentTime, Math.floor(at));
   await play(second.page);
   assert.ok((await stateOf(second.page)).currentTime > Math.floor(at));
-  await second.element.evaluate((video) => video.pause());
+  await second.video.evaluate((video) => video.pause());
   const began = await open({ t: '2' });
   near((await stateOf(began.page)).currentTime, 2);
   const anew = await open({ resume: '0' });
   near((await stateOf(anew.page)).currentTime, 0);
 
   await second.page.bringToFront();
-  await second.element.evaluate((video) => ((video.currentTime = video.duration - 0.5), video.play()));
+  await second.video.evaluate((video) => ((video.currentTime = video.duration - 0.5), video.play()));
   await until('the end', async () => (await stateOf(second.page)).ended);
   await second.page.close();
   const third = await open();
@@ -102,7 +81,7 @@ test('whoever leaves in the middle comes back there, and after the end to the be
 }));
 
 test('t and end play a part, and then no end is in the way', () => withViewer(async () => {
-  const { page, element } = await open({ t: '2', end: '4' });
+  const { page, video: element } = await open({ t: '2', end: '4' });
   near((await stateOf(page)).currentTime, 2);
   await play(page);
   await until('it stops', async () => (await stateOf(page)).paused);
@@ -113,16 +92,16 @@ test('t and end play a part, and then no end is in the way', () => withViewer(as
 
 test('sound, speed and captions are as the viewer left them', () => withViewer(async () => {
   const first = await open();
-  await first.element.click();
+  await first.video.click();
   await moves(first.page);
-  await first.element.click();
+  await first.video.click();
   await first.page.keyboard.press('ArrowDown');
   await first.page.keyboard.press('ArrowDown');
   await first.page.keyboard.press('m');
   await choose(first.page, 'Speed', '1.25×');
   await choose(first.page, 'Captions', 'Português');
   await first.page.close();
-  const { page, element } = await open();
+  const { page, video: element } = await open();
   const left = await element.evaluate((video) => ({
     volume: video.volume,
     muted: video.muted,
@@ -132,13 +111,13 @@ test('sound, speed and captions are as the viewer left them', () => withViewer(a
   assert.deepEqual(left, { volume: 0.9, muted: true, rate: 1.25, shown: ['pt'] });
   // What the address asks for comes first.
   const asked = await open({ rate: '1', captions: 'off', muted: '0' });
-  const found = await asked.element.evaluate((video) => [video.playbackRate, video.muted, [...video.textTracks].some(({ mode }) => mode === 'showing')]);
+  const found = await asked.video.evaluate((video) => [video.playbackRate, video.muted, [...video.textTracks].some(({ mode }) => mode === 'showing')]);
   assert.deepEqual(found, [1, false, false]);
   await page.close();
 }));
 
 test('captions are chosen in the menu, shown, and switched off by their button', () => withViewer(async () => {
-  const { page, seen, element } = await open();
+  const { page, seen, video: element } = await open();
   const shown = () => element.evaluate((video) => [...video.textTracks].filter(({ mode }) => mode === 'showing').map(({ label }) => label));
   assert.deepEqual(await shown(), []);
   await choose(page, 'Captions', 'English');
@@ -154,6 +133,41 @@ test('captions are chosen in the menu, shown, and switched off by their button',
   await choose(page, 'Captions', 'Off');
   assert.deepEqual(await shown(), []);
   assertClean(seen, server.baseUrl);
+}));
+
+/** A browser whose style sheets don't reach the cues: Firefox. */
+const withoutCueBox = (page) => page.addInitScript(() => {
+  const { supports } = CSS;
+  CSS.supports = (...condition) => !String(condition).includes('text-track-container') && supports.apply(CSS, condition);
+});
+
+test('captions stand above the bar while it is there, and where they belong without it', () => withViewer(async () => {
+  const own = await server.video('public', { file: gopVideo() });
+  const vtt = 'WEBVTT\n\n00:00.000 --> 02:50.000\nTwo lines\nof words\n\n00:00.000 --> 02:50.000 line:10%\nAt a place of its own\n';
+  await server.admin('PUT', `/videos/${own.videoId}/captions/en`, Buffer.from(vtt));
+  const url = server.embedUrl(own, { captions: 'en', autoplay: 'muted' });
+  for (const prepare of [() => {}, withoutCueBox]) {
+    const { page, video } = await openPlayer(browser, url, { prepare });
+    const linesOf = () => video.evaluate(({ textTracks }) => [...(textTracks[0].cues ?? [])].map(({ line }) => line));
+    /** By how many pixels, at least. */
+    const lift = async () => {
+      const raised = await video.evaluate((video) => parseFloat(getComputedStyle(video).getPropertyValue('--raised')) || 0);
+      const [line] = await linesOf();
+      // Two lines of a font that is a twentieth of the video's height.
+      return line === 'auto' ? raised : (-line - 2) * 0.05 * 540;
+    };
+    const barGoes = () =>
+      until('the bar is gone', () => page.locator('media-controller').evaluate((controller) => controller.hasAttribute('userinactive')));
+    await barGoes();
+    await until('they are at the bottom', async () => (await linesOf()).length === 2 && (await lift()) === 0);
+    await stir(page);
+    const { height } = await page.locator('media-controller .bar').boundingBox();
+    await until('they are above the bar', async () => (await lift()) > height);
+    await barGoes();
+    await until('they are back', async () => (await lift()) === 0);
+    assert.deepEqual(await linesOf(), ['auto', 10], 'a cue with a place of its own stays there');
+    await page.close();
+  }
 }));
 
 test('a pointer over the bar shows the picture of that spot', () => withViewer(async () => {
@@ -181,7 +195,7 @@ test('no picture of the bar is fetched before somebody looks for a spot', () => 
 }));
 
 test('two clicks fill the screen, two more bring the page back', () => withViewer(async () => {
-  const { page, element } = await open();
+  const { page, video: element } = await open();
   const isFull = () => page.evaluate(() => document.fullscreenElement !== null);
   await element.dblclick();
   await until('it fills the screen', isFull);
@@ -197,7 +211,7 @@ test('picture in picture is offered, unless the address says no', () => withView
   assert.equal(await page.locator('media-pip-button').count(), 1);
   const without = await open({ pip: '0' });
   assert.equal(await without.page.locator('media-pip-button').count(), 0);
-  assert.equal(await without.element.evaluate((video) => video.disablePictureInPicture), true);
+  assert.equal(await without.video.evaluate((video) => video.disablePictureInPicture), true);
   await page.close();
 }));
 
@@ -216,7 +230,7 @@ test('the system is told what plays', () => withViewer(async () => {
 }));
 
 test('a film behind a page plays by itself, without sound and without a bar', () => withViewer(async () => {
-  const { page, element } = await open({ background: '1', controls: '0' });
+  const { page, video: element } = await open({ background: '1', controls: '0' });
   await moves(page);
   assert.deepEqual(await element.evaluate(({ muted, loop, controls }) => [muted, loop, controls]), [true, true, false]);
   assert.equal(await page.locator('.bar').count(), 0);

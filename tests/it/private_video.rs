@@ -328,6 +328,7 @@ fn a_video_that_is_not_ready_says_when_to_come_back() {
         for reply in [server.playback(&embed, Some(&token)), server.embed_page(&embed, Some(&token))] {
             assert!(reply.header("retry-after").unwrap().parse::<u32>().unwrap() > 0);
         }
+        assert!(server.embed_page(&embed, Some(&token)).text().contains("href=\"\">Try again</a>"));
         if visibility == "private" {
             expect_refusal(
                 &server,
@@ -337,6 +338,7 @@ fn a_video_that_is_not_ready_says_when_to_come_back() {
                 "playback_token_missing",
                 "whoever has no token learns no status",
             );
+            assert!(!server.embed_page(&embed, None).text().contains("Try again"));
         }
         server.upload(&video, include_bytes!("../fixtures/h264_aac.mp4").as_slice()).expect(200);
         expect_playback(&server, &embed, Some(&token), visibility);

@@ -1,6 +1,8 @@
 //! Packaging goes on behind the uploader's back: over a kill, past a full disk, and no further than its video lives.
 
-use crate::support::{FIXTURE, Server, files_below, kill_now, packaged, padded, progressive_uri, wait_for};
+use crate::support::{
+    FIXTURE, Server, check_refused_page, files_below, kill_now, packaged, padded, progressive_uri, wait_for,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -99,6 +101,30 @@ fn a_disk_too_full_to_package_keeps_the_source_and_is_tried_again_later() {
     server.serve();
     server.wait_until_ready(&video);
     assert_plays(&server, &embed, &film);
+}
+
+#[test]
+fn the_page_of_a_video_that_is_packaged_says_how_far_it_is_to_whoever_may_watch() {
+    let server = Server::start();
+    let (video, embed) = server.pending_video("private");
+    let film = padded(FILM_BYTES);
+    std::thread::scope(|scope| {
+        let upload = scope.spawn(|| server.upload(&video, film).expect(200));
+        wait_until_under_way(&server, &video);
+        let page = server.embed_page(&embed, Some(&server.token(&video)));
+        check_refused_page(&page, 409, "video_not_ready");
+        let text = page.text();
+        let value = text.split("<progress").nth(1).and_then(|rest| rest.split("value=\"").nth(1)).unwrap_or(&text);
+        let progress: f64 = value.split('"').next().unwrap().parse().unwrap();
+        assert!((0.0..=1.0).contains(&progress), "{text}");
+        assert!(text.contains(&format!(">{:.0} %<", (progress * 100.0).floor())), "{text}");
+        assert!(text.contains("role=\"status\"") && text.contains("http-equiv=\"refresh\""), "{text}");
+        let stranger = server.embed_page(&embed, None);
+        check_refused_page(&stranger, 401, "playback_token_missing");
+        assert!(!stranger.text().contains("progress") && !stranger.text().contains("refresh"), "{}", stranger.text());
+        upload.join().unwrap();
+    });
+    server.embed_page(&embed, Some(&server.token(&video))).expect(200);
 }
 
 #[test]

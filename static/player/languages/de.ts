@@ -9,7 +9,7 @@ export const words: Words = {
     otherVideo: ['Dieser Link gehört zu einem anderen Video', 'Öffnen Sie das Video auf der Seite, die es mit Ihnen geteilt hat.'],
     otherSite: ['Dieses Video kann hier nicht gezeigt werden', 'Der Eigentümer erlaubt es nur auf bestimmten Seiten.'],
     notFound: ['Video nicht gefunden', 'Vielleicht wurde es entfernt, oder der Link ist unvollständig.'],
-    preparing: ['Gleich fertig', 'Dieses Video wird noch vorbereitet. Versuchen Sie es gleich noch einmal.'],
+    preparing: ['Gleich fertig', 'Dieses Video wird noch vorbereitet. Es erscheint hier, sobald es bereit ist.'],
     tooMany: ['Zu viele Anfragen', 'Warten Sie einen Moment und laden Sie die Seite dann neu.'],
     invalid: ['Dieser Link ist ungültig', 'Öffnen Sie das Video auf der Seite, die es mit Ihnen geteilt hat.'],
     failed: ['Dieses Video kann gerade nicht abgespielt werden', 'Versuchen Sie es gleich noch einmal.'],

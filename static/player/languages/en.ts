@@ -9,7 +9,7 @@ export const words: Words = {
     otherVideo: ['This link is for a different video', 'Open the video from the site that shared it with you.'],
     otherSite: ["This video can't be shown here", 'Its owner allows it on certain sites only.'],
     notFound: ['Video not found', 'It may have been removed, or the link is incomplete.'],
-    preparing: ['Almost ready', 'This video is still being prepared. Try again in a moment.'],
+    preparing: ['Almost ready', 'This video is still being prepared. It will appear here once it is ready.'],
     tooMany: ['Too many requests', 'Wait a moment, then reload the page.'],
     invalid: ['This link is not valid', 'Open the video from the site that shared it with you.'],
     failed: ["This video can't be played right now", 'Try again in a moment.'],

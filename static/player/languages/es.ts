@@ -9,7 +9,7 @@ export const words: Words = {
     otherVideo: ['Este enlace es de otro vídeo', 'Abre el vídeo desde el sitio que lo compartió contigo.'],
     otherSite: ['Este vídeo no se puede mostrar aquí', 'Su propietario solo lo permite en algunos sitios.'],
     notFound: ['Vídeo no encontrado', 'Puede que se haya eliminado o que el enlace esté incompleto.'],
-    preparing: ['Casi listo', 'Este vídeo aún se está preparando. Inténtalo de nuevo en un momento.'],
+    preparing: ['Casi listo', 'Este vídeo aún se está preparando. Aparecerá aquí en cuanto esté listo.'],
     tooMany: ['Demasiadas solicitudes', 'Espera un momento y recarga la página.'],
     invalid: ['Este enlace no es válido', 'Abre el vídeo desde el sitio que lo compartió contigo.'],
     failed: ['Este vídeo no se puede reproducir ahora', 'Inténtalo de nuevo en un momento.'],

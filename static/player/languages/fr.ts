@@ -9,7 +9,7 @@ export const words: Words = {
     otherVideo: ['Ce lien est celui d’une autre vidéo', 'Ouvrez la vidéo depuis le site qui l’a partagée avec vous.'],
     otherSite: ['Cette vidéo ne peut pas être affichée ici', 'Son propriétaire ne l’autorise que sur certains sites.'],
     notFound: ['Vidéo introuvable', 'Elle a peut-être été supprimée, ou le lien est incomplet.'],
-    preparing: ['Bientôt prête', 'Cette vidéo est en cours de préparation. Réessayez dans un instant.'],
+    preparing: ['Bientôt prête', 'Cette vidéo est en cours de préparation. Elle apparaîtra ici dès qu’elle sera prête.'],
     tooMany: ['Trop de requêtes', 'Attendez un instant, puis rechargez la page.'],
     invalid: ['Ce lien n’est pas valide', 'Ouvrez la vidéo depuis le site qui l’a partagée avec vous.'],
     failed: ['Cette vidéo ne peut pas être lue pour le moment', 'Réessayez dans un instant.'],

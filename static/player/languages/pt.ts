@@ -9,7 +9,7 @@ export const words: Words = {
     otherVideo: ['Este link é de outro vídeo', 'Abra o vídeo no site que o compartilhou com você.'],
     otherSite: ['Este vídeo não pode ser exibido aqui', 'O proprietário só permite a exibição em alguns sites.'],
     notFound: ['Vídeo não encontrado', 'Ele pode ter sido removido, ou o link está incompleto.'],
-    preparing: ['Quase pronto', 'Este vídeo ainda está sendo preparado. Tente de novo daqui a pouco.'],
+    preparing: ['Quase pronto', 'Este vídeo ainda está sendo preparado. Ele aparecerá aqui assim que estiver pronto.'],
     tooMany: ['Muitas solicitações', 'Espere um momento e recarregue a página.'],
     invalid: ['Este link não é válido', 'Abra o vídeo no site que o compartilhou com você.'],
     failed: ['Não é possível reproduzir este vídeo agora', 'Tente de novo daqui a pouco.'],
