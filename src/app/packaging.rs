@@ -3,7 +3,7 @@
 
 use super::{App, IngestError};
 use crate::domain::{
-    Actor, MediaFileId, MediaKind, MediaSummary, PACKAGER_VERSION, Rendition, RenditionOrigin, Video, VideoId,
+    Actor, MediaFileId, MediaKind, MediaSummary, PACKAGER_VERSION, Rendition, RenditionOrigin, Track, Video, VideoId,
     VideoStatus,
 };
 use crate::media::{Package, Unplayable, keyframe_bits_per_s};
@@ -56,6 +56,8 @@ pub(super) struct PackagedFiles {
     file: Received,
     pub(super) index: Received,
     pub(super) rendition: Rendition,
+    /// The tracks of what was packaged.
+    tracks: Vec<Track>,
 }
 
 impl PackagedFiles {
@@ -240,18 +242,19 @@ impl App {
             video: facts.video.clone(),
             audio: facts.audio.clone(),
         };
-        Ok(PackagedFiles { file, index, rendition })
+        Ok(PackagedFiles { file, index, rendition, tracks: facts.tracks.clone() })
     }
 
     async fn keep_packaged(
         &self,
         id: VideoId,
         source: MediaSummary,
-        packaged: PackagedFiles,
+        mut packaged: PackagedFiles,
     ) -> Result<(), IngestError> {
+        let tracks = std::mem::take(&mut packaged.tracks);
         let (files, rendition) = packaged.into_parts();
-        // What is played says how long it is.
-        let source = MediaSummary { duration_ms: rendition.duration_ms, ..source };
+        // What is played says how long it is, and the packager which tracks that is.
+        let source = MediaSummary { duration_ms: rendition.duration_ms, tracks, ..source };
         self.keep_files(Actor::Server, id, "video.packaged", files, move |video| {
             let is_next = video.next_source.as_ref().is_some_and(|next| next.file == source.file);
             let is_current = video.source.as_ref().is_some_and(|current| current.file == source.file);
@@ -267,10 +270,11 @@ impl App {
             video.add_rendition(rendition);
             if is_next {
                 video.next_source = None;
-                replaced.extend(video.source.replace(source).map(|old| old.file));
+                replaced.extend(video.source.take().map(|old| old.file));
                 replaced.extend(video.poster.take_if(|poster| poster.is_made).map(|old| old.file));
                 replaced.extend(video.storyboard.take().iter().flat_map(|old| old.files().collect::<Vec<_>>()));
             }
+            video.source = Some(source);
             video.status = VideoStatus::Ready;
             video.status_detail = None;
             Ok(replaced)

@@ -251,6 +251,12 @@ pub struct Track {
     pub width_px: Option<u32>,
     /// Height as displayed, in pixels; video only.
     pub height_px: Option<u32>,
+    /// Whether viewers get it: of several of a kind one is played. `None` in records of before it was noted.
+    #[serde(default)]
+    pub played: Option<bool>,
+    /// Its language as the source says it, a code of ISO 639-2/T or a tag of BCP 47.
+    #[serde(default)]
+    pub language: Option<String>,
 }
 
 /// What a track carries.
@@ -266,10 +272,20 @@ pub enum TrackKind {
 }
 
 impl MediaSummary {
-    /// Displayed width and height in pixels of the first video track.
+    /// Displayed width and height in pixels of the video track that is played; of the first where that was not noted.
     pub fn dimensions(&self) -> Option<(u32, u32)> {
-        let video = self.tracks.iter().find(|track| track.kind == TrackKind::Video)?;
+        let video = self.tracks.iter().find(|track| track.kind == TrackKind::Video && track.played != Some(false))?;
         Some((video.width_px?, video.height_px?))
+    }
+
+    /// Whether viewers get this track of it. Where that was not noted it is known of the only one of a kind, and of the
+    /// others once the source is packaged anew.
+    pub fn is_played(&self, track: &Track) -> Option<bool> {
+        let is_only = || self.tracks.iter().filter(|one| one.kind == track.kind).count() == 1;
+        match track.kind {
+            TrackKind::Other => Some(false),
+            TrackKind::Video | TrackKind::Audio => track.played.or_else(|| is_only().then_some(true)),
+        }
     }
 
     /// What viewers call this quality: the shorter side, as in `720p`; `audio` where there is no picture.

@@ -10,7 +10,7 @@ use super::movie::{Movie, MovieTrack};
 use super::samples::{Sample, Samples};
 use super::segment_index::{Segment, SegmentIndex};
 use super::source::{MAX_DURATION_MS, MAX_SEGMENT_BYTES, MAX_SEGMENTS, ReadAt, Unplayable};
-use crate::domain::{AudioFormat, TrackKind, VideoFormat};
+use crate::domain::{AudioFormat, Track, TrackKind, VideoFormat};
 use std::io;
 
 /// Bytes copied at a time.
@@ -43,6 +43,8 @@ pub struct PackageFacts {
     pub video: Option<VideoFormat>,
     /// Its sound, if it has any.
     pub audio: Option<AudioFormat>,
+    /// Every track of the source, with whether it is the one that is played.
+    pub tracks: Vec<Track>,
 }
 
 /// A source laid out as what it will be packaged into; nothing is written yet.
@@ -210,6 +212,7 @@ impl Package {
                 channels: track.encoding.channels,
                 sample_rate_hz: track.encoding.sample_rate_hz,
             }),
+            tracks: movie.tracks.clone(),
         };
         let index = SegmentIndex { timescale, init_bytes, segments };
         Ok(Self { movie, head, fragments, video, audio, index, facts })

@@ -67,7 +67,8 @@ impl ReadAt for [u8] {
 pub struct SourceFacts {
     /// Length of the longest track that is played, in milliseconds.
     pub duration_ms: u64,
-    /// Every track, in the file's order. Those that browsers would not play are [`TrackKind::Other`].
+    /// Every track, in the file's order. Those that browsers would not play are [`TrackKind::Other`]; of the others, one
+    /// of a kind is played.
     pub tracks: Vec<Track>,
 }
 
@@ -208,8 +209,9 @@ fn verdict(tracks: &[SourceTrack], layout: Layout, stated_ms: Option<u64>) -> Re
         0 => Err(Unplayable::NoDuration),
         ms if ms.max(longest) > MAX_DURATION_MS => Err(Unplayable::TooLong),
         duration_ms => {
-            let tracks = tracks.iter().map(|track| track.describe(layout)).collect::<Result<_, _>>()?;
-            Ok(SourceFacts { duration_ms, tracks })
+            let played = [TrackKind::Video, TrackKind::Audio].map(|kind| SourceTrack::played(tracks, kind));
+            let described = (0..).zip(tracks).map(|(at, track)| track.describe(layout, played.contains(&Some(at))));
+            Ok(SourceFacts { duration_ms, tracks: described.collect::<Result<_, _>>()? })
         }
     }
 }

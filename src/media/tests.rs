@@ -1,6 +1,7 @@
 //! What is accepted, what is refused, and that nothing panics. Fixtures: `tests/fixtures/make.sh`.
 
 use super::source::{MAX_BOXES, MAX_MOOV_BYTES, MAX_TRACKS};
+use super::track::language;
 use super::{ReadAt, SourceFacts, Unplayable, read_source};
 use crate::domain::{Track, TrackKind};
 use std::io;
@@ -14,11 +15,16 @@ const ALL: [&[u8]; 5] = [H264_AAC, MOOV_LAST, ROTATED, FRAGMENTED, QUICKTIME];
 
 fn video(codec: &str, duration_ms: u64, width: u32, height: u32) -> Track {
     let (width_px, height_px) = (Some(width), Some(height));
-    Track { kind: TrackKind::Video, codec: codec.to_owned(), duration_ms, width_px, height_px }
+    Track { width_px, height_px, ..track(TrackKind::Video, codec, duration_ms) }
 }
 
 fn audio(codec: &str, duration_ms: u64) -> Track {
-    Track { kind: TrackKind::Audio, codec: codec.to_owned(), duration_ms, width_px: None, height_px: None }
+    track(TrackKind::Audio, codec, duration_ms)
+}
+
+fn track(kind: TrackKind, codec: &str, duration_ms: u64) -> Track {
+    let (codec, played) = (codec.to_owned(), Some(true));
+    Track { kind, codec, duration_ms, width_px: None, height_px: None, played, language: None }
 }
 
 fn facts(file: &[u8]) -> SourceFacts {
@@ -268,6 +274,31 @@ fn a_track_of_something_else_is_listed_and_not_played() {
     let kinds: Vec<_> = facts(&file).tracks.iter().map(|track| track.kind).collect();
     assert_eq!(kinds, [TrackKind::Video, TrackKind::Other]);
     assert!(matches!(refusal(&patched(&file, "hdlr", 0, 12, b"text")), Unplayable::NoMedia));
+}
+
+#[test]
+fn a_language_is_a_tag_or_a_packed_code() {
+    let elng = |tag: &str| boxed("elng", &[&[0; 4], tag.as_bytes(), &[0]].concat());
+    let packed = |code: u16| [&[0; 20][..], &code.to_be_bytes(), &[0; 2]].concat();
+    let (english, undetermined, macintosh, unspecified) = (0x15c7, 0x55c4, 0, 0x7fff);
+    for (tag, code, expected) in [
+        (None, english, Some("eng")),
+        (None, undetermined, None),
+        (None, macintosh, None),
+        (None, unspecified, None),
+        (Some("pt-BR"), english, Some("pt-BR")),
+        (Some("pt-BR"), undetermined, Some("pt-BR")),
+        (Some("und"), english, None),
+        (Some("\u{1b}[2J"), english, Some("eng")),
+        (Some(""), english, Some("eng")),
+    ] {
+        let mdia = tag.map(elng).unwrap_or_default();
+        assert_eq!(language(&mdia, &packed(code)).as_deref(), expected, "{tag:?} {code:x}");
+    }
+    assert_eq!(language(&[], &[0; 8]), None);
+    // Version 1 has longer times before it.
+    let long = [&[1][..], &[0; 31], &0x15c7_u16.to_be_bytes(), &[0; 2]].concat();
+    assert_eq!(language(&[], &long).as_deref(), Some("eng"));
 }
 
 #[test]
