@@ -3,6 +3,7 @@
 //! Relies on mp4-atom for boxes of fixed layout. Never opens files, reads a clock or keeps anything: it is handed
 //! positioned reads, and gives back facts. Every byte it sees is an attacker's.
 
+mod aac;
 mod alignment;
 mod boxes;
 mod captions;

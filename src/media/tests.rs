@@ -2,8 +2,8 @@
 
 use super::source::{MAX_BOXES, MAX_MOOV_BYTES, MAX_TRACKS};
 use super::track::language;
-use super::{ReadAt, SourceFacts, Unplayable, read_source};
-use crate::domain::{Track, TrackKind};
+use super::{Package, ReadAt, SourceFacts, Unplayable, read_source};
+use crate::domain::{AudioFormat, Track, TrackKind};
 use std::io;
 
 const H264_AAC: &[u8] = include_bytes!("../../tests/fixtures/h264_aac.mp4");
@@ -274,6 +274,28 @@ fn a_track_of_something_else_is_listed_and_not_played() {
     let kinds: Vec<_> = facts(&file).tracks.iter().map(|track| track.kind).collect();
     assert_eq!(kinds, [TrackKind::Video, TrackKind::Other]);
     assert!(matches!(refusal(&patched(&file, "hdlr", 0, 12, b"text")), Unplayable::NoMedia));
+}
+
+#[test]
+fn sound_is_told_as_a_decoder_puts_it_out() {
+    let sound = |file: &[u8]| Package::plan(file, 2).expect("it can be packaged").facts().audio.clone().expect("sound");
+    let told =
+        |codec: &str, channels, sample_rate_hz| AudioFormat { codec: codec.to_owned(), channels, sample_rate_hz };
+    assert_eq!(sound(H264_AAC), told("mp4a.40.2", 1, 48_000));
+    // Its configuration stands 39 bytes from where the kind of its box does.
+    let configured = |bytes: &[u8; 5]| patched(H264_AAC, "esds", 0, 39, bytes);
+    assert_eq!(sound(&configured(&[0x13, 0x90, 0x56, 0xe5, 0xa0])), told("mp4a.40.5", 2, 44_100));
+    assert_eq!(sound(&configured(&[0xeb, 0x09, 0x88, 0x00, 0x00])), told("mp4a.40.29", 2, 48_000));
+    // The entry is the source's own.
+    let mut packaged = Vec::new();
+    let file = configured(&[0x13, 0x90, 0x56, 0xe5, 0xa0]);
+    let package = Package::plan(file.as_slice(), 2).expect("it can be packaged");
+    let sink = &mut |bytes: &[u8]| {
+        packaged.extend_from_slice(bytes);
+        Ok(())
+    };
+    package.write(file.as_slice(), sink).expect("it is written");
+    assert_eq!(body(&packaged, "mp4a").get(16..28), body(H264_AAC, "mp4a").get(16..28));
 }
 
 #[test]
