@@ -33,6 +33,6 @@ pub use session::EndedSession;
 pub use time::Timestamp;
 pub use transcoding::{LADDER_PX, LeftOut, Making, NOT_STARTED_CODE, TRANSCODER_VERSION, TranscodingNote};
 pub use video::{
-    Captions, MediaSummary, PictureFormat, Playable, Poster, Storyboard, Track, TrackKind, Video, VideoStatus,
-    Visibility,
+    Captions, MediaSummary, PictureFormat, Playable, Poster, Storyboard, Track, TrackKind, Unpackaged, Video,
+    VideoStatus, Visibility,
 };

@@ -168,6 +168,25 @@ pub struct Playable {
     pub storyboard: Option<Storyboard>,
 }
 
+/// Something that is yet to be packaged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unpackaged<'a> {
+    /// A source, for the first time or anew.
+    Source(&'a MediaSummary),
+    /// A quality that was uploaded or made here, anew. Only what was made of it was kept, which is a source as well.
+    Rendition(&'a Rendition),
+}
+
+impl Unpackaged<'_> {
+    /// The file to package.
+    pub fn file(self) -> MediaFileId {
+        match self {
+            Self::Source(source) => source.file,
+            Self::Rendition(rendition) => rendition.file,
+        }
+    }
+}
+
 impl Video {
     /// Everything that a grant for this video opens.
     pub fn playable(&self) -> Playable {
@@ -180,11 +199,16 @@ impl Video {
         }
     }
 
-    /// The upload that is yet to be packaged: a new one, or one packaged in a way of the past.
-    pub fn awaits_packaging(&self) -> Option<&MediaSummary> {
-        let is_current = |one: &Rendition| one.origin == RenditionOrigin::Source && one.packager == PACKAGER_VERSION;
-        let stale = self.source.as_ref().filter(|_| !self.renditions.iter().any(is_current));
-        self.next_source.as_ref().or(stale)
+    /// What of it is yet to be packaged, in order: a new source, or else whatever was packaged in a way of the past.
+    pub fn awaits_packaging(&self) -> impl Iterator<Item = Unpackaged<'_>> {
+        let is_current = |one: &Rendition| one.packager == PACKAGER_VERSION;
+        let is_own = |one: &Rendition| one.origin == RenditionOrigin::Source;
+        let stale = self.source.as_ref().filter(|_| !self.renditions.iter().any(|one| is_own(one) && is_current(one)));
+        let source = self.next_source.as_ref().or(stale);
+        // A new source takes the qualities of the former one with it.
+        let others =
+            self.renditions.iter().filter(move |one| self.next_source.is_none() && !is_own(one) && !is_current(one));
+        source.map(Unpackaged::Source).into_iter().chain(others.map(Unpackaged::Rendition))
     }
 
     /// Adds a quality, in its place by bit rate.

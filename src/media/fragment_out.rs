@@ -3,8 +3,8 @@
 
 use super::movie::{Movie, MovieTrack};
 use super::samples::{
-    DATA_OFFSET, FIRST_SAMPLE_FLAGS, IS_NON_SYNC, SAMPLE_COMPOSITION, SAMPLE_DURATION, SAMPLE_FLAGS, SAMPLE_SIZE,
-    Sample,
+    DATA_OFFSET, FIRST_SAMPLE_FLAGS, IS_NON_SYNC, MAX_SAMPLES_PER_FRAGMENT, SAMPLE_COMPOSITION, SAMPLE_DURATION,
+    SAMPLE_FLAGS, SAMPLE_SIZE, Sample,
 };
 use super::segment_index::Segment;
 use super::source::{MAX_SEGMENT_BYTES, Unplayable};
@@ -14,9 +14,6 @@ use crate::domain::TrackKind;
 /// The tracks' numbers: pictures first.
 const VIDEO_TRACK: u32 = 1;
 const AUDIO_TRACK: u32 = 2;
-/// Most samples of one track in one segment: four hours at 30 frames a second without a keyframe. A fragment's head is
-/// held in memory.
-const MAX_SAMPLES_PER_SEGMENT: u32 = 500_000;
 /// `sample_depends_on` 2: on no others (§8.8.3.1).
 const SYNC_FLAGS: u32 = 0x0200_0000;
 /// `sample_depends_on` 1, and no place to begin at.
@@ -97,7 +94,7 @@ impl FragmentTrack {
         self.has_composition |= sample.composition != 0;
         self.samples = self.samples.saturating_add(1);
         self.bytes = self.bytes.saturating_add(sample.bytes.into());
-        if self.samples > MAX_SAMPLES_PER_SEGMENT || self.bytes > MAX_SEGMENT_BYTES {
+        if self.samples > MAX_SAMPLES_PER_FRAGMENT || self.bytes > MAX_SEGMENT_BYTES {
             return Err(Unplayable::NoKeyframes);
         }
         Ok(())

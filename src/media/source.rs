@@ -14,8 +14,9 @@ use std::io;
 pub(super) const MAX_MOOV_BYTES: u64 = 64 << 20;
 /// Longest movie fragment (`moof`), in bytes. Real ones take some kilobytes; one is held in memory at a time.
 pub(super) const MAX_MOOF_BYTES: u64 = 16 << 20;
-/// Most boxes of a file or of a container. At the top level each costs a read.
-pub(super) const MAX_BOXES: usize = 100_000;
+/// Most boxes of a file or of a container: those of the longest file that packaging writes, two a segment, and room. At
+/// the top level each costs a read.
+pub(super) const MAX_BOXES: usize = 2 * MAX_SEGMENTS + 1_000;
 /// Most tracks of a file. A film with many languages has a dozen; tables are read for each.
 pub(super) const MAX_TRACKS: usize = 16;
 /// Most samples of a track: 46 hours at 60 frames a second. Tables are read in time linear in it.

@@ -30,6 +30,7 @@ mod processing;
 mod ranges;
 mod readme;
 mod renditions;
+mod repackaging;
 mod revocation;
 mod sessions;
 mod state;
