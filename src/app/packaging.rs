@@ -61,6 +61,11 @@ pub(super) struct PackagedFiles {
 }
 
 impl PackagedFiles {
+    pub(super) async fn discard(self) {
+        self.file.discard().await;
+        self.index.discard().await;
+    }
+
     pub(super) fn into_parts(self) -> (Vec<(Received, MediaKind)>, Rendition) {
         (vec![(self.file, MediaKind::Rendition), (self.index, MediaKind::Rendition)], self.rendition)
     }
@@ -226,15 +231,17 @@ impl App {
         }
         let mut file = self.media.create(MediaFileId::from_random(self.random()))?;
         let mut written = 0_u64;
-        package
-            .write(media, &mut |bytes: &[u8]| {
-                written += bytes.len() as u64;
-                if !progress(written, total) {
-                    return Err(io::Error::other("cancelled"));
-                }
-                file.write_now(bytes)
-            })
-            .map_err(Unplayable::Read)?;
+        let outcome = package.write(media, &mut |bytes: &[u8]| {
+            written += bytes.len() as u64;
+            if !progress(written, total) {
+                return Err(io::Error::other("cancelled"));
+            }
+            file.write_now(bytes)
+        });
+        if let Err(error) = outcome {
+            file.discard_now();
+            return Err(Unplayable::Read(error).into());
+        }
         let mut index = self.media.create(MediaFileId::from_random(self.random()))?;
         index.write_now(&package.index().encode()).map_err(MediaError::from)?;
         let (file, index) =

@@ -8,7 +8,7 @@ use crate::http::extract::{Admin, path_id};
 use crate::http::form::{body_timeout, next_chunk};
 use crate::http::headers::single;
 use crate::http::problem::Problem;
-use crate::store::{MediaError, Received};
+use crate::store::{Incoming, MediaError, Received};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -33,13 +33,31 @@ pub async fn put(
     })
 }
 
-/// Streams a body of any length into a file: held to the limits, and to `Repr-Digest` where it has one.
-pub async fn receive(request: &HttpRequest, mut payload: web::Payload, app: &App) -> Result<Received, Problem> {
+/// Streams a body of any length into a file: held to the limits, and to `Repr-Digest` where it has one. What is refused
+/// has left nothing behind.
+pub async fn receive(request: &HttpRequest, payload: web::Payload, app: &App) -> Result<Received, Problem> {
     let wanted_digest = read_digest(request)?;
     let limit_bytes = app.config.media.max_source_mib << 20;
     let announced = single(request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse::<u64>().ok());
     check_room(app, announced.unwrap_or(0), limit_bytes)?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
+    if let Err(problem) = fill(&mut incoming, payload, app, limit_bytes).await {
+        incoming.discard().await;
+        return Err(problem);
+    }
+    let received = incoming.finish().await?;
+    if wanted_digest.is_some_and(|wanted| wanted != received.sha256()) {
+        received.discard().await;
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "digest_mismatch",
+            "The body does not match its Repr-Digest. Nothing was kept; send it again.",
+        ));
+    }
+    Ok(received)
+}
+
+async fn fill(incoming: &mut Incoming, mut payload: web::Payload, app: &App, limit_bytes: u64) -> Result<(), Problem> {
     let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
     while let Some(chunk) = next_chunk(&mut payload).await? {
         received_bytes += chunk.len() as u64;
@@ -54,15 +72,7 @@ pub async fn receive(request: &HttpRequest, mut payload: web::Payload, app: &App
     if received_bytes == 0 {
         return Err(Problem::bad_request("The body is empty. Send the video file as the body."));
     }
-    let received = incoming.finish().await?;
-    if wanted_digest.is_some_and(|wanted| wanted != received.sha256()) {
-        return Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "digest_mismatch",
-            "The body does not match its Repr-Digest. Nothing was kept; send it again.",
-        ));
-    }
-    Ok(received)
+    Ok(())
 }
 
 /// How much of a body is taken between two looks at the free space.
