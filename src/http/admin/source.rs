@@ -39,9 +39,13 @@ pub async fn receive(request: &HttpRequest, payload: web::Payload, app: &App) ->
     let wanted_digest = read_digest(request)?;
     let limit_bytes = app.config.media.max_source_mib << 20;
     let announced = single(request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse::<u64>().ok());
-    check_room(app, announced.unwrap_or(0), limit_bytes)?;
+    if announced.is_some_and(|length| length > limit_bytes) {
+        return Err(MediaError::TooLong { limit_bytes }.into());
+    }
+    // What it is packaged into is about as long, and stands beside it at least for a while.
+    check_room(app, announced.unwrap_or(0).saturating_mul(2))?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
-    if let Err(problem) = fill(&mut incoming, payload, app, limit_bytes).await {
+    if let Err(problem) = fill(&mut incoming, payload, app, announced).await {
         incoming.discard().await;
         return Err(problem);
     }
@@ -57,16 +61,21 @@ pub async fn receive(request: &HttpRequest, payload: web::Payload, app: &App) ->
     Ok(received)
 }
 
-async fn fill(incoming: &mut Incoming, mut payload: web::Payload, app: &App, limit_bytes: u64) -> Result<(), Problem> {
+async fn fill(
+    incoming: &mut Incoming,
+    mut payload: web::Payload,
+    app: &App,
+    announced: Option<u64>,
+) -> Result<(), Problem> {
     let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
     while let Some(chunk) = next_chunk(&mut payload).await? {
         received_bytes += chunk.len() as u64;
         check_rate(began.elapsed().as_secs(), received_bytes)?;
         incoming.write(chunk).await?;
-        // A body of unknown length is held to the same floor, looked at now and then.
+        // Looked at now and then; of a body of unknown length, what came so far is yet to be packaged.
         if received_bytes - checked_bytes >= ROOM_CHECK_BYTES {
             checked_bytes = received_bytes;
-            check_room(app, 0, limit_bytes)?;
+            check_room(app, if announced.is_some() { 0 } else { received_bytes })?;
         }
     }
     if received_bytes == 0 {
@@ -87,14 +96,11 @@ fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Refuses early what would fill the disk.
-pub fn check_room(app: &App, announced_bytes: u64, limit_bytes: u64) -> Result<(), Problem> {
-    if announced_bytes > limit_bytes {
-        return Err(MediaError::TooLong { limit_bytes }.into());
-    }
+/// Refuses early what would fill the disk: what is yet to be written has to leave `media.min_free_mib` free.
+pub fn check_room(app: &App, needed_bytes: u64) -> Result<(), Problem> {
     let free_bytes = app.media.free_bytes().map_err(|error| Problem::internal(&error))?;
     let floor_bytes = app.config.media.min_free_mib << 20;
-    if free_bytes < floor_bytes.saturating_add(announced_bytes) {
+    if free_bytes < floor_bytes.saturating_add(needed_bytes) {
         return Err(MediaError::NoSpace.into());
     }
     Ok(())
