@@ -4,7 +4,7 @@ use super::{MediaFileId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Version of the packager: raised when it writes other bytes than before, so that what it made is made anew.
-pub const PACKAGER_VERSION: u32 = 1;
+pub const PACKAGER_VERSION: u32 = 2;
 
 /// One quality of a video. Its file's id is its name in asset URLs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -80,6 +80,13 @@ impl Lead {
         let end = self.until.map_or(end, |until| end.min(until).max(shown));
         u64::try_from(end).unwrap_or(0)
     }
+
+    /// How long the last moved sample lasts: to where the edit list ends, which fragments say in no other way.
+    fn last_duration(&self, sample: &Sample) -> u32 {
+        let left = self.until.map(|until| until.saturating_sub(self.shift.shown(sample)));
+        let left = left.filter(|left| *left > 0).and_then(|left| u32::try_from(left).ok());
+        left.map_or(sample.duration, |left| left.min(sample.duration))
+    }
 }
 
 impl Package {
@@ -354,12 +361,12 @@ fn shown(sample: &Sample) -> i64 {
 struct Cursor<'a, S: ?Sized> {
     samples: Samples<'a, S>,
     left: u64,
-    shift: Shift,
+    lead: Lead,
 }
 
 impl<S: ?Sized> Clone for Cursor<'_, S> {
     fn clone(&self) -> Self {
-        Self { samples: self.samples.clone(), left: self.left, shift: self.shift }
+        Self { samples: self.samples.clone(), left: self.left, lead: self.lead }
     }
 }
 
@@ -368,13 +375,16 @@ impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
         for _ in 0..lead.skip {
             samples.next()?;
         }
-        Ok(Self { samples, left: lead.keep, shift: lead.shift })
+        Ok(Self { samples, left: lead.keep, lead })
     }
 
     fn next(&mut self) -> Result<Option<Sample>, Unplayable> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
-        self.samples.next()?.map(|sample| self.shift.apply(sample)).transpose()
+        let Some(sample) = self.samples.next()? else { return Ok(None) };
+        let sample = self.lead.shift.apply(sample)?;
+        let duration = if left == 0 { self.lead.last_duration(&sample) } else { sample.duration };
+        Ok(Some(Sample { duration, ..sample }))
     }
 
     fn expect(&mut self) -> io::Result<Sample> {

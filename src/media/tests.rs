@@ -299,6 +299,24 @@ fn sound_is_told_as_a_decoder_puts_it_out() {
 }
 
 #[test]
+fn what_is_packaged_is_a_source_that_packages_into_itself() {
+    let packaged = |file: &[u8]| {
+        let package = Package::plan(file, 1).expect("it can be packaged");
+        let mut bytes = Vec::new();
+        let sink = &mut |step: &[u8]| {
+            bytes.extend_from_slice(step);
+            Ok(())
+        };
+        package.write(file, sink).expect("it is written");
+        (bytes, package.index().clone())
+    };
+    for file in ALL {
+        let (bytes, index) = packaged(file);
+        assert_eq!(packaged(&bytes), (bytes, index));
+    }
+}
+
+#[test]
 fn a_language_is_a_tag_or_a_packed_code() {
     let elng = |tag: &str| boxed("elng", &[&[0; 4], tag.as_bytes(), &[0]].concat());
     let packed = |code: u16| [&[0; 20][..], &code.to_be_bytes(), &[0; 2]].concat();
