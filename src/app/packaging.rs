@@ -259,6 +259,7 @@ impl App {
             peak_bits_per_s: facts.peak_bits_per_s,
             average_bits_per_s: facts.average_bits_per_s,
             keyframe_bits_per_s: keyframe_bits_per_s(package.index()),
+            independent_segments: package.index().is_independent(),
             longest_segment_ms: facts.longest_segment_ms,
             video: facts.video.clone(),
             audio: facts.audio.clone(),

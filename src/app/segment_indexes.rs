@@ -103,11 +103,12 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::Segment;
+    use crate::media::{AccessPoint, Segment};
 
     /// An index that takes a hundredth of the room there is, and a little more.
     fn index() -> Arc<SegmentIndex> {
-        let segment = Segment { offset: 0, bytes: 1, start: 0, duration: 1, keyframe_bytes: 1 };
+        let access_point = AccessPoint::Closed;
+        let segment = Segment { offset: 0, bytes: 1, start: 0, duration: 1, keyframe_bytes: 1, access_point };
         let count = limits::SEGMENT_INDEXES_BYTES / 100 / size_of::<Segment>();
         Arc::new(SegmentIndex { timescale: 1, init_bytes: 1, segments: vec![segment; count] })
     }

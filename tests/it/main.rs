@@ -8,6 +8,7 @@
     reason = "a test that can't go on fails, with the place"
 )]
 
+mod access_points;
 mod admin_api;
 mod architecture;
 mod asset_urls;
