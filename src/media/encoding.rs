@@ -155,6 +155,9 @@ fn audio(name: BoxKind, body: &[u8]) -> Result<Encoding, Unplayable> {
         entry.put_u32(u16::try_from(rate).map_or(0, |rate| u32::from(rate) << 16));
         entry.put_box(kind, |bytes| bytes.put(&config));
     });
+    // SBR that is not announced is found while decoding; an entry of twice the core's rate knows of it.
+    let core_hz = output.and_then(|output| output.sample_rate_hz);
+    let output = output.filter(|_| core_hz.is_none_or(|core_hz| core_hz.checked_mul(2) != Some(rate)));
     let channels = output.and_then(|output| output.channels).unwrap_or(channels);
     let sample_rate_hz = output.and_then(|output| output.sample_rate_hz).unwrap_or(rate);
     Ok(Encoding { entry: bytes.into_vec(), codec, nal_units: None, channels, sample_rate_hz })

@@ -286,6 +286,8 @@ fn sound_is_told_as_a_decoder_puts_it_out() {
     let configured = |bytes: &[u8; 5]| patched(H264_AAC, "esds", 0, 39, bytes);
     assert_eq!(sound(&configured(&[0x13, 0x90, 0x56, 0xe5, 0xa0])), told("mp4a.40.5", 2, 44_100));
     assert_eq!(sound(&configured(&[0xeb, 0x09, 0x88, 0x00, 0x00])), told("mp4a.40.29", 2, 48_000));
+    // SBR that only the entry knows of, which says 48 kHz and stereo.
+    assert_eq!(sound(&configured(&[0x13, 0x08, 0x00, 0x00, 0x00])), told("mp4a.40.2", 2, 48_000));
     // The entry is the source's own.
     let mut packaged = Vec::new();
     let file = configured(&[0x13, 0x90, 0x56, 0xe5, 0xa0]);
