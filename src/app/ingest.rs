@@ -40,7 +40,7 @@ impl App {
         let facts = match facts {
             Ok(facts) => facts,
             Err(unplayable) => {
-                drop(received);
+                received.discard().await;
                 let error = IngestError::from(unplayable);
                 if let IngestError::Unplayable(reason) = &error {
                     self.note_unplayable(actor, video, None, reason.clone()).await?;

@@ -3,8 +3,8 @@
 
 use super::{App, IngestError};
 use crate::domain::{
-    Actor, MediaFileId, MediaKind, MediaSummary, PACKAGER_VERSION, Rendition, RenditionOrigin, Video, VideoId,
-    VideoStatus,
+    Actor, MediaFileId, MediaKind, MediaSummary, PACKAGER_VERSION, Rendition, RenditionOrigin, Track, Unpackaged,
+    Video, VideoId, VideoStatus,
 };
 use crate::media::{Package, Unplayable, keyframe_bits_per_s};
 use crate::store::{IndexError, MediaError, Received, StoredMedia, WriteError};
@@ -38,7 +38,7 @@ impl Outcome {
 #[derive(Default)]
 pub struct Packaging {
     jobs: Mutex<HashMap<VideoId, Arc<Job>>>,
-    /// Sources that play as a former packager left them, and that this one refuses. The next start tries them again.
+    /// What plays as a former packager left it, and this one refuses. The next start tries it again.
     refused: Mutex<HashSet<MediaFileId>>,
 }
 
@@ -56,9 +56,16 @@ pub(super) struct PackagedFiles {
     file: Received,
     pub(super) index: Received,
     pub(super) rendition: Rendition,
+    /// The tracks of what was packaged.
+    tracks: Vec<Track>,
 }
 
 impl PackagedFiles {
+    pub(super) async fn discard(self) {
+        self.file.discard().await;
+        self.index.discard().await;
+    }
+
     pub(super) fn into_parts(self) -> (Vec<(Received, MediaKind)>, Rendition) {
         (vec![(self.file, MediaKind::Rendition), (self.index, MediaKind::Rendition)], self.rendition)
     }
@@ -129,13 +136,15 @@ impl App {
         loop {
             let found = self.store.find::<Video>(id.0).await.ok().flatten();
             let Some(video) = found else { return Outcome::Postponed };
-            let Some(source) = video.awaits_packaging().cloned() else { return Outcome::Ready };
-            if self.packaging.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(&source.file) {
-                return Outcome::Postponed;
-            }
-            let packaged = self.package_source(source.clone(), job).await;
-            let kept = match packaged {
-                Ok(packaged) => self.keep_packaged(id, source.clone(), packaged).await,
+            let Some(next) = self.next_to_package(&video) else {
+                let is_done = video.awaits_packaging().next().is_none();
+                return if is_done { Outcome::Ready } else { Outcome::Postponed };
+            };
+            let kept = match self.package_file(next, job).await {
+                Ok(packaged) => match next {
+                    Unpackaged::Source(source) => self.keep_packaged(id, source.clone(), packaged).await,
+                    Unpackaged::Rendition(old) => self.keep_packaged_anew(id, old.file, packaged).await,
+                },
                 Err(error) => Err(error),
             };
             // What does not fit now fits no better in a minute.
@@ -146,20 +155,23 @@ impl App {
                 error => error,
             });
             match kept {
-                // Another source may have come meanwhile.
+                // Another source or quality may have come meanwhile.
                 Ok(()) | Err(IngestError::SourceChanged) => {}
                 Err(IngestError::Unplayable(reason)) => {
-                    let file = Some(source.file);
-                    return match self.note_unplayable(Actor::Server, id, file, reason.clone()).await {
-                        Ok(()) => Outcome::Unplayable(source.file, reason),
-                        Err(IngestError::SourceChanged) if video.next_source.is_some() => continue,
-                        Err(error) => {
-                            tracing::warn!(video = %id, %error, reason, "a source can't be packaged anew; it plays as before");
-                            let mut refused = self.packaging.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                            refused.insert(source.file);
-                            Outcome::Postponed
+                    let file = next.file();
+                    if video.next_source.is_some() {
+                        match self.note_unplayable(Actor::Server, id, Some(file), reason.clone()).await {
+                            Ok(()) => return Outcome::Unplayable(file, reason),
+                            Err(IngestError::SourceChanged) => {}
+                            Err(error) => {
+                                tracing::warn!(video = %id, %error, reason, "that a source can't be played was not noted");
+                                return Outcome::Postponed;
+                            }
                         }
-                    };
+                    } else {
+                        tracing::warn!(video = %id, %file, reason, "this can't be packaged anew; it plays as before");
+                        self.packaging.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(file);
+                    }
                 }
                 Err(IngestError::VideoGone) => return Outcome::Postponed,
                 Err(_) if job.cancelled.load(Ordering::Relaxed) => return Outcome::Postponed,
@@ -171,20 +183,29 @@ impl App {
         }
     }
 
-    async fn package_source(
+    /// What of a video is packaged next: what was refused is passed over.
+    fn next_to_package<'a>(&self, video: &'a Video) -> Option<Unpackaged<'a>> {
+        let refused = self.packaging.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        video.awaits_packaging().find(|one| !refused.contains(&one.file()))
+    }
+
+    async fn package_file(
         self: &Arc<Self>,
-        source: MediaSummary,
+        what: Unpackaged<'_>,
         job: &Arc<Job>,
     ) -> Result<PackagedFiles, IngestError> {
         let permit = Arc::clone(&self.packing).acquire_owned().await;
-        let media = self.media.open_file(source.file).map_err(MediaError::from)?;
-        let media = media.ok_or_else(|| MediaError::Io(io::Error::other("the source's file is missing")))?;
+        let media = self.media.open_file(what.file()).map_err(MediaError::from)?;
+        let media = media.ok_or_else(|| MediaError::Io(io::Error::other("the file to package is missing")))?;
         let (app, job) = (Arc::clone(self), Arc::clone(job));
-        let label = source.label();
+        let (label, origin) = match what {
+            Unpackaged::Source(source) => (source.label(), RenditionOrigin::Source),
+            Unpackaged::Rendition(old) => (old.label.clone(), old.origin),
+        };
         let work = move || {
             // Held as long as the thread works, whoever waits for it.
             let _permit = permit;
-            app.package_now(&media, label, RenditionOrigin::Source, |written, total| {
+            app.package_now(&media, label, origin, |written, total| {
                 job.written_bytes.store(written, Ordering::Relaxed);
                 job.total_bytes.store(total, Ordering::Relaxed);
                 !job.cancelled.load(Ordering::Relaxed)
@@ -210,15 +231,17 @@ impl App {
         }
         let mut file = self.media.create(MediaFileId::from_random(self.random()))?;
         let mut written = 0_u64;
-        package
-            .write(media, &mut |bytes: &[u8]| {
-                written += bytes.len() as u64;
-                if !progress(written, total) {
-                    return Err(io::Error::other("cancelled"));
-                }
-                file.write_now(bytes)
-            })
-            .map_err(Unplayable::Read)?;
+        let outcome = package.write(media, &mut |bytes: &[u8]| {
+            written += bytes.len() as u64;
+            if !progress(written, total) {
+                return Err(io::Error::other("cancelled"));
+            }
+            file.write_now(bytes)
+        });
+        if let Err(error) = outcome {
+            file.discard_now();
+            return Err(Unplayable::Read(error).into());
+        }
         let mut index = self.media.create(MediaFileId::from_random(self.random()))?;
         index.write_now(&package.index().encode()).map_err(MediaError::from)?;
         let (file, index) =
@@ -236,22 +259,24 @@ impl App {
             peak_bits_per_s: facts.peak_bits_per_s,
             average_bits_per_s: facts.average_bits_per_s,
             keyframe_bits_per_s: keyframe_bits_per_s(package.index()),
+            independent_segments: package.index().is_independent(),
             longest_segment_ms: facts.longest_segment_ms,
             video: facts.video.clone(),
             audio: facts.audio.clone(),
         };
-        Ok(PackagedFiles { file, index, rendition })
+        Ok(PackagedFiles { file, index, rendition, tracks: facts.tracks.clone() })
     }
 
     async fn keep_packaged(
         &self,
         id: VideoId,
         source: MediaSummary,
-        packaged: PackagedFiles,
+        mut packaged: PackagedFiles,
     ) -> Result<(), IngestError> {
+        let tracks = std::mem::take(&mut packaged.tracks);
         let (files, rendition) = packaged.into_parts();
-        // What is played says how long it is.
-        let source = MediaSummary { duration_ms: rendition.duration_ms, ..source };
+        // What is played says how long it is, and the packager which tracks that is.
+        let source = MediaSummary { duration_ms: rendition.duration_ms, tracks, ..source };
         self.keep_files(Actor::Server, id, "video.packaged", files, move |video| {
             let is_next = video.next_source.as_ref().is_some_and(|next| next.file == source.file);
             let is_current = video.source.as_ref().is_some_and(|current| current.file == source.file);
@@ -267,13 +292,32 @@ impl App {
             video.add_rendition(rendition);
             if is_next {
                 video.next_source = None;
-                replaced.extend(video.source.replace(source).map(|old| old.file));
+                replaced.extend(video.source.take().map(|old| old.file));
                 replaced.extend(video.poster.take_if(|poster| poster.is_made).map(|old| old.file));
                 replaced.extend(video.storyboard.take().iter().flat_map(|old| old.files().collect::<Vec<_>>()));
             }
+            video.source = Some(source);
             video.status = VideoStatus::Ready;
             video.status_detail = None;
             Ok(replaced)
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Puts a quality that was packaged anew in the place of what it was made of.
+    async fn keep_packaged_anew(
+        &self,
+        id: VideoId,
+        old: MediaFileId,
+        packaged: PackagedFiles,
+    ) -> Result<(), IngestError> {
+        let (files, rendition) = packaged.into_parts();
+        self.keep_files(Actor::Server, id, "video.packaged", files, move |video| {
+            let at = video.renditions.iter().position(|one| one.file == old).ok_or(IngestError::SourceChanged)?;
+            let replaced = video.renditions.remove(at);
+            video.add_rendition(rendition);
+            Ok(replaced.files().to_vec())
         })
         .await
         .map(drop)

@@ -28,16 +28,16 @@ impl App {
             move || app.package_now(&media, label, RenditionOrigin::Uploaded, |_, _| true)
         };
         let packaged = tokio::task::spawn_blocking(work).await;
-        drop((permit, received));
+        drop(permit);
+        received.discard().await;
         let packaged: PackagedFiles = packaged.map_err(|error| MediaError::Io(io::Error::other(error)))??;
-        check_length(packaged.rendition.duration_ms, own.duration_ms)?;
-        let source_index = self.segment_index(&own).await.map_err(|error| MediaError::Io(io::Error::other(error)))?;
-        let index = SegmentIndex::decode(&packaged.index_bytes().await.map_err(MediaError::from)?);
-        let mut problems = index.map(|index| differences(&source_index, &index)).unwrap_or_default();
-        if own.audio.is_some() != packaged.rendition.audio.is_some() {
-            let has = |rendition: &Rendition| if rendition.audio.is_some() { "has" } else { "has no" };
-            problems.push(format!("It {} sound, and the source {} any.", has(&packaged.rendition), has(&own)));
-        }
+        let problems = match self.compare(&own, &packaged).await {
+            Ok(problems) => problems,
+            Err(error) => {
+                packaged.discard().await;
+                return Err(error);
+            }
+        };
         let (files, rendition) = packaged.into_parts();
         let kept = self.keep_files(actor, id, "video.rendition", files, move |video| {
             // The source may have been packaged anew meanwhile: it is the same film then.
@@ -52,6 +52,19 @@ impl App {
             Ok(replaced.iter().flat_map(Rendition::files).collect())
         });
         Ok((kept.await?, problems))
+    }
+
+    /// Where a quality differs from the source's own, which has to be about as long.
+    async fn compare(&self, own: &Rendition, packaged: &PackagedFiles) -> Result<Vec<String>, IngestError> {
+        check_length(packaged.rendition.duration_ms, own.duration_ms)?;
+        let source_index = self.segment_index(own).await.map_err(|error| MediaError::Io(io::Error::other(error)))?;
+        let index = SegmentIndex::decode(&packaged.index_bytes().await.map_err(MediaError::from)?);
+        let mut problems = index.map(|index| differences(&source_index, &index)).unwrap_or_default();
+        if own.audio.is_some() != packaged.rendition.audio.is_some() {
+            let has = |rendition: &Rendition| if rendition.audio.is_some() { "has" } else { "has no" };
+            problems.push(format!("It {} sound, and the source {} any.", has(&packaged.rendition), has(own)));
+        }
+        Ok(problems)
     }
 
     /// Drops the quality of this label. One that was made here is not made again; the source's own stays.

@@ -48,10 +48,26 @@ impl SegmentIndexes {
         if kept.indexes.insert(file, (Arc::clone(index), turn)).is_none() {
             kept.bytes += size_in_memory(index);
         }
-        while kept.bytes > limits::SEGMENT_INDEXES_BYTES && kept.indexes.len() > 1 {
-            let oldest = kept.indexes.iter().min_by_key(|(_, (_, turn))| *turn).map(|(file, _)| *file);
-            let Some((index, _)) = oldest.and_then(|file| kept.indexes.remove(&file)) else { break };
-            kept.bytes -= size_in_memory(&index);
+        if kept.bytes > limits::SEGMENT_INDEXES_BYTES {
+            kept.forget_down_to(limits::SEGMENT_INDEXES_BYTES / 4 * 3);
+        }
+    }
+}
+
+impl Kept {
+    /// Forgets those that were not asked for the longest, all but the last: so many at once that looking for them is
+    /// rare.
+    fn forget_down_to(&mut self, bytes: usize) {
+        let mut turns: Vec<(u64, MediaFileId)> = self.indexes.iter().map(|(file, (_, turn))| (*turn, *file)).collect();
+        turns.sort_unstable();
+        turns.pop();
+        for (_, file) in turns {
+            if self.bytes <= bytes {
+                break;
+            }
+            if let Some((index, _)) = self.indexes.remove(&file) {
+                self.bytes -= size_in_memory(&index);
+            }
         }
     }
 }
@@ -81,5 +97,52 @@ impl App {
         let length = usize::try_from(media.size_bytes()).map_err(io::Error::other)?;
         let bytes = media.read(0, length).await?;
         SegmentIndex::decode(&bytes).ok_or_else(|| io::Error::other("it is damaged"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::{AccessPoint, Segment};
+
+    /// An index that takes a hundredth of the room there is, and a little more.
+    fn index() -> Arc<SegmentIndex> {
+        let access_point = AccessPoint::Closed;
+        let segment = Segment { offset: 0, bytes: 1, start: 0, duration: 1, keyframe_bytes: 1, access_point };
+        let count = limits::SEGMENT_INDEXES_BYTES / 100 / size_of::<Segment>();
+        Arc::new(SegmentIndex { timescale: 1, init_bytes: 1, segments: vec![segment; count] })
+    }
+
+    fn id(number: u8) -> MediaFileId {
+        MediaFileId::from_random([number; 16])
+    }
+
+    #[test]
+    fn what_is_held_stays_below_its_limit_and_what_was_asked_for_last_stays() {
+        let indexes = SegmentIndexes::default();
+        for number in 0..=250 {
+            indexes.keep(id(number), &index());
+            assert!(indexes.get(id(0)).is_some(), "{number}: it is asked for all the time");
+            let kept = indexes.0.lock().unwrap();
+            let held: usize = kept.indexes.values().map(|(index, _)| size_in_memory(index)).sum();
+            assert_eq!(held, kept.bytes);
+            assert!(held <= limits::SEGMENT_INDEXES_BYTES, "{number}: {held}");
+        }
+        // The last time when 100 had become too many, 25 of them went.
+        let kept = indexes.0.lock().unwrap();
+        assert!((75..100).contains(&kept.indexes.len()), "{}", kept.indexes.len());
+        let newest = (0..=250).filter(|number| kept.indexes.contains_key(&id(*number)));
+        let newest: Vec<u8> = newest.skip(1).collect();
+        assert!(newest.windows(2).all(|pair| pair[1] == pair[0] + 1) && newest.last() == Some(&250), "{newest:?}");
+    }
+
+    #[test]
+    fn an_index_larger_than_the_limit_is_held_alone() {
+        let indexes = SegmentIndexes::default();
+        indexes.keep(id(1), &index());
+        let mut large = SegmentIndex::clone(&index());
+        large.segments = large.segments.repeat(120);
+        indexes.keep(id(2), &Arc::new(large));
+        assert!(indexes.get(id(1)).is_none() && indexes.get(id(2)).is_some());
     }
 }

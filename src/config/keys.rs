@@ -267,7 +267,7 @@ pub(super) static KEYS: [Key; 28] = [
         form: Form::Integer { min: 0, max: 1_073_741_824 },
         preset: Preset::Value("1024"),
         unit: "MiB",
-        meaning: "Uploads are refused with 507 when less than this would stay free.",
+        meaning: "Uploads are refused with 507 when they and what they are packaged into would leave less than this free.",
         reason: "The journal shares the disk and must still be able to record a revocation.",
         set: |config, given| given.number().map(|value| config.media.min_free_mib = value),
         show: |config| Some(config.media.min_free_mib.to_string()),

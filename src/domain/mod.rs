@@ -35,6 +35,6 @@ pub use sign_in::SignIn;
 pub use time::Timestamp;
 pub use transcoding::{LADDER_PX, LeftOut, Making, NOT_STARTED_CODE, TRANSCODER_VERSION, TranscodingNote};
 pub use video::{
-    Captions, MediaSummary, PictureFormat, Playable, Poster, Storyboard, Track, TrackKind, Video, VideoStatus,
-    Visibility,
+    Captions, MediaSummary, PictureFormat, Playable, Poster, Storyboard, Track, TrackKind, Unpackaged, Video,
+    VideoStatus, Visibility,
 };

@@ -4,7 +4,7 @@ use super::{MediaFileId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Version of the packager: raised when it writes other bytes than before, so that what it made is made anew.
-pub const PACKAGER_VERSION: u32 = 1;
+pub const PACKAGER_VERSION: u32 = 3;
 
 /// One quality of a video. Its file's id is its name in asset URLs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Rendition {
     /// Bits a second of its most demanding keyframes; 0 without a picture, and in records of before it was known.
     #[serde(default)]
     pub keyframe_bits_per_s: u64,
+    /// Whether each segment can be decoded without another; `false` in records of before it was known.
+    #[serde(default)]
+    pub independent_segments: bool,
     /// Longest segment in milliseconds.
     pub longest_segment_ms: u64,
     /// Its picture, if it has one.

@@ -178,6 +178,25 @@ impl Visibility {
     }
 }
 
+/// Something that is yet to be packaged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unpackaged<'a> {
+    /// A source, for the first time or anew.
+    Source(&'a MediaSummary),
+    /// A quality that was uploaded or made here, anew. Only what was made of it was kept, which is a source as well.
+    Rendition(&'a Rendition),
+}
+
+impl Unpackaged<'_> {
+    /// The file to package.
+    pub fn file(self) -> MediaFileId {
+        match self {
+            Self::Source(source) => source.file,
+            Self::Rendition(rendition) => rendition.file,
+        }
+    }
+}
+
 impl Video {
     /// Changes who may watch it. Everything signed for the former class ends with the epoch.
     pub fn classify(&mut self, visibility: Visibility) {
@@ -196,11 +215,16 @@ impl Video {
         }
     }
 
-    /// The upload that is yet to be packaged: a new one, or one packaged in a way of the past.
-    pub fn awaits_packaging(&self) -> Option<&MediaSummary> {
-        let is_current = |one: &Rendition| one.origin == RenditionOrigin::Source && one.packager == PACKAGER_VERSION;
-        let stale = self.source.as_ref().filter(|_| !self.renditions.iter().any(is_current));
-        self.next_source.as_ref().or(stale)
+    /// What of it is yet to be packaged, in order: a new source, or else whatever was packaged in a way of the past.
+    pub fn awaits_packaging(&self) -> impl Iterator<Item = Unpackaged<'_>> {
+        let is_current = |one: &Rendition| one.packager == PACKAGER_VERSION;
+        let is_own = |one: &Rendition| one.origin == RenditionOrigin::Source;
+        let stale = self.source.as_ref().filter(|_| !self.renditions.iter().any(|one| is_own(one) && is_current(one)));
+        let source = self.next_source.as_ref().or(stale);
+        // A new source takes the qualities of the former one with it.
+        let others =
+            self.renditions.iter().filter(move |one| self.next_source.is_none() && !is_own(one) && !is_current(one));
+        source.map(Unpackaged::Source).into_iter().chain(others.map(Unpackaged::Rendition))
     }
 
     /// Adds a quality, in its place by bit rate.
@@ -267,6 +291,12 @@ pub struct Track {
     pub width_px: Option<u32>,
     /// Height as displayed, in pixels; video only.
     pub height_px: Option<u32>,
+    /// Whether viewers get it: of several of a kind one is played. `None` in records of before it was noted.
+    #[serde(default)]
+    pub played: Option<bool>,
+    /// Its language as the source says it, a code of ISO 639-2/T or a tag of BCP 47.
+    #[serde(default)]
+    pub language: Option<String>,
 }
 
 /// What a track carries.
@@ -282,10 +312,20 @@ pub enum TrackKind {
 }
 
 impl MediaSummary {
-    /// Displayed width and height in pixels of the first video track.
+    /// Displayed width and height in pixels of the video track that is played; of the first where that was not noted.
     pub fn dimensions(&self) -> Option<(u32, u32)> {
-        let video = self.tracks.iter().find(|track| track.kind == TrackKind::Video)?;
+        let video = self.tracks.iter().find(|track| track.kind == TrackKind::Video && track.played != Some(false))?;
         Some((video.width_px?, video.height_px?))
+    }
+
+    /// Whether viewers get this track of it. Where that was not noted it is known of the only one of a kind, and of the
+    /// others once the source is packaged anew.
+    pub fn is_played(&self, track: &Track) -> Option<bool> {
+        let is_only = || self.tracks.iter().filter(|one| one.kind == track.kind).count() == 1;
+        match track.kind {
+            TrackKind::Other => Some(false),
+            TrackKind::Video | TrackKind::Audio => track.played.or_else(|| is_only().then_some(true)),
+        }
     }
 
     /// What viewers call this quality: the shorter side, as in `720p`; `audio` where there is no picture.

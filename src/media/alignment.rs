@@ -42,10 +42,12 @@ fn seconds(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::Segment;
+    use crate::media::{AccessPoint, Segment};
 
     fn index(timescale: u32, starts: &[u64]) -> SegmentIndex {
-        let segment = |start: &u64| Segment { offset: 0, bytes: 1, start: *start, duration: 1, keyframe_bytes: 1 };
+        let access_point = AccessPoint::Closed;
+        let segment =
+            |start: &u64| Segment { offset: 0, bytes: 1, start: *start, duration: 1, keyframe_bytes: 1, access_point };
         SegmentIndex { timescale, init_bytes: 0, segments: starts.iter().map(segment).collect() }
     }
 

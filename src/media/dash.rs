@@ -4,7 +4,7 @@
 //! pages that use it should play HLS with hls.js instead.
 
 use super::playlist_text::{on_one_line, push_number, push_seconds, to_micros};
-use super::segment_index::{Segment, SegmentIndex};
+use super::segment_index::{AccessPoint, Segment, SegmentIndex};
 use crate::domain::{Captions, Rendition};
 use std::fmt::Write;
 
@@ -41,9 +41,9 @@ pub fn dash_manifest(renditions: &[(&Rendition, &SegmentIndex)], captions: &[Cap
     let (content_type, mime_type) = if has_picture { ("video", "video/mp4") } else { ("audio", "audio/mp4") };
     let _ = writeln!(
         text,
-        "<AdaptationSet id=\"1\" contentType=\"{content_type}\" mimeType=\"{mime_type}\" segmentAlignment=\"{}\" \
-         startWithSAP=\"1\">",
-        are_aligned(&listed)
+        "<AdaptationSet id=\"1\" contentType=\"{content_type}\" mimeType=\"{mime_type}\" segmentAlignment=\"{}\"{}>",
+        are_aligned(&listed),
+        access_points(&listed)
     );
     for (rendition, index) in &listed {
         push_representation(&mut text, rendition, index);
@@ -61,6 +61,15 @@ pub fn dash_manifest(renditions: &[(&Rendition, &SegmentIndex)], captions: &[Cap
     }
     text.push_str("</Period>\n</MPD>\n");
     text
+}
+
+/// The type of access point, or a lower one, with which every segment of all of them starts; nothing where there is one
+/// of which it is not known (ISO/IEC 23009-1 §5.3.7.2).
+fn access_points(renditions: &[(&Rendition, &SegmentIndex)]) -> String {
+    let segments = renditions.iter().flat_map(|(_, index)| &index.segments);
+    let highest = segments.map(|segment| segment.access_point).max();
+    let sap_type = highest.and_then(AccessPoint::sap_type);
+    sap_type.map(|sap_type| format!(" startWithSAP=\"{sap_type}\"")).unwrap_or_default()
 }
 
 /// Whether segments of the same number begin and end at the same time in all of them, to the millisecond: timescales

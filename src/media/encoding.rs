@@ -1,6 +1,7 @@
 //! How a track is encoded: its sample entry (ISO/IEC 14496-12 §8.5.2), written anew for players that know no
 //! `QuickTime`, and its codec string (RFC 6381, and each codec's own specification).
 
+use super::aac::AudioSpecificConfig;
 use super::boxes::{BoxKind, Boxes, u32_at};
 use super::source::Unplayable;
 use super::write::Bytes;
@@ -15,7 +16,9 @@ pub(super) struct Encoding {
     pub(super) codec: String,
     /// How NAL units are told apart, where pictures consist of them.
     pub(super) nal_units: Option<NalUnits>,
+    /// Channels that come out of a decoder.
     pub(super) channels: u16,
+    /// Samples a second that come out of a decoder.
     pub(super) sample_rate_hz: u32,
 }
 
@@ -119,10 +122,14 @@ fn audio(name: BoxKind, body: &[u8]) -> Result<Encoding, Unplayable> {
             find(children, kind).or_else(|| find(find(children, *b"wave")?, kind))
         })
     };
+    // Where a decoder puts out something else than the entry says.
+    let mut output = None;
     let (name, codec, kind, config) = match &name {
         b"mp4a" => {
             let esds = config(*b"esds").ok_or(UNREADABLE)?;
-            (name, mpeg4_audio_codec(esds).ok_or(UNREADABLE)?, *b"esds", esds.to_vec())
+            let (codec, specific) = mpeg4_audio_codec(esds).ok_or(UNREADABLE)?;
+            output = specific;
+            (name, codec, *b"esds", esds.to_vec())
         }
         b".mp3" => (*b"mp4a", "mp4a.6B".to_owned(), *b"esds", MP3_ESDS.to_vec()),
         b"Opus" => (name, "opus".to_owned(), *b"dOps", config(*b"dOps").ok_or(UNREADABLE)?.to_vec()),
@@ -148,7 +155,12 @@ fn audio(name: BoxKind, body: &[u8]) -> Result<Encoding, Unplayable> {
         entry.put_u32(u16::try_from(rate).map_or(0, |rate| u32::from(rate) << 16));
         entry.put_box(kind, |bytes| bytes.put(&config));
     });
-    Ok(Encoding { entry: bytes.into_vec(), codec, nal_units: None, channels, sample_rate_hz: rate })
+    // SBR that is not announced is found while decoding; an entry of twice the core's rate knows of it.
+    let core_hz = output.and_then(|output| output.sample_rate_hz);
+    let output = output.filter(|_| core_hz.is_none_or(|core_hz| core_hz.checked_mul(2) != Some(rate)));
+    let channels = output.and_then(|output| output.channels).unwrap_or(channels);
+    let sample_rate_hz = output.and_then(|output| output.sample_rate_hz).unwrap_or(rate);
+    Ok(Encoding { entry: bytes.into_vec(), codec, nal_units: None, channels, sample_rate_hz })
 }
 
 /// An `esds` that says MP3 (object type 0x6B) and nothing more, for `QuickTime`'s `.mp3`: ISO/IEC 14496-1 §7.2.6.
@@ -198,8 +210,9 @@ fn av1_codec(av1c: &[u8]) -> Option<String> {
     Some(format!("av01.{}.{:02}{tier}.{depth:02}", second >> 5, second & 0x1f))
 }
 
-/// `mp4a.` with the object type, and for MPEG-4 audio the audio object type (ISO/IEC 14496-1 §7.2.6, 14496-3 §1.6.2).
-fn mpeg4_audio_codec(esds: &[u8]) -> Option<String> {
+/// `mp4a.` with the object type, and for MPEG-4 audio the audio object type (ISO/IEC 14496-1 §7.2.6, 14496-3 §1.6.2): of
+/// HE-AAC the one that takes all of it to decode, wherever it is said. With what else MPEG-4 audio says of itself.
+fn mpeg4_audio_codec(esds: &[u8]) -> Option<(String, Option<AudioSpecificConfig>)> {
     let (tag, mut rest) = descriptor(esds.get(4..)?)?;
     if tag == 0x03 {
         let flags = *rest.get(2)?;
@@ -220,15 +233,11 @@ fn mpeg4_audio_codec(esds: &[u8]) -> Option<String> {
     }
     let object = *rest.first()?;
     if object != 0x40 {
-        return Some(format!("mp4a.{object:02X}"));
+        return Some((format!("mp4a.{object:02X}"), None));
     }
     let (tag, specific) = descriptor(rest.get(13..)?)?;
-    let (first, second) = (*specific.first()?, specific.get(1).copied().unwrap_or(0));
-    let kind = match first >> 3 {
-        31 => 32 + (u32::from(first & 7) << 3 | u32::from(second >> 5)),
-        kind => kind.into(),
-    };
-    (tag == 0x05).then(|| format!("mp4a.40.{kind}"))
+    let specific = AudioSpecificConfig::read(specific).filter(|_| tag == 0x05)?;
+    Some((format!("mp4a.40.{}", specific.object_type), Some(specific)))
 }
 
 /// A descriptor's tag and body (ISO/IEC 14496-1 §8.3.3): its length takes up to four bytes of seven bits.

@@ -3,10 +3,10 @@
 
 use super::movie::{Movie, MovieTrack};
 use super::samples::{
-    DATA_OFFSET, FIRST_SAMPLE_FLAGS, IS_NON_SYNC, SAMPLE_COMPOSITION, SAMPLE_DURATION, SAMPLE_FLAGS, SAMPLE_SIZE,
-    Sample,
+    DATA_OFFSET, FIRST_SAMPLE_FLAGS, IS_NON_SYNC, MAX_SAMPLES_PER_FRAGMENT, SAMPLE_COMPOSITION, SAMPLE_DURATION,
+    SAMPLE_FLAGS, SAMPLE_SIZE, Sample,
 };
-use super::segment_index::Segment;
+use super::segment_index::{AccessPoint, Segment};
 use super::source::{MAX_SEGMENT_BYTES, Unplayable};
 use super::write::Bytes;
 use crate::domain::TrackKind;
@@ -14,9 +14,6 @@ use crate::domain::TrackKind;
 /// The tracks' numbers: pictures first.
 const VIDEO_TRACK: u32 = 1;
 const AUDIO_TRACK: u32 = 2;
-/// Most samples of one track in one segment: four hours at 30 frames a second without a keyframe. A fragment's head is
-/// held in memory.
-const MAX_SAMPLES_PER_SEGMENT: u32 = 500_000;
 /// `sample_depends_on` 2: on no others (§8.8.3.1).
 const SYNC_FLAGS: u32 = 0x0200_0000;
 /// `sample_depends_on` 1, and no place to begin at.
@@ -63,8 +60,12 @@ const STRAY_TIME: &str = "a frame is shown far from where it stands";
 
 /// One segment, as planned.
 pub(super) struct Fragment {
-    /// When it begins, in units of the leading track.
+    /// When the first of it is shown, in units of the leading track.
     pub(super) start: u64,
+    /// How decoding can begin with it.
+    pub(super) access_point: AccessPoint,
+    /// How much later than that what is decoded first is shown.
+    pub(super) access_delay: u64,
     pub(super) video: Option<FragmentTrack>,
     pub(super) audio: Option<FragmentTrack>,
 }
@@ -76,7 +77,7 @@ pub(super) struct FragmentTrack {
     bytes: u64,
     decode_time: u64,
     first_bytes: u32,
-    first_is_sync: bool,
+    pub(super) first_is_sync: bool,
     /// Samples behind the first at which decoding could begin.
     later_syncs: u32,
     /// The length of all of them, while they have one.
@@ -97,7 +98,7 @@ impl FragmentTrack {
         self.has_composition |= sample.composition != 0;
         self.samples = self.samples.saturating_add(1);
         self.bytes = self.bytes.saturating_add(sample.bytes.into());
-        if self.samples > MAX_SAMPLES_PER_SEGMENT || self.bytes > MAX_SEGMENT_BYTES {
+        if self.samples > MAX_SAMPLES_PER_FRAGMENT || self.bytes > MAX_SEGMENT_BYTES {
             return Err(Unplayable::NoKeyframes);
         }
         Ok(())
@@ -376,8 +377,8 @@ fn put_track(trak: &mut Bytes, number: u32, track: &MovieTrack, lead_in: i64) {
     });
 }
 
-/// `sidx` (§8.16.3) of segments that follow it at once.
-pub(super) fn segment_index_box(segments: &[Segment], timescale: u32, has_video: bool) -> Vec<u8> {
+/// `sidx` (§8.16.3) of segments that follow it at once, each with how long it takes until its access point is shown.
+pub(super) fn segment_index_box(segments: &[(Segment, u64)], timescale: u32, has_video: bool) -> Vec<u8> {
     let mut bytes = Bytes::default();
     bytes.put_full_box(*b"sidx", 0, 0, |sidx| {
         sidx.put_u32(if has_video { VIDEO_TRACK } else { AUDIO_TRACK });
@@ -386,12 +387,20 @@ pub(super) fn segment_index_box(segments: &[Segment], timescale: u32, has_video:
         sidx.put_u32(0);
         sidx.put_u16(0);
         sidx.put_u16(u16::try_from(segments.len()).unwrap_or(u16::MAX));
-        for segment in segments {
+        for (segment, delay) in segments {
             sidx.put_u32(segment.bytes);
             sidx.put_u32(segment.duration);
-            // Begins with a place to begin at, of type 1 (Annex I).
-            sidx.put_u32(0x9000_0000);
+            sidx.put_u32(access_word(segment.access_point, *delay));
         }
     });
     bytes.into_vec()
+}
+
+/// What `sidx` says of an access point: whether the segment starts with one, its type in three bits, and in the other 28
+/// when its time is, counted from the first that is shown. Of types 1 and 2 the time is that one's (Annex I).
+fn access_word(access_point: AccessPoint, delay: u64) -> u32 {
+    // Nothing at all means that nothing is known.
+    let Some(sap_type) = access_point.sap_type() else { return 0 };
+    let delay = if access_point == AccessPoint::Open { u32::try_from(delay).unwrap_or(u32::MAX) } else { 0 };
+    1 << 31 | u32::from(sap_type) << 28 | delay.min(0x0fff_ffff)
 }

@@ -11,6 +11,8 @@ use std::fmt::Write;
 /// outside I-frame playlists, RFC 8216 §7); it speaks for the media behind a playlist as well (§4.3.1.2), so it is the
 /// same in all of them.
 const HEAD: &str = "#EXTM3U\n#EXT-X-VERSION:6\n";
+/// That a segment can be decoded without another (RFC 8216 §4.3.5.1).
+const INDEPENDENT_SEGMENTS: &str = "#EXT-X-INDEPENDENT-SEGMENTS\n";
 /// Name of the one group of captions.
 const CAPTIONS_GROUP: &str = "captions";
 /// Room for one segment: a duration and a name.
@@ -25,7 +27,11 @@ const BYTES_AROUND_SEGMENTS: usize = 256;
 /// Many players start with what stands first: that is the lowest bit rate that has a picture. Sound alone stands last,
 /// where only a player that can't keep up with any picture comes to it.
 pub fn master_playlist(playable: &Playable) -> String {
-    let mut text = format!("{HEAD}#EXT-X-INDEPENDENT-SEGMENTS\n");
+    let mut text = HEAD.to_owned();
+    // It speaks for every segment of every playlist (RFC 8216 §4.3.5.1).
+    if playable.renditions.iter().all(|rendition| rendition.independent_segments) {
+        text.push_str(INDEPENDENT_SEGMENTS);
+    }
     push_captions(&mut text, &playable.captions);
     let (with_picture, sound_alone): (Vec<_>, Vec<_>) =
         playable.renditions.iter().partition(|rendition| rendition.video.is_some());
@@ -44,7 +50,10 @@ pub fn media_playlist(index: &SegmentIndex) -> String {
     let duration = |one: &Segment| ends(one).saturating_sub(to_micros(one.start, index.timescale));
     let longest = index.segments.iter().map(duration).max().unwrap_or(0);
     let mut text = opened(longest, index.segments.len() * SEGMENT_BYTES);
-    text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n");
+    if index.is_independent() {
+        text.push_str(INDEPENDENT_SEGMENTS);
+    }
+    text.push_str("#EXT-X-MAP:URI=\"init.mp4\"\n");
     for (number, segment) in (1..).zip(&index.segments) {
         push_segment(&mut text, duration(segment), number, None);
     }

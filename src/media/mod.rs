@@ -3,6 +3,7 @@
 //! Relies on mp4-atom for boxes of fixed layout. Never opens files, reads a clock or keeps anything: it is handed
 //! positioned reads, and gives back facts. Every byte it sees is an attacker's.
 
+mod aac;
 mod alignment;
 mod boxes;
 mod captions;
@@ -30,5 +31,5 @@ pub use dash::dash_manifest;
 pub use hls::{captions_playlist, iframe_playlist, keyframe_bits_per_s, master_playlist, media_playlist};
 pub use package::{Package, PackageFacts};
 pub use picture::{MAX_PICTURE_BYTES, Picture, PictureError, read_picture};
-pub use segment_index::{Segment, SegmentIndex};
+pub use segment_index::{AccessPoint, Segment, SegmentIndex};
 pub use source::{ReadAt, SourceFacts, Unplayable, read_source};

@@ -6,6 +6,7 @@ use super::fragments::read_defaults;
 use super::samples::{Fragments, Samples};
 use super::source::{ReadAt, TopLevel, Unplayable, read_body, read_source};
 use super::tables::entries;
+use super::track::packed_language;
 use crate::domain::{Track, TrackKind};
 use mp4_atom::{Mdhd, Mvhd, Tkhd, Trex};
 use std::ops::Range;
@@ -15,6 +16,8 @@ pub(super) struct Movie {
     moov: Vec<u8>,
     top: TopLevel,
     defaults: Vec<Trex>,
+    /// Every track of it, with whether it is played.
+    pub(super) tracks: Vec<Track>,
     pub(super) video: Option<MovieTrack>,
     pub(super) audio: Option<MovieTrack>,
 }
@@ -53,24 +56,20 @@ impl Movie {
         let movie: Mvhd = decode(required(&moov, *b"mvhd")?)?;
         let is_fragmented = child(&moov, *b"mvex")?.is_some();
         let defaults = child(&moov, *b"mvex")?.map(read_defaults).transpose()?.unwrap_or_default();
-        let (mut video, mut audio): (Option<MovieTrack>, Option<MovieTrack>) = (None, None);
-        let (mut video_is_enabled, mut audio_is_enabled) = (false, false);
+        let (mut video, mut audio) = (None, None);
         let traks = Boxes::new(&moov).filter(|each| !matches!(each, Ok((kind, _)) if kind != b"trak"));
         for (each, facts) in traks.zip(&facts.tracks) {
             let (_, trak) = each?;
-            let (slot, slot_is_enabled) = match facts.kind {
-                TrackKind::Video => (&mut video, &mut video_is_enabled),
-                TrackKind::Audio => (&mut audio, &mut audio_is_enabled),
+            let slot = match facts.kind {
+                TrackKind::Video => &mut video,
+                TrackKind::Audio => &mut audio,
                 TrackKind::Other => continue,
             };
-            let tkhd: Tkhd = decode(required(trak, *b"tkhd")?)?;
-            // The first of its kind, unless a later one is the first that is switched on.
-            if slot.is_none() || (tkhd.enabled && !*slot_is_enabled) {
-                *slot = Some(MovieTrack::read(&moov, trak, &tkhd, facts, &movie, is_fragmented)?);
-                *slot_is_enabled = tkhd.enabled;
+            if facts.played == Some(true) {
+                *slot = Some(MovieTrack::read(&moov, trak, facts, &movie, is_fragmented)?);
             }
         }
-        Ok(Self { moov, top, defaults, video, audio })
+        Ok(Self { moov, top, defaults, tracks: facts.tracks, video, audio })
     }
 
     /// The samples of one of its tracks.
@@ -86,23 +85,15 @@ impl Movie {
 }
 
 impl MovieTrack {
-    fn read(
-        moov: &[u8],
-        trak: &[u8],
-        tkhd: &Tkhd,
-        facts: &Track,
-        movie: &Mvhd,
-        is_fragmented: bool,
-    ) -> Result<Self, Unplayable> {
+    fn read(moov: &[u8], trak: &[u8], facts: &Track, movie: &Mvhd, is_fragmented: bool) -> Result<Self, Unplayable> {
         let mdia = required(trak, *b"mdia")?;
         let mdhd_body = required(mdia, *b"mdhd")?;
         let mdhd: Mdhd = decode(mdhd_body)?;
         let stbl = required(required(mdia, *b"minf")?, *b"stbl")?;
         let header = required(trak, *b"tkhd")?;
+        let tkhd: Tkhd = decode(header)?;
         let is_long = header.first() == Some(&1);
         let display = header.get(if is_long { 52 } else { 40 }..).and_then(|rest| rest.first_chunk::<44>());
-        let language_at = if mdhd_body.first() == Some(&1) { 32 } else { 20 };
-        let language = mdhd_body.get(language_at..).and_then(|rest| rest.first_chunk::<2>());
         let elst = child(trak, *b"edts")?.map(|edts| child(edts, *b"elst")).transpose()?.flatten();
         let timescale = mdhd.timescale;
         let mut edit = elst.map(|elst| Edit::read(elst, timescale, movie.timescale)).transpose()?.unwrap_or_default();
@@ -116,7 +107,7 @@ impl MovieTrack {
             id: tkhd.track_id,
             stbl: range_within(moov, stbl),
             timescale,
-            language: language.copied().unwrap_or(UNDETERMINED),
+            language: packed_language(mdhd_body).unwrap_or(UNDETERMINED),
             display: *display.ok_or(Unplayable::Damaged("a track's header is cut short"))?,
             encoding: Encoding::read(required(stbl, *b"stsd")?, facts.kind)?,
             edit,

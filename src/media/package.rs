@@ -8,9 +8,9 @@ use super::encoding::begins_cleanly;
 use super::fragment_out::{Fragment, FragmentTrack, Shift, init_part, segment_index_box};
 use super::movie::{Movie, MovieTrack};
 use super::samples::{Sample, Samples};
-use super::segment_index::{Segment, SegmentIndex};
+use super::segment_index::{AccessPoint, Segment, SegmentIndex};
 use super::source::{MAX_DURATION_MS, MAX_SEGMENT_BYTES, MAX_SEGMENTS, ReadAt, Unplayable};
-use crate::domain::{AudioFormat, TrackKind, VideoFormat};
+use crate::domain::{AudioFormat, Track, TrackKind, VideoFormat};
 use std::io;
 
 /// Bytes copied at a time.
@@ -43,6 +43,8 @@ pub struct PackageFacts {
     pub video: Option<VideoFormat>,
     /// Its sound, if it has any.
     pub audio: Option<AudioFormat>,
+    /// Every track of the source, with whether it is the one that is played.
+    pub tracks: Vec<Track>,
 }
 
 /// A source laid out as what it will be packaged into; nothing is written yet.
@@ -77,6 +79,13 @@ impl Lead {
         let end = shown.saturating_add(sample.duration.into());
         let end = self.until.map_or(end, |until| end.min(until).max(shown));
         u64::try_from(end).unwrap_or(0)
+    }
+
+    /// How long the last moved sample lasts: to where the edit list ends, which fragments say in no other way.
+    fn last_duration(&self, sample: &Sample) -> u32 {
+        let left = self.until.map(|until| until.saturating_sub(self.shift.shown(sample)));
+        let left = left.filter(|left| *left > 0).and_then(|left| u32::try_from(left).ok());
+        left.map_or(sample.duration, |left| left.min(sample.duration))
     }
 }
 
@@ -175,11 +184,14 @@ impl Package {
                 start,
                 duration: u32::try_from(next - start).map_err(|_| Unplayable::TooLong)?,
                 keyframe_bytes: u32::try_from(fragment.keyframe_bytes()).map_err(|_| Unplayable::NoKeyframes)?,
+                access_point: fragment.access_point,
             });
             start = next;
         }
         let mut head = init;
-        head.extend(segment_index_box(&segments, timescale, movie.video.is_some()));
+        let delays = fragments.iter().map(|fragment| in_index(fragment.access_delay));
+        let with_delays: Vec<_> = segments.iter().copied().zip(delays).collect();
+        head.extend(segment_index_box(&with_delays, timescale, movie.video.is_some()));
         let mut offset = head.len() as u64;
         for segment in &mut segments {
             segment.offset = offset;
@@ -210,6 +222,7 @@ impl Package {
                 channels: track.encoding.channels,
                 sample_rate_hz: track.encoding.sample_rate_hz,
             }),
+            tracks: movie.tracks.clone(),
         };
         let index = SegmentIndex { timescale, init_bytes, segments };
         Ok(Self { movie, head, fragments, video, audio, index, facts })
@@ -351,12 +364,12 @@ fn shown(sample: &Sample) -> i64 {
 struct Cursor<'a, S: ?Sized> {
     samples: Samples<'a, S>,
     left: u64,
-    shift: Shift,
+    lead: Lead,
 }
 
 impl<S: ?Sized> Clone for Cursor<'_, S> {
     fn clone(&self) -> Self {
-        Self { samples: self.samples.clone(), left: self.left, shift: self.shift }
+        Self { samples: self.samples.clone(), left: self.left, lead: self.lead }
     }
 }
 
@@ -365,13 +378,16 @@ impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
         for _ in 0..lead.skip {
             samples.next()?;
         }
-        Ok(Self { samples, left: lead.keep, shift: lead.shift })
+        Ok(Self { samples, left: lead.keep, lead })
     }
 
     fn next(&mut self) -> Result<Option<Sample>, Unplayable> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
-        self.samples.next()?.map(|sample| self.shift.apply(sample)).transpose()
+        let Some(sample) = self.samples.next()? else { return Ok(None) };
+        let sample = self.lead.shift.apply(sample)?;
+        let duration = if left == 0 { self.lead.last_duration(&sample) } else { sample.duration };
+        Ok(Some(Sample { duration, ..sample }))
     }
 
     fn expect(&mut self) -> io::Result<Sample> {
@@ -380,12 +396,23 @@ impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
     }
 }
 
+/// A sample at which decoding can begin.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Its place among the samples that are kept.
+    number: u64,
+    /// When it is shown.
+    at: u64,
+    /// Whether all that follows it can be decoded from it on; `None` where that can't be told.
+    is_closed: Option<bool>,
+}
+
 /// Where segments begin. Time is in units of the track that leads.
 struct Cuts {
     target: u64,
     start: u64,
     /// A place before the target where a segment could begin.
-    early: Option<(u64, u64)>,
+    early: Option<Cut>,
 }
 
 impl Cuts {
@@ -393,32 +420,32 @@ impl Cuts {
         Self { target: target.max(1), start: 0, early: None }
     }
 
-    /// Tells of a sample at which decoding can begin: its number, and when it is shown. Answers the numbers and times
-    /// at which new segments begin, of which there may be two.
-    fn tell(&mut self, number: u64, at: u64, is_clean: bool) -> impl Iterator<Item = (u64, u64)> {
+    /// Tells of a place to cut at. Answers those at which new segments begin, of which there may be two.
+    fn tell(&mut self, cut: Cut) -> impl Iterator<Item = Cut> {
         let mut cuts = [None; 2];
-        let mut length = at.saturating_sub(self.start);
-        if let Some((early_number, early_at)) = self.early
+        let mut length = cut.at.saturating_sub(self.start);
+        if let Some(early) = self.early
             && length >= self.target
         {
-            let short_by = self.target.saturating_sub(early_at.saturating_sub(self.start));
+            let short_by = self.target.saturating_sub(early.at.saturating_sub(self.start));
             if short_by < length.saturating_sub(self.target) {
-                cuts = [Some((early_number, early_at)), None];
-                self.start = early_at;
-                length = at.saturating_sub(early_at);
+                cuts = [Some(early), None];
+                self.start = early.at;
+                length = cut.at.saturating_sub(early.at);
             }
             self.early = None;
         }
-        if !is_clean && length < self.target.saturating_mul(UNCLEAN_AFTER) {
+        // What can't be told is taken for closed, as most are.
+        if cut.is_closed == Some(false) && length < self.target.saturating_mul(UNCLEAN_AFTER) {
             return cuts.into_iter().flatten();
         }
         if length >= self.target {
             let [_, second] = &mut cuts;
-            *second = Some((number, at));
-            self.start = at;
+            *second = Some(cut);
+            self.start = cut.at;
             self.early = None;
         } else if length >= self.target / 2 && length > 0 {
-            self.early = Some((number, at));
+            self.early = Some(cut);
         }
         cuts.into_iter().flatten()
     }
@@ -444,37 +471,55 @@ impl Layout {
         mut cuts: Cuts,
     ) -> Result<(), Unplayable> {
         let cursor = Cursor::new(movie.samples(source, track)?, lead)?;
-        let mut begins = vec![(0_u64, 0_u64)];
+        let mut begins: Vec<Cut> = Vec::new();
         let mut walk = cursor.clone();
         let (mut number, mut looked_at) = (0_u64, 0_u32);
         while let Some(sample) = walk.next()? {
-            if sample.is_sync && number > 0 {
-                let at = u64::try_from(lead.shift.shown(&sample)).unwrap_or(0);
-                // A place that will not be used need not be read.
-                if at.saturating_sub(cuts.start) >= cuts.target / 2 {
-                    looked_at = looked_at.saturating_add(1);
-                    let is_clean = looked_at > MAX_KEYFRAMES_LOOKED_AT || is_clean(source, track, &sample);
-                    begins.extend(cuts.tell(number, at, is_clean));
-                    if begins.len() > MAX_SEGMENTS {
-                        return Err(Unplayable::TooManySegments);
-                    }
+            let at = u64::try_from(lead.shift.shown(&sample)).unwrap_or(0);
+            // A place that will not be used need not be read.
+            let is_of_use = sample.is_sync && at.saturating_sub(cuts.start) >= cuts.target / 2;
+            if is_of_use || number == 0 {
+                looked_at = looked_at.saturating_add(1);
+                let is_closed = (looked_at <= MAX_KEYFRAMES_LOOKED_AT).then(|| is_closed(source, track, &sample));
+                let cut = Cut { number, at, is_closed: is_closed.flatten() };
+                if number == 0 {
+                    begins.push(cut);
+                } else {
+                    begins.extend(cuts.tell(cut));
+                }
+                if begins.len() > MAX_SEGMENTS {
+                    return Err(Unplayable::TooManySegments);
                 }
             }
             number = number.saturating_add(1);
         }
         self.video_samples = number;
         let mut walk = cursor;
-        let mut ends = begins.iter().skip(1).map(|(number, _)| *number).chain([number]);
-        for (first, start) in &begins {
+        let mut ends = begins.iter().skip(1).map(|cut| cut.number).chain([number]);
+        for cut in &begins {
             let end = ends.next().unwrap_or(number);
             let mut run = FragmentTrack::default();
-            for _ in *first..end {
+            let mut shown: Option<Shown> = None;
+            for _ in cut.number..end {
                 let Some(sample) = walk.next()? else { break };
                 run.add(&sample)?;
+                let at = lead.shift.shown(&sample);
+                let first = shown.map_or(at, |shown| shown.first_decoded);
+                shown =
+                    Some(Shown { first_decoded: first, earliest: shown.map_or(at, |shown| shown.earliest.min(at)) });
                 self.end = self.end.max(lead.end_of(&sample));
                 self.video_duration = self.video_duration.saturating_add(sample.duration.into());
             }
-            self.fragments.push(Fragment { start: *start, video: Some(run), audio: None });
+            let shown = shown.unwrap_or_default();
+            let access_point = match (cut.is_closed.filter(|_| run.first_is_sync), shown.is_reordered()) {
+                (Some(true), false) => AccessPoint::Closed,
+                (Some(true), true) => AccessPoint::Reordered,
+                (Some(false), true) => AccessPoint::Open,
+                (Some(false), false) | (None, _) => AccessPoint::Unknown,
+            };
+            let start = if cut.number == 0 { 0 } else { u64::try_from(shown.earliest).unwrap_or(0) };
+            let access_delay = shown.first_decoded.abs_diff(shown.earliest);
+            self.fragments.push(Fragment { start, access_point, access_delay, video: Some(run), audio: None });
         }
         Ok(())
     }
@@ -520,7 +565,7 @@ impl Layout {
         while let Some(sample) = walk.next()? {
             let at = u64::try_from(lead.shift.shown(&sample)).unwrap_or(0);
             if at.saturating_sub(start) >= cuts.target && sample.is_sync && run.samples > 0 {
-                self.fragments.push(Fragment { start, video: None, audio: Some(std::mem::take(&mut run)) });
+                self.fragments.push(sound_fragment(start, std::mem::take(&mut run)));
                 start = at;
             }
             run.add(&sample)?;
@@ -529,20 +574,37 @@ impl Layout {
             }
             self.end = self.end.max(lead.end_of(&sample));
         }
-        self.fragments.push(Fragment { start, video: None, audio: Some(run) });
+        self.fragments.push(sound_fragment(start, run));
         Ok(())
     }
 }
 
-/// Whether all that is shown from this picture on can be decoded from it on.
-fn is_clean<S: ReadAt + ?Sized>(source: &S, track: &MovieTrack, sample: &Sample) -> bool {
-    let Some(units) = track.encoding.nal_units else { return true };
+/// When of a segment's pictures some are shown.
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    first_decoded: i64,
+    earliest: i64,
+}
+
+impl Shown {
+    fn is_reordered(self) -> bool {
+        self.earliest < self.first_decoded
+    }
+}
+
+/// A segment of sound alone: every sample of it can be decoded without another.
+fn sound_fragment(start: u64, run: FragmentTrack) -> Fragment {
+    let access_point = if run.first_is_sync { AccessPoint::Closed } else { AccessPoint::Unknown };
+    Fragment { start, access_point, access_delay: 0, video: None, audio: Some(run) }
+}
+
+/// Whether all that follows this picture can be decoded from it on; `None` where that can't be told.
+fn is_closed<S: ReadAt + ?Sized>(source: &S, track: &MovieTrack, sample: &Sample) -> Option<bool> {
+    let Some(units) = track.encoding.nal_units else { return Some(true) };
     let mut start = [0; LOOK_BYTES];
     let length = usize::try_from(sample.bytes).unwrap_or(LOOK_BYTES).min(LOOK_BYTES);
-    let Some(start) = start.get_mut(..length) else { return true };
-    if source.read_exact_at(start, sample.offset).is_err() {
-        return true;
-    }
+    let start = start.get_mut(..length)?;
+    source.read_exact_at(start, sample.offset).ok()?;
     // What stands further on takes a read of its own.
     let head = |at: u64| {
         let mut head = [0; 8];
@@ -554,7 +616,7 @@ fn is_clean<S: ReadAt + ?Sized>(source: &S, track: &MovieTrack, sample: &Sample)
         }
         (bytes > 4).then_some(head)
     };
-    begins_cleanly(units, head).unwrap_or(true)
+    begins_cleanly(units, head)
 }
 
 /// Copies samples, those that lie behind each other in one go.

@@ -8,8 +8,9 @@ use super::tables::{ChunkRuns, Sizes, entries};
 use mp4_atom::{Tfhd, Trex};
 use std::sync::Arc;
 
-/// Most samples of one track in one fragment: an hour of sound, or of 50 frames a second. They are held in memory.
-pub(super) const MAX_SAMPLES_PER_FRAGMENT: usize = 200_000;
+/// Most samples of one track in one fragment, read or written: four hours at 30 frames a second without a keyframe. Those
+/// that are read are held in memory.
+pub(super) const MAX_SAMPLES_PER_FRAGMENT: u32 = 500_000;
 
 /// One sample, in units of its track's timescale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -287,7 +288,7 @@ fn read_fragment(
                     offset = offset.checked_add(sample.bytes.into()).ok_or(Unplayable::IndexPastEnd)?;
                     let next = decode_time.checked_add(sample.duration.into());
                     decode_time = next.filter(|time| *time < MAX_TIME).ok_or(Unplayable::TooLong)?;
-                    if samples.len() == MAX_SAMPLES_PER_FRAGMENT {
+                    if samples.len() == MAX_SAMPLES_PER_FRAGMENT as usize {
                         return Err(Unplayable::TooManySamples);
                     }
                     samples.push(sample);
@@ -328,7 +329,7 @@ impl<'a> Run<'a> {
         let short = || Unplayable::Damaged("a fragment holds less than it claims");
         let flags = u32_at(trun, 0).ok_or_else(short)?;
         let count = u32_at(trun, 4).ok_or_else(short)?;
-        if usize::try_from(count).is_ok_and(|count| count > MAX_SAMPLES_PER_FRAGMENT) {
+        if count > MAX_SAMPLES_PER_FRAGMENT {
             return Err(Unplayable::TooManySamples);
         }
         let mut at = 8_usize;

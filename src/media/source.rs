@@ -14,8 +14,9 @@ use std::io;
 pub(super) const MAX_MOOV_BYTES: u64 = 64 << 20;
 /// Longest movie fragment (`moof`), in bytes. Real ones take some kilobytes; one is held in memory at a time.
 pub(super) const MAX_MOOF_BYTES: u64 = 16 << 20;
-/// Most boxes of a file or of a container. At the top level each costs a read.
-pub(super) const MAX_BOXES: usize = 100_000;
+/// Most boxes of a file or of a container: those of the longest file that packaging writes, two a segment, and room. At
+/// the top level each costs a read.
+pub(super) const MAX_BOXES: usize = 2 * MAX_SEGMENTS + 1_000;
 /// Most tracks of a file. A film with many languages has a dozen; tables are read for each.
 pub(super) const MAX_TRACKS: usize = 16;
 /// Most samples of a track: 46 hours at 60 frames a second. Tables are read in time linear in it.
@@ -67,7 +68,8 @@ impl ReadAt for [u8] {
 pub struct SourceFacts {
     /// Length of the longest track that is played, in milliseconds.
     pub duration_ms: u64,
-    /// Every track, in the file's order. Those that browsers would not play are [`TrackKind::Other`].
+    /// Every track, in the file's order. Those that browsers would not play are [`TrackKind::Other`]; of the others, one
+    /// of a kind is played.
     pub tracks: Vec<Track>,
 }
 
@@ -208,8 +210,9 @@ fn verdict(tracks: &[SourceTrack], layout: Layout, stated_ms: Option<u64>) -> Re
         0 => Err(Unplayable::NoDuration),
         ms if ms.max(longest) > MAX_DURATION_MS => Err(Unplayable::TooLong),
         duration_ms => {
-            let tracks = tracks.iter().map(|track| track.describe(layout)).collect::<Result<_, _>>()?;
-            Ok(SourceFacts { duration_ms, tracks })
+            let played = [TrackKind::Video, TrackKind::Audio].map(|kind| SourceTrack::played(tracks, kind));
+            let described = (0..).zip(tracks).map(|(at, track)| track.describe(layout, played.contains(&Some(at))));
+            Ok(SourceFacts { duration_ms, tracks: described.collect::<Result<_, _>>()? })
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What is accepted, what is refused, and that nothing panics. Fixtures: `tests/fixtures/make.sh`.
 
 use super::source::{MAX_BOXES, MAX_MOOV_BYTES, MAX_TRACKS};
-use super::{ReadAt, SourceFacts, Unplayable, read_source};
-use crate::domain::{Track, TrackKind};
+use super::track::language;
+use super::{Package, ReadAt, SourceFacts, Unplayable, read_source};
+use crate::domain::{AudioFormat, Track, TrackKind};
 use std::io;
 
 const H264_AAC: &[u8] = include_bytes!("../../tests/fixtures/h264_aac.mp4");
@@ -14,11 +15,16 @@ const ALL: [&[u8]; 5] = [H264_AAC, MOOV_LAST, ROTATED, FRAGMENTED, QUICKTIME];
 
 fn video(codec: &str, duration_ms: u64, width: u32, height: u32) -> Track {
     let (width_px, height_px) = (Some(width), Some(height));
-    Track { kind: TrackKind::Video, codec: codec.to_owned(), duration_ms, width_px, height_px }
+    Track { width_px, height_px, ..track(TrackKind::Video, codec, duration_ms) }
 }
 
 fn audio(codec: &str, duration_ms: u64) -> Track {
-    Track { kind: TrackKind::Audio, codec: codec.to_owned(), duration_ms, width_px: None, height_px: None }
+    track(TrackKind::Audio, codec, duration_ms)
+}
+
+fn track(kind: TrackKind, codec: &str, duration_ms: u64) -> Track {
+    let (codec, played) = (codec.to_owned(), Some(true));
+    Track { kind, codec, duration_ms, width_px: None, height_px: None, played, language: None }
 }
 
 fn facts(file: &[u8]) -> SourceFacts {
@@ -268,6 +274,73 @@ fn a_track_of_something_else_is_listed_and_not_played() {
     let kinds: Vec<_> = facts(&file).tracks.iter().map(|track| track.kind).collect();
     assert_eq!(kinds, [TrackKind::Video, TrackKind::Other]);
     assert!(matches!(refusal(&patched(&file, "hdlr", 0, 12, b"text")), Unplayable::NoMedia));
+}
+
+#[test]
+fn sound_is_told_as_a_decoder_puts_it_out() {
+    let sound = |file: &[u8]| Package::plan(file, 2).expect("it can be packaged").facts().audio.clone().expect("sound");
+    let told =
+        |codec: &str, channels, sample_rate_hz| AudioFormat { codec: codec.to_owned(), channels, sample_rate_hz };
+    assert_eq!(sound(H264_AAC), told("mp4a.40.2", 1, 48_000));
+    // Its configuration stands 39 bytes from where the kind of its box does.
+    let configured = |bytes: &[u8; 5]| patched(H264_AAC, "esds", 0, 39, bytes);
+    assert_eq!(sound(&configured(&[0x13, 0x90, 0x56, 0xe5, 0xa0])), told("mp4a.40.5", 2, 44_100));
+    assert_eq!(sound(&configured(&[0xeb, 0x09, 0x88, 0x00, 0x00])), told("mp4a.40.29", 2, 48_000));
+    // SBR that only the entry knows of, which says 48 kHz and stereo.
+    assert_eq!(sound(&configured(&[0x13, 0x08, 0x00, 0x00, 0x00])), told("mp4a.40.2", 2, 48_000));
+    // The entry is the source's own.
+    let mut packaged = Vec::new();
+    let file = configured(&[0x13, 0x90, 0x56, 0xe5, 0xa0]);
+    let package = Package::plan(file.as_slice(), 2).expect("it can be packaged");
+    let sink = &mut |bytes: &[u8]| {
+        packaged.extend_from_slice(bytes);
+        Ok(())
+    };
+    package.write(file.as_slice(), sink).expect("it is written");
+    assert_eq!(body(&packaged, "mp4a").get(16..28), body(H264_AAC, "mp4a").get(16..28));
+}
+
+#[test]
+fn what_is_packaged_is_a_source_that_packages_into_itself() {
+    let packaged = |file: &[u8]| {
+        let package = Package::plan(file, 1).expect("it can be packaged");
+        let mut bytes = Vec::new();
+        let sink = &mut |step: &[u8]| {
+            bytes.extend_from_slice(step);
+            Ok(())
+        };
+        package.write(file, sink).expect("it is written");
+        (bytes, package.index().clone())
+    };
+    for file in ALL {
+        let (bytes, index) = packaged(file);
+        assert_eq!(packaged(&bytes), (bytes, index));
+    }
+}
+
+#[test]
+fn a_language_is_a_tag_or_a_packed_code() {
+    let elng = |tag: &str| boxed("elng", &[&[0; 4], tag.as_bytes(), &[0]].concat());
+    let packed = |code: u16| [&[0; 20][..], &code.to_be_bytes(), &[0; 2]].concat();
+    let (english, undetermined, macintosh, unspecified) = (0x15c7, 0x55c4, 0, 0x7fff);
+    for (tag, code, expected) in [
+        (None, english, Some("eng")),
+        (None, undetermined, None),
+        (None, macintosh, None),
+        (None, unspecified, None),
+        (Some("pt-BR"), english, Some("pt-BR")),
+        (Some("pt-BR"), undetermined, Some("pt-BR")),
+        (Some("und"), english, None),
+        (Some("\u{1b}[2J"), english, Some("eng")),
+        (Some(""), english, Some("eng")),
+    ] {
+        let mdia = tag.map(elng).unwrap_or_default();
+        assert_eq!(language(&mdia, &packed(code)).as_deref(), expected, "{tag:?} {code:x}");
+    }
+    assert_eq!(language(&[], &[0; 8]), None);
+    // Version 1 has longer times before it.
+    let long = [&[1][..], &[0; 31], &0x15c7_u16.to_be_bytes(), &[0; 2]].concat();
+    assert_eq!(language(&[], &long).as_deref(), Some("eng"));
 }
 
 #[test]

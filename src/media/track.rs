@@ -1,6 +1,7 @@
 //! One track (`trak`, ISO/IEC 14496-12 §8.3): what it carries, whether browsers play it, how long and how large it is.
 
 use super::boxes::{BoxKind, Boxes, child, decode, required, u32_at};
+use super::captions::is_language_tag;
 use super::source::{MAX_SIDE_PX, Unplayable};
 use super::tables::{TableTotals, claimed_samples, read_tables};
 use crate::domain::{Track, TrackKind};
@@ -33,6 +34,9 @@ pub(super) struct SourceTrack {
     timescale: u32,
     /// Width and height as displayed.
     size_px: Option<(u32, u32)>,
+    /// Whether it is switched on: of several sounds, writers leave one so.
+    is_enabled: bool,
+    language: Option<String>,
 }
 
 /// Whether a browser can play a track.
@@ -50,7 +54,8 @@ impl SourceTrack {
     pub(super) fn read(trak: &[u8], movie: &Mvhd, file_bytes: u64) -> Result<Self, Unplayable> {
         let tkhd: Tkhd = decode(required(trak, *b"tkhd")?)?;
         let mdia = required(trak, *b"mdia")?;
-        let mdhd: Mdhd = decode(required(mdia, *b"mdhd")?)?;
+        let mdhd_body = required(mdia, *b"mdhd")?;
+        let mdhd: Mdhd = decode(mdhd_body)?;
         if mdhd.timescale == 0 || movie.timescale == 0 {
             return Err(Unplayable::Damaged("a track's clock stands still"));
         }
@@ -82,7 +87,17 @@ impl SourceTrack {
             stated_duration_ms: stated,
             timescale: mdhd.timescale,
             size_px: (kind == TrackKind::Video).then(|| displayed_size(&tkhd, entry.coded_size_px)),
+            is_enabled: tkhd.enabled,
+            language: language(mdia, mdhd_body),
         })
+    }
+
+    /// Where the track of this kind stands that viewers get: the first that is switched on, or else the first, of those
+    /// that can be played.
+    pub(super) fn played(tracks: &[Self], kind: TrackKind) -> Option<usize> {
+        let is_candidate = |track: &Self| track.kind == kind && track.is_playable();
+        let enabled = tracks.iter().position(|track| is_candidate(track) && track.is_enabled);
+        enabled.or_else(|| tracks.iter().position(is_candidate))
     }
 
     /// Whether it has something to play that browsers play.
@@ -100,7 +115,7 @@ impl SourceTrack {
     }
 
     /// As told to the rest of the server.
-    pub(super) fn describe(&self, layout: Layout) -> Result<Track, Unplayable> {
+    pub(super) fn describe(&self, layout: Layout, played: bool) -> Result<Track, Unplayable> {
         // What is not played must not lend its size or its codec to the video.
         let kind = if self.is_playable() { self.kind } else { TrackKind::Other };
         let size = self.size_px.filter(|_| kind == TrackKind::Video);
@@ -115,6 +130,8 @@ impl SourceTrack {
             duration_ms: self.duration_ms(layout),
             width_px: size.map(|(width, _)| width),
             height_px: size.map(|(_, height)| height),
+            played: Some(played),
+            language: self.language.clone(),
         })
     }
 }
@@ -138,6 +155,27 @@ pub(super) fn to_ms(duration: u64, timescale: u32) -> u64 {
 /// A duration out of a header: zero and all ones mean that its writer did not know.
 pub(super) fn known(duration: u64) -> Option<u64> {
     (duration != 0 && duration != u64::from(u32::MAX) && duration != u64::MAX).then_some(duration)
+}
+
+/// The three letters of a media header's language, packed into two bytes (§8.4.2.3).
+pub(super) fn packed_language(mdhd: &[u8]) -> Option<[u8; 2]> {
+    let at = if mdhd.first() == Some(&1) { 32 } else { 20 };
+    mdhd.get(at..).and_then(|rest| rest.first_chunk::<2>()).copied()
+}
+
+/// The language of a track's media: its BCP 47 tag (`elng`, §8.4.6), or else the code in its header. `None` where it is
+/// undetermined, and where `QuickTime` has a number of its own.
+pub(super) fn language(mdia: &[u8], mdhd: &[u8]) -> Option<String> {
+    let elng = Boxes::new(mdia).map_while(Result::ok).find(|(kind, _)| kind == b"elng");
+    let tag = elng.and_then(|(_, body)| body.get(4..)?.split(|byte| *byte == 0).next());
+    let tag = tag.and_then(|tag| std::str::from_utf8(tag).ok()).filter(|tag| is_language_tag(tag));
+    let code = || {
+        let packed = u16::from_be_bytes(packed_language(mdhd)?);
+        let letter = |at: u16| u8::try_from(packed >> at & 31).ok().map(|letter| char::from(letter | 0x60));
+        let code: String = [10, 5, 0].into_iter().map(letter).collect::<Option<_>>()?;
+        code.bytes().all(|letter| letter.is_ascii_lowercase()).then_some(code)
+    };
+    tag.map(str::to_owned).or_else(code).filter(|language| language != "und")
 }
 
 /// What a track's sample descriptions say.

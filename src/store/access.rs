@@ -107,7 +107,7 @@ impl Access {
         self.videos.iter().filter(move |(_, video)| is_wanted(video)).map(|(id, _)| *id)
     }
 
-    /// Videos with an upload that is yet to be packaged.
+    /// Videos of which something is yet to be packaged.
     pub fn unpackaged(&self) -> impl Iterator<Item = VideoId> {
         self.unpackaged.iter().copied()
     }
@@ -125,7 +125,7 @@ impl Access {
         next.map(|(id, unmade)| (*id, unmade))
     }
 
-    /// Whether a video has an upload that is yet to be packaged.
+    /// Whether something of a video is yet to be packaged.
     pub fn is_unpackaged(&self, id: VideoId) -> bool {
         self.unpackaged.contains(&id)
     }
@@ -234,7 +234,7 @@ impl Access {
                     epoch: video.epoch,
                     playable: Arc::new(video.playable()),
                 };
-                if video.awaits_packaging().is_some() {
+                if video.awaits_packaging().next().is_some() {
                     self.unpackaged.insert(video.id);
                 } else {
                     self.unpackaged.remove(&video.id);

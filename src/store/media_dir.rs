@@ -179,7 +179,8 @@ impl MediaDir {
     }
 }
 
-/// A file being received. Dropped unfinished, it leaves nothing behind.
+/// A file being received. Dropped unfinished, it leaves nothing behind; in a runtime that is seen to behind the caller's
+/// back, and whoever is to find nothing any more waits for [`Incoming::discard`].
 pub struct Incoming {
     id: MediaFileId,
     path: PathBuf,
@@ -188,12 +189,27 @@ pub struct Incoming {
     buffer: BytesMut,
     size_bytes: u64,
     limit_bytes: u64,
+    /// Whether it is no longer ours to remove.
     kept: bool,
 }
 
 struct Sink {
     file: Arc<File>,
     hash: Sha256,
+}
+
+/// What was received and is not to stay. Dropped, it is gone. The disk frees many gigabytes in seconds, either when the
+/// name goes or when the file is closed: both need a thread that may wait.
+struct Leftover {
+    path: PathBuf,
+    _sink: Option<Sink>,
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        // A file left behind is removed at the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 /// A file received whole and synced, not yet in its place.
@@ -203,6 +219,24 @@ impl Incoming {
     fn new(id: MediaFileId, path: PathBuf, file: File, limit_bytes: u64) -> Self {
         let sink = Sink { file: Arc::new(file), hash: Sha256::new() };
         Self { id, path, sink: Some(sink), buffer: BytesMut::new(), size_bytes: 0, limit_bytes, kept: false }
+    }
+
+    /// Gives it up. When this answers, it has left nothing behind.
+    pub async fn discard(mut self) {
+        if let Some(leftover) = self.take_leftover() {
+            // Whether the thread ends well or not, nothing more can be done.
+            let _ = tokio::task::spawn_blocking(move || drop(leftover)).await;
+        }
+    }
+
+    /// The same on a thread that may wait for the disk.
+    pub fn discard_now(mut self) {
+        drop(self.take_leftover());
+    }
+
+    fn take_leftover(&mut self) -> Option<Leftover> {
+        let is_left = !std::mem::replace(&mut self.kept, true);
+        is_left.then(|| Leftover { path: std::mem::take(&mut self.path), _sink: self.sink.take() })
     }
 
     /// Writes more bytes, waiting for the disk.
@@ -264,9 +298,11 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if !self.kept {
-            // Unlinking is quick enough for a worker, and a file left behind is removed at the next start.
-            let _ = std::fs::remove_file(&self.path);
+        if let Some(leftover) = self.take_leftover()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // A runtime that shuts down drops it here and now, as does a thread without one.
+            let _in_the_background = runtime.spawn_blocking(move || drop(leftover));
         }
     }
 }
@@ -280,6 +316,11 @@ impl Received {
     /// Its length in bytes.
     pub fn size_bytes(&self) -> u64 {
         self.0.size_bytes
+    }
+
+    /// Gives it up. When this answers, it has left nothing behind.
+    pub async fn discard(self) {
+        self.0.discard().await;
     }
 
     /// SHA-256 of its bytes, lower-case hexadecimal.
@@ -301,7 +342,8 @@ pub struct StoredMedia {
     size_bytes: u64,
 }
 
-/// A directory for a program that makes files of its own. Dropped, it is gone with all that lies in it.
+/// A directory for a program that makes files of its own. Dropped, it is gone with all that lies in it, which takes a
+/// thread that may wait for the disk.
 pub struct WorkDir(PathBuf);
 
 impl WorkDir {
@@ -419,6 +461,43 @@ mod tests {
         assert_eq!(stored.size_bytes(), 5_000_000_000);
         assert_eq!(runtime().block_on(stored.read(4_294_967_295, 3)).unwrap(), &b"abc"[..]);
         assert!(runtime().block_on(stored.read(4_999_999_999, 2)).is_err());
+    }
+
+    #[test]
+    fn what_is_dropped_in_a_runtime_is_removed_by_a_thread_that_may_wait() {
+        let state = tempfile::tempdir().unwrap();
+        let media = MediaDir::open(state.path()).unwrap();
+        let path = |number: u8| media.incoming.join(MediaFileId::from_random([number; 16]).to_string());
+        let create = |number: u8| media.create(MediaFileId::from_random([number; 16])).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let wait = move || held.recv();
+        runtime.block_on(async {
+            // The one thread that may wait is busy: whoever drops a file does not wait for it.
+            let busy = tokio::task::spawn_blocking(wait);
+            drop(create(1));
+            assert!(path(1).exists(), "it was removed by the worker");
+            release.send(()).unwrap();
+            busy.await.unwrap().unwrap();
+            // Behind the one before it.
+            create(2).discard().await;
+            assert!(!path(2).exists() && !path(1).exists());
+        });
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let incoming = create(3);
+        runtime.block_on(async {
+            tokio::task::spawn_blocking(move || held.recv());
+            drop(incoming);
+        });
+        // A runtime that ends takes along what still waits.
+        let ending = std::thread::spawn(move || drop(runtime));
+        drop(release);
+        ending.join().unwrap();
+        assert!(!path(3).exists());
+        // And where there is none.
+        drop(create(4));
+        create(5).discard_now();
+        assert!(!path(4).exists() && !path(5).exists());
     }
 
     #[test]

@@ -52,13 +52,15 @@ pub fn sources() -> &'static [Source] {
             })
             .collect();
         let fetched = script("fetch-real", "real");
-        sources.extend(["bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4"].map(|file| Source {
-            name: format!("{file}, not made here"),
-            file: fetched.join(file),
-            plays: true,
-            is_open_gop: false,
-            is_cut_inside_gop: false,
-            audio_index: 0,
+        sources.extend(["bigbuckbunny.mp4", "bikes.mp4", "carphone_pristine.mp4", "he_aac_v2.m4a"].map(|file| {
+            Source {
+                name: format!("{file}, not made here"),
+                file: fetched.join(file),
+                plays: true,
+                is_open_gop: false,
+                is_cut_inside_gop: false,
+                audio_index: 0,
+            }
         }));
         sources
     })

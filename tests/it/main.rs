@@ -8,6 +8,7 @@
     reason = "a test that can't go on fails, with the place"
 )]
 
+mod access_points;
 mod admin_api;
 mod architecture;
 mod asset_urls;
@@ -30,6 +31,7 @@ mod processing;
 mod ranges;
 mod readme;
 mod renditions;
+mod repackaging;
 mod revocation;
 mod sessions;
 mod state;

@@ -79,10 +79,13 @@ impl App {
         let lengths = tracks.filter(|track| track.kind == TrackKind::Video).map(|track| track.duration_ms);
         let picture_ms = lengths.filter(|length| *length > 0).min().unwrap_or(duration_ms);
         let source = Source { path: &path, duration_ms, picture_ms, has_sound, size_px, frames_per_1000_s, threads };
-        let run = |arguments| {
-            let ended = self.run_ffmpeg(arguments, &directory, &source, stop);
-            ended.map_err(|trouble| self.blame(trouble, &directory, free_before))
-        };
+        let run =
+            |arguments| {
+                let ended = self.run_ffmpeg(arguments, &directory, &source, stop);
+                ended.map_err(|trouble| {
+                    if path.exists() { self.blame(trouble, &directory, free_before) } else { packaged_anew() }
+                })
+            };
         match making {
             Making::Quality { label, shorter_side_px } => {
                 run(commands::quality(&source, *shorter_side_px))?;
@@ -252,6 +255,11 @@ fn hidden(source: &Path) -> Vec<(String, &'static str)> {
 /// The source's own quality.
 fn own_quality(video: &Video) -> Option<&Rendition> {
     video.renditions.iter().find(|one| one.origin == RenditionOrigin::Source)
+}
+
+/// That what ffmpeg was to read is gone: another packager's file has taken its place, which is to be read instead.
+fn packaged_anew() -> Trouble {
+    std::io::Error::other("what it is made of was packaged anew meanwhile").into()
 }
 
 fn written(directory: &WorkDir, name: &str) -> Result<StoredMedia, Trouble> {

@@ -116,7 +116,7 @@ fn read_label(request: &HttpRequest) -> Result<Option<String>, Problem> {
 
 async fn receive(app: &App, bytes: Bytes) -> Result<Received, Problem> {
     let length = bytes.len() as u64;
-    check_room(app, length, length)?;
+    check_room(app, length)?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), length).await?;
     incoming.write(bytes).await?;
     Ok(incoming.finish().await?)

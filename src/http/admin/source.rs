@@ -8,7 +8,7 @@ use crate::http::extract::{Admin, path_id};
 use crate::http::form::{body_timeout, next_chunk};
 use crate::http::headers::single;
 use crate::http::problem::Problem;
-use crate::store::{MediaError, Received};
+use crate::store::{Incoming, MediaError, Received};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_LENGTH, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -35,11 +35,13 @@ pub async fn put(
     })
 }
 
-/// Streams a body of any length into a file: held to the limits, and to `Repr-Digest` where it has one.
+/// Streams a body of any length into a file: held to the limits, and to `Repr-Digest` where it has one. What is refused
+/// has left nothing behind.
 pub async fn receive(request: &HttpRequest, payload: web::Payload, app: &App) -> Result<Received, Problem> {
     let wanted_digest = read_digest(request)?;
     let received = receive_stream(payload, announced_bytes(request), app).await?;
     if wanted_digest.is_some_and(|wanted| wanted != received.sha256()) {
+        received.discard().await;
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "digest_mismatch",
@@ -49,35 +51,53 @@ pub async fn receive(request: &HttpRequest, payload: web::Payload, app: &App) ->
     Ok(received)
 }
 
-/// The length that a request says its body has, in bytes; 0 if it says none.
-pub fn announced_bytes(request: &HttpRequest) -> u64 {
-    single(request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse().ok()).unwrap_or(0)
+/// The length in bytes that a request says its body has.
+pub fn announced_bytes(request: &HttpRequest) -> Option<u64> {
+    single(request, &CONTENT_LENGTH).ok().flatten()?.parse().ok()
 }
 
-/// Streams bytes into a file, held to the limits. `announced_bytes` is what is said to come, 0 if nothing is.
+/// Streams bytes into a file, held to the limits; `announced` is how many are said to come. What is refused has left
+/// nothing behind.
 pub async fn receive_stream<E>(
-    mut payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
-    announced_bytes: u64,
+    payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    announced: Option<u64>,
     app: &App,
 ) -> Result<Received, Problem> {
     let limit_bytes = app.config.media.max_source_mib << 20;
-    check_room(app, announced_bytes, limit_bytes)?;
+    if announced.is_some_and(|length| length > limit_bytes) {
+        return Err(MediaError::TooLong { limit_bytes }.into());
+    }
+    // What it is packaged into is about as long, and stands beside it at least for a while.
+    check_room(app, announced.unwrap_or(0).saturating_mul(2))?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
+    if let Err(problem) = fill(&mut incoming, payload, app, announced).await {
+        incoming.discard().await;
+        return Err(problem);
+    }
+    Ok(incoming.finish().await?)
+}
+
+async fn fill<E>(
+    incoming: &mut Incoming,
+    mut payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    app: &App,
+    announced: Option<u64>,
+) -> Result<(), Problem> {
     let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
     while let Some(chunk) = next_chunk(&mut payload).await? {
         received_bytes += chunk.len() as u64;
         check_rate(began.elapsed().as_secs(), received_bytes)?;
         incoming.write(chunk).await?;
-        // A body of unknown length is held to the same floor, looked at now and then.
+        // Looked at now and then; of a body of unknown length, what came so far is yet to be packaged.
         if received_bytes - checked_bytes >= ROOM_CHECK_BYTES {
             checked_bytes = received_bytes;
-            check_room(app, 0, limit_bytes)?;
+            check_room(app, if announced.is_some() { 0 } else { received_bytes })?;
         }
     }
     if received_bytes == 0 {
         return Err(Problem::bad_request("The body is empty. Send the video file as the body."));
     }
-    Ok(incoming.finish().await?)
+    Ok(())
 }
 
 /// How much of a body is taken between two looks at the free space.
@@ -92,14 +112,11 @@ fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Refuses early what would fill the disk.
-pub fn check_room(app: &App, announced_bytes: u64, limit_bytes: u64) -> Result<(), Problem> {
-    if announced_bytes > limit_bytes {
-        return Err(MediaError::TooLong { limit_bytes }.into());
-    }
+/// Refuses early what would fill the disk: what is yet to be written has to leave `media.min_free_mib` free.
+pub fn check_room(app: &App, needed_bytes: u64) -> Result<(), Problem> {
     let free_bytes = app.media.free_bytes().map_err(|error| Problem::internal(&error))?;
     let floor_bytes = app.config.media.min_free_mib << 20;
-    if free_bytes < floor_bytes.saturating_add(announced_bytes) {
+    if free_bytes < floor_bytes.saturating_add(needed_bytes) {
         return Err(MediaError::NoSpace.into());
     }
     Ok(())

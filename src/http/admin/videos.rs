@@ -288,7 +288,9 @@ fn body(video: &Video) -> Value {
             "codec": track.codec,
             "durationSeconds": seconds(track.duration_ms),
             "widthPx": track.width_px,
-            "heightPx": track.height_px
+            "heightPx": track.height_px,
+            "played": source.and_then(|source| source.is_played(track)),
+            "language": track.language
         })).collect::<Vec<_>>(),
         "renditions": video.renditions.iter().map(|rendition| json!({
             "id": rendition.file.to_string(),

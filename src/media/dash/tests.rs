@@ -23,6 +23,7 @@ fn rendition(number: u8, height: u32, frames_per_1000_s: u32) -> Rendition {
         peak_bits_per_s: u64::from(height) * 2000,
         average_bits_per_s: u64::from(height) * 1000,
         keyframe_bits_per_s: 0,
+        independent_segments: true,
         longest_segment_ms: 2002,
         video: (height > 0).then_some(video),
         audio: Some(AudioFormat { codec: "mp4a.40.2".to_owned(), channels: 2, sample_rate_hz: 48_000 }),
@@ -37,7 +38,8 @@ fn captions(language: &str, label: &str) -> Captions {
 fn index(timescale: u32, durations: &[u32]) -> SegmentIndex {
     let mut start = 0;
     let segments = durations.iter().map(|&duration| {
-        let segment = Segment { offset: 0, bytes: 5000, start, duration, keyframe_bytes: 9 };
+        let segment =
+            Segment { offset: 0, bytes: 5000, start, duration, keyframe_bytes: 9, access_point: AccessPoint::Closed };
         start += u64::from(duration);
         segment
     });
@@ -126,5 +128,25 @@ proptest! {
             text.replace(entity, meant)
         });
         prop_assert_eq!(back, on_one_line(&label));
+    }
+}
+
+#[test]
+fn a_manifest_names_the_highest_type_of_access_point_that_all_keep() {
+    use AccessPoint::{Closed, Open, Reordered, Unknown};
+    let one = rendition(1, 360, 25_000);
+    for (access_points, said) in [
+        ([Closed, Closed], Some("startWithSAP=\"1\"")),
+        ([Closed, Reordered], Some("startWithSAP=\"2\"")),
+        ([Open, Closed], Some("startWithSAP=\"3\"")),
+        ([Open, Unknown], None),
+    ] {
+        let mut index = index(1000, &[2000, 2000]);
+        index.segments.iter_mut().zip(access_points).for_each(|(segment, one)| segment.access_point = one);
+        let manifest = dash_manifest(&[(&one, &index)], &[]);
+        match said {
+            Some(said) => assert!(manifest.contains(said), "{access_points:?}: {manifest}"),
+            None => assert!(!manifest.contains("startWithSAP"), "{manifest}"),
+        }
     }
 }

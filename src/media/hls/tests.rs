@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::{AudioFormat, MediaFileId, RenditionOrigin, Timestamp, VideoFormat};
+use crate::media::AccessPoint;
 use m3u8_rs::{AlternativeMediaType, ByteRange, ClosedCaptionGroupId, MasterPlaylist, MediaPlaylist};
 use proptest::prelude::*;
 
@@ -28,6 +29,7 @@ fn rendition(number: u8, height: u32) -> Rendition {
         peak_bits_per_s: u64::from(height) * 2000,
         average_bits_per_s: u64::from(height) * 1000,
         keyframe_bits_per_s: u64::from(height) * 100,
+        independent_segments: true,
         longest_segment_ms: 2002,
         video: (height > 0).then_some(video),
         audio: Some(AudioFormat { codec: "mp4a.40.2".to_owned(), channels: 2, sample_rate_hz: 48_000 }),
@@ -43,7 +45,8 @@ fn captions(language: &str, label: &str) -> Captions {
 fn index(timescale: u32, segments: &[(u32, u32)]) -> SegmentIndex {
     let mut start = 0;
     let segments = segments.iter().map(|&(duration, keyframe_bytes)| {
-        let segment = Segment { offset: 0, bytes: 5000, start, duration, keyframe_bytes };
+        let segment =
+            Segment { offset: 0, bytes: 5000, start, duration, keyframe_bytes, access_point: AccessPoint::Closed };
         start += u64::from(duration);
         segment
     });
@@ -89,6 +92,27 @@ fn a_master_playlist_lists_qualities_keyframes_and_captions() {
         #EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=72000,CODECS=\"avc1.64001f\",RESOLUTION=1280x720,\
         URI=\"03030303-0303-4303-8303-030303030303/iframes.m3u8\"\n";
     assert_eq!(master_playlist(&playable), expected);
+}
+
+#[test]
+fn segments_are_called_independent_where_all_of_them_are() {
+    let of = |independent: [bool; 2]| {
+        let mut renditions = vec![rendition(1, 360), rendition(3, 720)];
+        renditions.iter_mut().zip(independent).for_each(|(one, is)| one.independent_segments = is);
+        parsed_master(&master_playlist(&Playable { renditions, ..Playable::default() })).independent_segments
+    };
+    assert_eq!([[true, true], [true, false], [false, true]].map(of), [true, false, false]);
+    for (access_point, is_independent) in [
+        (AccessPoint::Closed, true),
+        (AccessPoint::Reordered, true),
+        (AccessPoint::Open, false),
+        (AccessPoint::Unknown, false),
+    ] {
+        let mut index = index(1000, &[(2000, 9), (2000, 9)]);
+        index.segments[1].access_point = access_point;
+        let text = media_playlist(&index);
+        assert_eq!(parsed(&text).independent_segments, is_independent, "{access_point:?}: {text}");
+    }
 }
 
 #[test]

@@ -239,6 +239,33 @@ fn a_source_longer_than_the_limit_is_refused_told_or_not() {
 }
 
 #[test]
+fn there_has_to_be_room_for_an_upload_and_for_what_it_is_packaged_into() {
+    let config = "[media]\nmin_free_mib = 0\nmax_source_mib = 16777216\n".to_owned();
+    let server = Server::with(Options { config, ..Options::default() });
+    let (video, _) = server.video("public");
+    let disk = rustix::fs::statvfs(server.state()).unwrap();
+    let free_bytes = disk.f_bavail * disk.f_frsize;
+    let announced = |path: &str, bytes: u64| {
+        let mut wire = Wire::connect(&server);
+        let head = format!(
+            "PUT /admin/v1/videos/{video}/{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: {bytes}\r\n\r\n",
+            server.private_key
+        );
+        wire.send_raw(head.as_bytes()).unwrap();
+        wire
+    };
+    for path in ["source", "renditions/low"] {
+        // There is room for it alone, and not twice.
+        assert_eq!(announced(path, free_bytes / 4 * 3).head().status, 507);
+        assert!(files(&server, "incoming").is_empty());
+        let wire = announced(path, free_bytes / 4);
+        wait_for("it to be taken", Duration::from_secs(10), || files(&server, "incoming").len() == 1);
+        drop(wire);
+        wait_for("it to be given up", Duration::from_secs(10), || files(&server, "incoming").is_empty());
+    }
+}
+
+#[test]
 fn a_full_disk_is_told_before_the_upload() {
     let config = "[media]\nmin_free_mib = 1000000000\n".to_owned();
     let server = Server::with(Options { config, ..Options::default() });

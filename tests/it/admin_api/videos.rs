@@ -1,7 +1,7 @@
 //! `/videos`: creating, listing, reading, renaming, re-classifying, deleting.
 
 use super::{all, assert_fields, files, get, ids, text};
-use crate::support::{FIXTURE, Server, assert_no_media, packaged};
+use crate::support::{FIXTURE, Server, assert_no_media, film, packaged, probe, progressive_uri};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -46,6 +46,29 @@ fn a_video_that_plays_says_what_is_in_it() {
     assert_eq!(rendition["sizeBytes"], packaged(FIXTURE).len());
     assert!(rendition["codecs"].to_string().contains("avc1.") && rendition["bitsPerSecond"].as_u64().unwrap() > 0);
     assert_eq!(read["progress"], Value::Null, "there is nothing under way");
+}
+
+#[test]
+fn of_several_sounds_the_one_that_is_played_is_told() {
+    let server = Server::start();
+    let sounds = ["-map", "0:v", "-map", "1:a", "-map", "1:a", "-metadata:s:a:0", "language=eng"];
+    let second = ["-metadata:s:a:1", "language=deu", "-disposition:a:0", "0", "-disposition:a:1", "default"];
+    let first = ["-disposition:a:0", "default", "-disposition:a:1", "0"];
+    for (enabled, played) in [(&second[..], [true, false, true]), (&first[..], [true, true, false])] {
+        let (video, embed) = server.pending_video("public");
+        let film = film(server.scratch(), "160x90", 2, &[&sounds[..], enabled].concat());
+        let answer = server.upload(&video, film).expect(200).json();
+        let tracks = answer["tracks"].as_array().unwrap();
+        assert_eq!(tracks.iter().map(|track| track["played"].as_bool().unwrap()).collect::<Vec<_>>(), played);
+        let languages: Vec<&Value> = tracks.iter().map(|track| &track["language"]).collect();
+        let last = if played[2] { json!("deu") } else { Value::Null };
+        assert_eq!(languages, [&Value::Null, &json!("eng"), &last]);
+        // And it is that one that viewers get.
+        let answer = server.playback(&embed, None).expect(200).json();
+        let bytes = server.get(progressive_uri(&answer)).expect(200).body;
+        let asked = ["-select_streams", "a", "-show_entries", "stream_tags=language", "-of", "csv=p=0"];
+        assert_eq!(probe(server.scratch(), &bytes, &asked).trim(), if played[2] { "deu" } else { "eng" });
+    }
 }
 
 #[test]
