@@ -15,6 +15,7 @@ mod rendition;
 mod session;
 mod time;
 mod transcoding;
+mod upload;
 mod video;
 
 pub use audit::{Actor, AuditEntry, AuditEvent, Subject};
@@ -32,6 +33,7 @@ pub use rendition::{AudioFormat, PACKAGER_VERSION, Rendition, RenditionOrigin, V
 pub use session::EndedSession;
 pub use time::Timestamp;
 pub use transcoding::{LADDER_PX, LeftOut, Making, NOT_STARTED_CODE, TRANSCODER_VERSION, TranscodingNote};
+pub use upload::{Upload, upload_expiry};
 pub use video::{
     Captions, MediaSummary, PictureFormat, Playable, Poster, Storyboard, Track, TrackKind, Video, VideoStatus,
     Visibility,

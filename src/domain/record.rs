@@ -31,11 +31,13 @@ pub enum Kind {
     EndedSession,
     /// [`super::AuditEntry`]
     Audit,
+    /// [`super::Upload`]
+    Upload,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Organization,
         Self::Video,
         Self::Embed,
@@ -47,6 +49,7 @@ impl Kind {
         Self::Reference,
         Self::EndedSession,
         Self::Audit,
+        Self::Upload,
     ];
 }
 

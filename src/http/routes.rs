@@ -6,6 +6,7 @@ use super::{admin, appliance as socket, embed, media, oembed, playback, sessions
 use crate::app::App;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::Method;
+use actix_web::middleware::from_fn;
 use actix_web::{HttpResponse, Resource, web};
 
 /// A resource with its methods; any other is answered 405 with `Allow`.
@@ -47,7 +48,9 @@ pub fn public(config: &mut web::ServiceConfig, app: &App, ui: &Ui) {
 }
 
 fn admin_routes() -> impl HttpServiceFactory {
-    use admin::{api_keys, audit, embeds, explain, extras, organization, renditions, sessions, signing_keys, videos};
+    use admin::{
+        api_keys, audit, embeds, explain, extras, organization, renditions, sessions, signing_keys, uploads, videos,
+    };
     web::scope("/admin/v1")
         .service(resource!("/organization", GET => organization::read, PATCH => organization::change))
         .service(resource!("/signing-keys", GET => signing_keys::list, POST => signing_keys::create))
@@ -68,6 +71,17 @@ fn admin_routes() -> impl HttpServiceFactory {
         .service(resource!("/videos/{id}/poster", PUT => extras::put_poster, DELETE => extras::delete_poster))
         .service(resource!("/videos/{id}/captions/{language}",
             PUT => extras::put_captions, DELETE => extras::delete_captions))
+        .service(
+            resource!("/uploads",
+            GET => uploads::list, POST => uploads::create, OPTIONS => uploads::options)
+            .wrap(from_fn(uploads::speak_tus)),
+        )
+        .service(
+            resource!("/uploads/{id}",
+            HEAD => uploads::head, PATCH => uploads::patch, DELETE => uploads::delete, POST => uploads::overridden,
+            OPTIONS => uploads::options)
+            .wrap(from_fn(uploads::speak_tus)),
+        )
         .service(resource!("/embeds", GET => embeds::list, POST => embeds::create))
         .service(resource!("/embeds/{id}",
             GET => embeds::read, PATCH => embeds::change, DELETE => embeds::delete))

@@ -10,7 +10,7 @@ use super::op::Op;
 use super::state_dir::{StateDir, StateDirError};
 use super::verify::{Records, VerifyReport, replay, replay_readable, sha256_of, verify_store};
 use crate::domain::{
-    AssetKey, EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SigningKey, Timestamp, Video,
+    AssetKey, EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SigningKey, Timestamp, Upload, Video,
     Visibility, limits,
 };
 use serde::{Deserialize, Serialize};
@@ -287,6 +287,10 @@ fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) 
     // makes a new one.
     for key in backup.of::<AssetKey>(Kind::AssetKey) {
         ops.push(Op::Remove { kind: Kind::AssetKey, key: key?.key() });
+    }
+    // Their files are no part of a backup.
+    for upload in backup.of::<Upload>(Kind::Upload) {
+        ops.push(Op::Remove { kind: Kind::Upload, key: upload?.key() });
     }
     let Some(known) = known else { return Ok(ops) };
     for video in backup.of::<Video>(Kind::Video) {

@@ -11,6 +11,7 @@ pub mod renditions;
 pub mod sessions;
 pub mod signing_keys;
 pub mod source;
+pub mod uploads;
 pub mod videos;
 
 use super::problem::Problem;

@@ -25,10 +25,8 @@ pub async fn put(
 ) -> Result<HttpResponse, Problem> {
     let (video, label) = (find_video(&admin, &request, &app).await?, label_of(&request)?);
     // Before the body is sent, not after.
-    if !video.renditions.iter().any(|one| one.origin == RenditionOrigin::Source) {
-        return Err(Denied::VideoNotReady.into());
-    }
-    let received = receive(&request, payload, &app).await?;
+    check_ready(&video)?;
+    let received = receive(&request, payload, &app, admin.organization).await?;
     let added = app.clone().into_inner().add_rendition(admin.actor(), video.id, label, received).await;
     let (video, problems) = added.map_err(|error| match error {
         IngestError::Unplayable(reason) => Problem::new(
@@ -66,8 +64,16 @@ async fn find_video(admin: &Admin, request: &HttpRequest, app: &App) -> Result<V
 }
 
 fn label_of(request: &HttpRequest) -> Result<String, Problem> {
-    let is_label = |text: &str| {
-        (1..=LABEL_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
     named_id(request, "label", |text| is_label(text).then(|| text.to_owned()))
+}
+
+/// Whether a quality may be called this: letters, digits and hyphens, for it stands in URLs.
+pub(super) fn is_label(text: &str) -> bool {
+    (1..=LABEL_CHARS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// Refuses what can only be added to a video that plays.
+pub(super) fn check_ready(video: &Video) -> Result<(), Problem> {
+    let is_ready = video.renditions.iter().any(|one| one.origin == RenditionOrigin::Source);
+    if is_ready { Ok(()) } else { Err(Denied::VideoNotReady.into()) }
 }

@@ -3,7 +3,7 @@
 use super::videos::shown;
 use super::{accepted, ok};
 use crate::app::App;
-use crate::domain::{MediaFileId, VideoId, VideoStatus, limits};
+use crate::domain::{MediaFileId, OrganizationId, VideoId, VideoStatus, limits};
 use crate::http::extract::{Admin, path_id};
 use crate::http::form::{body_timeout, next_chunk};
 use crate::http::headers::single;
@@ -25,7 +25,7 @@ pub async fn put(
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, VideoId::parse)?;
     app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)?;
-    let received = receive(&request, payload, &app).await?;
+    let received = receive(&request, payload, &app, admin.organization).await?;
     let video = app.clone().into_inner().ingest(admin.actor(), id, received).await?;
     Ok(match video.status {
         VideoStatus::Processing => accepted(&shown(&app, &video)),
@@ -34,11 +34,18 @@ pub async fn put(
 }
 
 /// Streams a body of any length into a file: held to the limits, and to `Repr-Digest` where it has one.
-pub async fn receive(request: &HttpRequest, mut payload: web::Payload, app: &App) -> Result<Received, Problem> {
+pub async fn receive(
+    request: &HttpRequest,
+    mut payload: web::Payload,
+    app: &App,
+    organization: OrganizationId,
+) -> Result<Received, Problem> {
     let wanted_digest = read_digest(request)?;
     let limit_bytes = app.config.media.max_source_mib << 20;
-    let announced = single(request, &CONTENT_LENGTH).ok().flatten().and_then(|length| length.parse::<u64>().ok());
+    let announced = announced_bytes(request);
     check_room(app, announced.unwrap_or(0), limit_bytes)?;
+    let check_quota = |bytes| app.quota().check(app.store.access().usage(organization), bytes);
+    check_quota(announced.unwrap_or(0))?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
     let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
     while let Some(chunk) = next_chunk(&mut payload).await? {
@@ -49,6 +56,7 @@ pub async fn receive(request: &HttpRequest, mut payload: web::Payload, app: &App
         if received_bytes - checked_bytes >= ROOM_CHECK_BYTES {
             checked_bytes = received_bytes;
             check_room(app, 0, limit_bytes)?;
+            check_quota(received_bytes)?;
         }
     }
     if received_bytes == 0 {
@@ -65,11 +73,16 @@ pub async fn receive(request: &HttpRequest, mut payload: web::Payload, app: &App
     Ok(received)
 }
 
+/// How long a body will be, where that is told.
+pub(super) fn announced_bytes(request: &HttpRequest) -> Option<u64> {
+    single(request, &CONTENT_LENGTH).ok().flatten()?.parse().ok()
+}
+
 /// How much of a body is taken between two looks at the free space.
 const ROOM_CHECK_BYTES: u64 = 16 << 20;
 
 /// Ends an upload that is too slow to be one: it would hold its connection for ever.
-fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Problem> {
+pub(super) fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Problem> {
     let counted_s = elapsed_s.saturating_sub(limits::UPLOAD_GRACE_S);
     if received_bytes < counted_s * limits::UPLOAD_BYTES_PER_S {
         return Err(body_timeout(elapsed_s));
