@@ -20,7 +20,7 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("actix_files", &["http/ui.rs"]),
     ("jsonwebtoken", &["auth/playback_token.rs"]),
     ("aws_lc_rs::aead", &["auth/crypto.rs"]),
-    ("aws_lc_rs::digest", &["store/upload_dir.rs"]),
+    ("aws_lc_rs::digest", &["store/appending.rs"]),
     ("hmac::", &["auth/crypto.rs"]),
     ("sled::", &["store/index.rs"]),
     ("mp4_atom", &["media/"]),

@@ -36,3 +36,4 @@ mod state;
 mod support;
 mod tokens;
 mod transcoding;
+mod uploads;
