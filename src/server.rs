@@ -92,6 +92,7 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
     let base_url = app.config.server.public_url.clone();
     let (ui, rates) = (web::Data::new(Ui::new(&app.config)), web::Data::new(RateLimits::new(&app.config)));
     let app = web::Data::new(app);
+    app.clone().into_inner().tend_uploads().await;
     let flights = Arc::new(Flights::default());
 
     let public = {
@@ -224,6 +225,7 @@ async fn housekeeping(app: web::Data<App>, rates: web::Data<RateLimits>) {
     loop {
         tick.tick().await;
         app.housekeeping().await;
+        app.clone().into_inner().tend_uploads().await;
         app.clone().into_inner().package_all();
         rates.sweep();
     }

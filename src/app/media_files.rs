@@ -3,7 +3,8 @@
 
 use super::{App, subject};
 use crate::domain::{
-    Actor, AuditEvent, Captions, Kind, MediaFile, MediaFileId, MediaKind, PictureFormat, Poster, Video, VideoId, limits,
+    Actor, AuditEvent, Captions, Kind, MediaFile, MediaFileId, MediaKind, PictureFormat, Poster, Upload, Video,
+    VideoId, limits,
 };
 use crate::media::Unplayable;
 use crate::store::{MediaError, Received, WriteError};
@@ -110,7 +111,7 @@ impl App {
         let kept: Vec<MediaFileId> = facts.iter().map(|(file, ..)| *file).collect();
         for (received, _) in files {
             if let Err(error) = self.media.keep(received).await {
-                self.media.remove(kept).await;
+                self.take_back(kept).await;
                 return Err(error.into());
             }
         }
@@ -129,6 +130,10 @@ impl App {
                     sha256: sha256.clone(),
                     created_at: now,
                 });
+                // From here on it is no longer one that waits to be kept.
+                if let Some(upload) = draft.find::<Upload>(file.0) {
+                    draft.put(&Upload { received_at: Some(now), ..upload });
+                }
             }
             for old in &replaced {
                 if let Some(old) = draft.find::<MediaFile>(old.0) {
@@ -161,10 +166,22 @@ impl App {
             // Whether a poisoned journal holds the row is not known: then the files stay, for the next start to judge.
             Err(error @ IngestError::Write(WriteError::Poisoned)) => Err(error),
             Err(error) => {
-                self.media.remove(kept).await;
+                self.take_back(kept).await;
                 Err(error)
             }
         }
+    }
+
+    /// Takes files away that no record came to name. One that is a whole upload goes back to where it came from.
+    async fn take_back(&self, kept: Vec<MediaFileId>) {
+        let (uploads, others): (Vec<_>, Vec<_>) =
+            kept.into_iter().partition(|id| self.store.access().upload(*id).is_some_and(|upload| upload.is_open()));
+        for id in uploads {
+            if let Err(error) = self.uploads.directory.put_back(id, &self.media).await {
+                tracing::warn!(upload = %id, %error, "an upload's file stays in media/; the next start takes it back");
+            }
+        }
+        self.media.remove(others).await;
     }
 
     /// Takes something away that `change` takes out of the record: row first, files second. `VideoGone` if there are none.

@@ -11,6 +11,7 @@ mod seams;
 mod segment_indexes;
 mod sign_ins;
 mod transcode;
+mod uploads;
 
 pub use asset_keys::OldAssetKeys;
 pub use media_files::{IngestError, take_captions};
@@ -20,6 +21,7 @@ pub use seams::{Clock, Entropy, SystemClock, SystemEntropy};
 pub use segment_indexes::{SegmentIndexError, SegmentIndexes};
 pub use sign_ins::SignIns;
 pub use transcode::{Transcoding, TranscodingStatus};
+pub use uploads::{Piece, Quota, UploadError, UploadState, Uploads};
 
 use crate::auth::{
     AssetKeyring, Authority, Grant, GrantStanding, KeyStanding, MasterKey, Secret, Sessions, Unsealable, VerifyingKey,
@@ -43,6 +45,8 @@ pub struct App {
     pub store: Catalog,
     /// Bytes.
     pub media: MediaDir,
+    /// Resumable uploads.
+    pub uploads: Uploads,
     /// Live playback sessions.
     pub sessions: Sessions,
     /// The server's own origin.
@@ -124,11 +128,13 @@ impl App {
             asset_keys::open_all(&access, &master).map_err(|id| wrong_key(format!("asset key {id}")))?
         };
         let media = MediaDir::open(state.path()).map_err(StartError::Media)?;
+        let uploads = Uploads::start(state.path(), &store, &media, clock.now()).await?;
         media.sweep(&store.media_files(), store.access().removed_media()).map_err(StartError::Media)?;
         Ok(Self {
             config,
             store,
             media,
+            uploads,
             sessions: Sessions::default(),
             own_origin,
             certificate_ends_at: None,

@@ -86,7 +86,7 @@ fn log_level(text: &str) -> Option<String> {
 }
 
 /// Every key, in the order of the example file.
-pub(super) static KEYS: [Key; 28] = [
+pub(super) static KEYS: [Key; 29] = [
     Key {
         name: "server.listen",
         form: Form::Text,
@@ -189,7 +189,7 @@ pub(super) static KEYS: [Key; 28] = [
         preset: Preset::Value("30"),
         unit: "seconds",
         meaning: "How long running requests may finish after SIGTERM before they are cut off.",
-        reason: "Players resume by Range, uploads do not. Keep systemd's TimeoutStopSec above it.",
+        reason: "Players resume by Range, uploads only by tus. Keep systemd's TimeoutStopSec above it.",
         set: |config, given| given.number().map(|value| config.server.shutdown_grace_s = value),
         show: |config| Some(config.server.shutdown_grace_s.to_string()),
     },
@@ -271,6 +271,18 @@ pub(super) static KEYS: [Key; 28] = [
         reason: "The journal shares the disk and must still be able to record a revocation.",
         set: |config, given| given.number().map(|value| config.media.min_free_mib = value),
         show: |config| Some(config.media.min_free_mib.to_string()),
+    },
+    Key {
+        name: "media.quota_gib",
+        form: Form::Integer { min: 0, max: 16_777_216 },
+        preset: Preset::Value("0"),
+        unit: "GiB, 0 = no quota",
+        meaning: "Room that one organization's files may take. An upload that would go beyond is refused with 403 \
+                  before its first byte. Everything stored counts, and what open uploads have announced.",
+        reason: "One tenant must not fill the disk of all. What is made of an upload, its packaged copy for one, counts \
+                 from then on and is never refused.",
+        set: |config, given| given.number().map(|value| config.media.quota_gib = value),
+        show: |config| Some(config.media.quota_gib.to_string()),
     },
     Key {
         name: "media.segment_s",

@@ -99,6 +99,8 @@ pub struct MediaConfig {
     pub max_source_mib: u64,
     /// Uploads are refused when less than this many MiB would stay free.
     pub min_free_mib: u64,
+    /// Room that one organization's files may take, in GiB; 0 is no limit.
+    pub quota_gib: u64,
     /// Length of a segment that packaging aims at, in seconds.
     pub segment_s: u32,
 }
@@ -200,7 +202,7 @@ impl Config {
                 index_open_timeout_s: 0,
                 index_cache_mib: 0,
             },
-            media: MediaConfig { max_source_mib: 0, min_free_mib: 0, segment_s: 0 },
+            media: MediaConfig { max_source_mib: 0, min_free_mib: 0, quota_gib: 0, segment_s: 0 },
             transcode: TranscodeConfig { enabled: false, ffmpeg: None, nice: 0, threads: 0, stall_s: 0 },
             ui: UiConfig { static_dir: None },
             limits: LimitsConfig { playback_per_second: 0, playback_burst: 0, admin_failures_per_minute: 0 },

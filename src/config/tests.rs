@@ -273,6 +273,7 @@ fn a_number_out_of_range_is_refused_and_its_ends_are_accepted() {
         ("state.index_open_timeout_s", [1, 600], [0, 601]),
         ("state.index_cache_mib", [8, 4096], [7, 4097]),
         ("media.max_source_mib", [1, 16_777_216], [0, 16_777_217]),
+        ("media.quota_gib", [0, 16_777_216], [-1, 16_777_217]),
         ("media.segment_s", [1, 10], [0, 11]),
         ("limits.playback_per_second", [0, 1_000_000], [-1, 1_000_001]),
         ("limits.playback_burst", [1, 1_000_000], [0, i64::MAX]),

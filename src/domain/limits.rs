@@ -124,6 +124,17 @@ pub const SEGMENT_INDEXES_BYTES: usize = 16 << 20;
 /// Bytes of an upload gathered before they are written.
 pub const UPLOAD_STEP_BYTES: usize = 1 << 20;
 
+/// Life of an upload that nothing more comes of, in seconds: a weekend.
+pub const UPLOAD_LIFE_S: i64 = 3 * 86_400;
+/// Uploads of one organization that may be open at once: each is held in memory and may hold room on the disk.
+pub const OPEN_UPLOADS: usize = 1_000;
+/// `Upload-Metadata`, in bytes: a title and a few words.
+pub const UPLOAD_METADATA_BYTES: usize = 4 << 10;
+/// Silence after which an upload's connection is taken for dead by whoever wants to go on with it, in milliseconds.
+pub const UPLOAD_SILENCE_MS: u64 = 1_000;
+/// How long such a connection may take to let go, in milliseconds: what came over it is written out and synced.
+pub const UPLOAD_RELEASE_MS: u64 = 5_000;
+
 /// Live sessions remembered for one organization. Past it a session still plays by its grants; it is not listed and cannot prolong old URLs.
 pub const LIVE_SESSIONS: usize = 100_000;
 /// Life of a sign-in to the dashboard, in seconds: a working day. Whoever works longer signs in once more.

@@ -16,6 +16,7 @@ mod session;
 mod sign_in;
 mod time;
 mod transcoding;
+mod upload;
 mod video;
 
 pub use audit::{Actor, AuditEntry, AuditEvent, Subject};
@@ -34,6 +35,7 @@ pub use session::EndedSession;
 pub use sign_in::SignIn;
 pub use time::Timestamp;
 pub use transcoding::{LADDER_PX, LeftOut, Making, NOT_STARTED_CODE, TRANSCODER_VERSION, TranscodingNote};
+pub use upload::{Upload, upload_expiry};
 pub use video::{
     Captions, MediaSummary, PictureFormat, Playable, Poster, Storyboard, Track, TrackKind, Unpackaged, Video,
     VideoStatus, Visibility,

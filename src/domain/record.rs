@@ -33,11 +33,13 @@ pub enum Kind {
     Audit,
     /// [`super::SignIn`]
     SignIn,
+    /// [`super::Upload`]
+    Upload,
 }
 
 impl Kind {
     /// All of them, the newest last: the index knows them by their place.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Organization,
         Self::Video,
         Self::Embed,
@@ -50,6 +52,7 @@ impl Kind {
         Self::EndedSession,
         Self::Audit,
         Self::SignIn,
+        Self::Upload,
     ];
 }
 

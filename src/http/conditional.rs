@@ -75,8 +75,7 @@ impl Validators {
 
     /// `Last-Modified` as it stands in the answer.
     pub fn last_modified_text(&self) -> String {
-        let seconds = u64::try_from(self.last_modified.secs()).unwrap_or(0);
-        HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
+        http_date(self.last_modified)
     }
 
     fn is_listed(&self, list: &str, comparison: Comparison) -> bool {
@@ -105,6 +104,12 @@ fn tags(list: &str) -> impl Iterator<Item = (bool, &str)> {
         rest = after.get(end + 2..)?;
         Some((weak, tag))
     })
+}
+
+/// A time as it stands in a header (RFC 9110 §5.6.7).
+pub fn http_date(at: Timestamp) -> String {
+    let seconds = u64::try_from(at.secs()).unwrap_or(0);
+    HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
 fn seconds_of(date: &str) -> Option<i64> {

@@ -2,7 +2,7 @@
 
 use super::playback::seconds;
 use super::trace_id;
-use crate::app::{IngestError, SegmentIndexError};
+use crate::app::{IngestError, SegmentIndexError, UploadError};
 use crate::auth::{Denied, TokenDenied};
 use crate::domain::limits;
 use crate::store::{IndexError, MediaError, WriteError};
@@ -25,6 +25,9 @@ pub struct Problem {
     /// For 422: what is wrong with each field.
     errors: Option<Map<String, Value>>,
 }
+
+/// Where the next byte of a resumable upload belongs (tus 1.0, Core Protocol).
+pub const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
 /// The code of an error answer, for the log.
 #[derive(Clone, Copy)]
@@ -183,7 +186,7 @@ impl Problem {
             .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""))
     }
 
-    fn forbidden(code: &'static str, sentence: &'static str) -> Self {
+    fn forbidden(code: &'static str, sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, code, sentence)
     }
 
@@ -329,6 +332,54 @@ impl From<MediaError> for Problem {
                 format!("The source is larger than the {limit_bytes} bytes this server takes."),
             ),
             MediaError::Io(error) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::NotFound => Self::not_found(),
+            UploadError::Expired => Self::new(
+                StatusCode::GONE,
+                "upload_expired",
+                "Nothing came for this upload for too long. Begin a new one.",
+            ),
+            UploadError::Locked => Self::new(
+                StatusCode::LOCKED,
+                "upload_locked",
+                "Another request is writing to this upload. Try again when it has ended.",
+            ),
+            UploadError::TakenOver => {
+                Self::conflict("upload_taken_over", "Another request went on with this upload, or deleted it.")
+            }
+            UploadError::OtherOffset { offset } => {
+                Self::conflict("upload_offset", format!("The next byte of this upload is number {offset}."))
+                    .with(UPLOAD_OFFSET, HeaderValue::from(offset))
+            }
+            UploadError::TooLong { length_bytes } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "upload_too_long",
+                format!("This upload was announced with {length_bytes} bytes. What goes beyond is not kept."),
+            ),
+            UploadError::ChecksumMismatch => match StatusCode::from_u16(460) {
+                Ok(mismatch) => Self::new(
+                    mismatch,
+                    "checksum_mismatch",
+                    "These bytes do not match their Upload-Checksum. None of them was kept; send them again.",
+                ),
+                Err(error) => Self::internal(&error),
+            },
+            UploadError::TooMany => Self::conflict(
+                "too_many_uploads",
+                format!("{} uploads are open. Finish some, or delete them.", limits::OPEN_UPLOADS),
+            ),
+            UploadError::QuotaExceeded { quota_gib } => Self::forbidden(
+                "quota_exceeded",
+                format!("This upload would take the organization's files beyond {quota_gib} GiB. Delete some first."),
+            ),
+            UploadError::Media(error) => error.into(),
+            UploadError::Write(error) => error.into(),
         }
     }
 }

@@ -6,7 +6,8 @@ use super::{admin, appliance as socket, dashboard, embed, media, oembed, playbac
 use crate::app::App;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::Method;
-use actix_web::{HttpResponse, Resource, middleware, web};
+use actix_web::middleware::from_fn;
+use actix_web::{HttpResponse, Resource, web};
 
 /// A resource with its methods; any other is answered 405 with `Allow`.
 macro_rules! resource {
@@ -54,7 +55,7 @@ fn dashboard_routes() -> impl HttpServiceFactory {
         api_keys, audit, settings, sign_in, signing_keys, system, video, video_embed, video_security, videos,
     };
     web::scope("/dashboard")
-        .wrap(middleware::from_fn(dashboard::pages))
+        .wrap(from_fn(dashboard::pages))
         .service(resource!("/sign-in", GET => sign_in::show, POST => sign_in::enter))
         .service(resource!("/sign-out", POST => sign_in::leave))
         .service(resource!("/videos", GET => videos::show, POST => videos::upload))
@@ -93,7 +94,7 @@ fn dashboard_routes() -> impl HttpServiceFactory {
 fn admin_routes() -> impl HttpServiceFactory {
     use admin::{
         api_keys, audit, embeds, explain, extras, organization, preview, renditions, sessions, signing_keys, system,
-        videos,
+        uploads, videos,
     };
     web::scope("/admin/v1")
         .service(resource!("/organization", GET => organization::read, PATCH => organization::change))
@@ -117,6 +118,17 @@ fn admin_routes() -> impl HttpServiceFactory {
         .service(resource!("/videos/{id}/poster", PUT => extras::put_poster, DELETE => extras::delete_poster))
         .service(resource!("/videos/{id}/captions/{language}",
             PUT => extras::put_captions, DELETE => extras::delete_captions))
+        .service(
+            resource!("/uploads",
+            GET => uploads::list, POST => uploads::create, OPTIONS => uploads::options)
+            .wrap(from_fn(uploads::speak_tus)),
+        )
+        .service(
+            resource!("/uploads/{id}",
+            HEAD => uploads::head, PATCH => uploads::patch, DELETE => uploads::delete, POST => uploads::overridden,
+            OPTIONS => uploads::options)
+            .wrap(from_fn(uploads::speak_tus)),
+        )
         .service(resource!("/embeds", GET => embeds::list, POST => embeds::create))
         .service(resource!("/embeds/{id}",
             GET => embeds::read, PATCH => embeds::change, DELETE => embeds::delete))

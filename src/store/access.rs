@@ -5,8 +5,9 @@ use super::op::Op;
 use crate::domain::{
     AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, Making, MediaFile, MediaFileId, Organization, OrganizationId,
     Playable, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SignIn,
-    SignInId, SigningKey, SigningKeyId, Timestamp, Video, VideoId, Visibility,
+    SignInId, SigningKey, SigningKeyId, Timestamp, Upload, Video, VideoId, Visibility,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -23,6 +24,54 @@ pub struct Tally {
     pub signing_keys: usize,
     /// Number and hash of the last entry of its audit log.
     pub audit_head: (u64, String),
+    /// What its files take.
+    pub usage: Usage,
+}
+
+/// What an organization's files take, now and when its open uploads are whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of its media files.
+    pub stored_bytes: u64,
+    /// Announced bytes of its open uploads.
+    pub announced_bytes: u64,
+    /// How many uploads are open.
+    pub open_uploads: usize,
+}
+
+impl Usage {
+    fn of_file(file: &MediaFile) -> Self {
+        Self { stored_bytes: file.size_bytes, ..Self::default() }
+    }
+
+    fn of_upload(upload: &Upload) -> Self {
+        if upload.is_open() {
+            Self { announced_bytes: upload.length_bytes, open_uploads: 1, ..Self::default() }
+        } else {
+            Self::default()
+        }
+    }
+
+    /// Everything together, in bytes.
+    pub fn total_bytes(self) -> u64 {
+        self.stored_bytes.saturating_add(self.announced_bytes)
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            stored_bytes: self.stored_bytes.saturating_add(other.stored_bytes),
+            announced_bytes: self.announced_bytes.saturating_add(other.announced_bytes),
+            open_uploads: self.open_uploads + other.open_uploads,
+        }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            stored_bytes: self.stored_bytes.saturating_sub(other.stored_bytes),
+            announced_bytes: self.announced_bytes.saturating_sub(other.announced_bytes),
+            open_uploads: self.open_uploads.saturating_sub(other.open_uploads),
+        }
+    }
 }
 
 /// What is known of one video.
@@ -67,8 +116,10 @@ pub struct Access {
     ended_by_id: HashMap<Uuid, (VideoId, SessionId)>,
     sign_ins: HashMap<SecretHash, Arc<SignIn>>,
     sign_in_hashes: HashMap<SignInId, SecretHash>,
-    media_bytes: HashMap<MediaFileId, u64>,
+    /// Owner and length of every media file.
+    media_bytes: HashMap<MediaFileId, (OrganizationId, u64)>,
     removed_media: HashSet<MediaFileId>,
+    uploads: HashMap<MediaFileId, Arc<Upload>>,
 }
 
 /// Hash that the first entry of an audit log follows.
@@ -76,7 +127,13 @@ pub(super) const NO_AUDIT: &str = "000000000000000000000000000000000000000000000
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { private_keys: Vec::new(), api_keys: 0, signing_keys: 0, audit_head: (0, NO_AUDIT.to_owned()) }
+        Self {
+            private_keys: Vec::new(),
+            api_keys: 0,
+            signing_keys: 0,
+            audit_head: (0, NO_AUDIT.to_owned()),
+            usage: Usage::default(),
+        }
     }
 }
 
@@ -193,7 +250,7 @@ impl Access {
 
     /// Length of a media file as it was stored, in bytes.
     pub fn media_bytes(&self, id: MediaFileId) -> Option<u64> {
-        self.media_bytes.get(&id).copied()
+        self.media_bytes.get(&id).map(|(_, bytes)| *bytes)
     }
 
     /// Every media file that a record names.
@@ -204,6 +261,48 @@ impl Access {
     /// Media files whose records were removed since the journal was last compacted.
     pub fn removed_media(&self) -> &HashSet<MediaFileId> {
         &self.removed_media
+    }
+
+    /// An upload, open or received.
+    pub fn upload(&self, id: MediaFileId) -> Option<&Arc<Upload>> {
+        self.uploads.get(&id)
+    }
+
+    /// Every upload, open or received.
+    pub fn uploads(&self) -> impl Iterator<Item = &Arc<Upload>> {
+        self.uploads.values()
+    }
+
+    /// What an organization's files take.
+    pub fn usage(&self, id: OrganizationId) -> Usage {
+        self.tallies.get(&id).map(|tally| tally.usage).unwrap_or_default()
+    }
+
+    /// What an organization's files take when these records are changed, `None` being removed.
+    pub(super) fn usage_with<'a>(
+        &self,
+        organization: OrganizationId,
+        changed: impl Iterator<Item = (&'a (Kind, Uuid), &'a Option<Value>)>,
+    ) -> Usage {
+        changed.fold(self.usage(organization), |usage, ((kind, key), row)| {
+            let id = MediaFileId(*key);
+            let (was, is) = match kind {
+                Kind::MediaFile => {
+                    let was = self.media_bytes.get(&id).filter(|(owner, _)| *owner == organization);
+                    let was = was.map(|(_, bytes)| Usage { stored_bytes: *bytes, ..Usage::default() });
+                    let is = row.as_ref().and_then(|row| MediaFile::deserialize(row).ok());
+                    (was, is.filter(|file| file.organization == organization).map(|file| Usage::of_file(&file)))
+                }
+                Kind::Upload => {
+                    let was = self.uploads.get(&id).filter(|upload| upload.organization == organization);
+                    let is = row.as_ref().and_then(|row| Upload::deserialize(row).ok());
+                    let is = is.filter(|upload| upload.organization == organization);
+                    (was.map(|upload| Usage::of_upload(upload)), is.map(|upload| Usage::of_upload(&upload)))
+                }
+                _ => (None, None),
+            };
+            usage.minus(was.unwrap_or_default()).plus(is.unwrap_or_default())
+        })
     }
 
     /// Applies one commit's operations.
@@ -298,7 +397,15 @@ impl Access {
             }
             Kind::MediaFile => {
                 let file: MediaFile = read(row)?;
-                self.media_bytes.insert(file.id, file.size_bytes);
+                self.uncount_media(file.id);
+                self.count(file.organization, |known| known.usage = known.usage.plus(Usage::of_file(&file)));
+                self.media_bytes.insert(file.id, (file.organization, file.size_bytes));
+            }
+            Kind::Upload => {
+                let upload: Upload = read(row)?;
+                self.uncount_upload(upload.id);
+                self.count(upload.organization, |known| known.usage = known.usage.plus(Usage::of_upload(&upload)));
+                self.uploads.insert(upload.id, Arc::new(upload));
             }
             Kind::Embed | Kind::Reference => {}
         }
@@ -308,6 +415,19 @@ impl Access {
     /// Kept apart from the organizations: a compacted journal may name a key before its owner.
     fn count(&mut self, organization: OrganizationId, change: impl FnOnce(&mut Tally)) {
         change(self.tallies.entry(organization).or_default());
+    }
+
+    fn uncount_media(&mut self, id: MediaFileId) {
+        if let Some((owner, stored_bytes)) = self.media_bytes.remove(&id) {
+            let gone = Usage { stored_bytes, ..Usage::default() };
+            self.count(owner, |known| known.usage = known.usage.minus(gone));
+        }
+    }
+
+    fn uncount_upload(&mut self, id: MediaFileId) {
+        if let Some(upload) = self.uploads.remove(&id) {
+            self.count(upload.organization, |known| known.usage = known.usage.minus(Usage::of_upload(&upload)));
+        }
     }
 
     /// Keys and organizations are never removed: a revoked one stays, so that it is known to be revoked.
@@ -332,9 +452,10 @@ impl Access {
                 }
             }
             Kind::MediaFile => {
-                self.media_bytes.remove(&MediaFileId(key));
+                self.uncount_media(MediaFileId(key));
                 self.removed_media.insert(MediaFileId(key));
             }
+            Kind::Upload => self.uncount_upload(MediaFileId(key)),
             Kind::Organization
             | Kind::SigningKey
             | Kind::PublishableKey

@@ -10,8 +10,8 @@ use super::op::Op;
 use super::state_dir::{StateDir, StateDirError};
 use super::verify::{Records, VerifyReport, replay, replay_readable, sha256_of, verify_store};
 use crate::domain::{
-    AssetKey, EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SignIn, SigningKey, Timestamp, Video,
-    Visibility, limits,
+    AssetKey, EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SignIn, SigningKey, Timestamp, Upload,
+    Video, Visibility, limits,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -291,6 +291,10 @@ fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) 
     // One that was signed out since must not come back either, and signing in again is cheap.
     for sign_in in backup.of::<SignIn>(Kind::SignIn) {
         ops.push(Op::Remove { kind: Kind::SignIn, key: sign_in?.key() });
+    }
+    // Their files are no part of a backup.
+    for upload in backup.of::<Upload>(Kind::Upload) {
+        ops.push(Op::Remove { kind: Kind::Upload, key: upload?.key() });
     }
     let Some(known) = known else { return Ok(ops) };
     for video in backup.of::<Video>(Kind::Video) {

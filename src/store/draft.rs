@@ -1,7 +1,7 @@
 //! A change while it is being made: reads see what is stored and what this change, and those before it in the same
 //! group, have said; nothing is stored yet.
 
-use super::access::Access;
+use super::access::{Access, Usage};
 use super::index::{Index, check_length};
 use super::op::{Op, place_of};
 use super::write_error::WriteError;
@@ -115,6 +115,12 @@ impl<'a> Draft<'a> {
     pub fn key_counts(&self, organization: OrganizationId) -> (usize, usize) {
         let tally = self.access.tally(organization);
         (tally.signing_keys, tally.api_keys)
+    }
+
+    /// What an organization's files take, this group's changes included.
+    pub fn usage(&self, organization: OrganizationId) -> Usage {
+        let group = self.group.iter().filter(|(target, _)| !self.own.contains_key(target));
+        self.access.usage_with(organization, group.chain(&self.own))
     }
 
     /// Whether what has been said so far is over what one commit may say.

@@ -308,6 +308,13 @@ impl Drop for Incoming {
 }
 
 impl Received {
+    /// An upload's file, whole and synced. Dropped, it stays where it is.
+    pub(super) fn of_upload(id: MediaFileId, path: PathBuf, file: Arc<File>, size_bytes: u64, sha256: String) -> Self {
+        let sink = Sink { file, hash: Sha256::new() };
+        let (sink, buffer) = (Some(sink), BytesMut::new());
+        Self(Incoming { id, path, sink, buffer, size_bytes, limit_bytes: size_bytes, kept: true }, sha256)
+    }
+
     /// Its id.
     pub fn id(&self) -> MediaFileId {
         self.0.id
@@ -424,7 +431,7 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -437,7 +444,9 @@ async fn remove_all(paths: Vec<PathBuf>) {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 

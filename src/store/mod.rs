@@ -5,6 +5,7 @@
 //! never opens a secret.
 
 mod access;
+mod appending;
 mod backup;
 mod catalog;
 mod draft;
@@ -13,11 +14,13 @@ mod journal;
 mod media_dir;
 mod op;
 mod state_dir;
+mod upload_dir;
 mod verify;
 mod write_error;
 mod writer;
 
-pub use access::{Access, Tally, Unmade, VideoAccess};
+pub use access::{Access, Tally, Unmade, Usage, VideoAccess};
+pub use appending::{Appended, Appending, Checksum, RunningHash};
 pub use backup::{BackupError, BackupReport, KnownState, create_backup, restore_backup, verify_backup};
 pub use catalog::{Catalog, Cursor, Page};
 pub use draft::Draft;
@@ -25,5 +28,6 @@ pub use index::IndexError;
 pub use journal::JournalError;
 pub use media_dir::{Incoming, MediaDir, MediaError, Received, StoredMedia, WorkDir};
 pub use state_dir::{StateDir, StateDirError, read_master_key, write_master_key};
+pub use upload_dir::{UploadDir, UploadProgress};
 pub use verify::{VerifyReport, verify_store};
 pub use write_error::WriteError;

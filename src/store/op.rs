@@ -2,7 +2,7 @@
 
 use crate::domain::{
     AssetKey, AuditEntry, Embed, EndedSession, Kind, MediaFile, Organization, OrganizationId, PrivateKey,
-    PublishableKey, Record, Reference, SignIn, SigningKey, Timestamp, Video,
+    PublishableKey, Record, Reference, SignIn, SigningKey, Timestamp, Upload, Video,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -92,5 +92,6 @@ pub(super) fn place_of(kind: Kind, row: &Value) -> Result<Place, serde_json::Err
         Kind::EndedSession => place::<EndedSession>(row),
         Kind::SignIn => place::<SignIn>(row),
         Kind::Audit => place::<AuditEntry>(row),
+        Kind::Upload => place::<Upload>(row),
     }
 }

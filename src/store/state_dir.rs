@@ -6,7 +6,8 @@
 //! journal     the catalog
 //! index/      sled; may be deleted while nothing runs, and is rebuilt
 //! media/      immutable media files
-//! incoming/   uploads under way
+//! incoming/   uploads under way that end with their connection
+//! uploads/    resumable uploads: what has come of each
 //! tls/        the self-made certificate, where none is configured
 //! last-backup when a backup was last made, in milliseconds since 1970
 //! admin.sock  the appliance's admin API, mode 0600

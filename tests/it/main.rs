@@ -38,3 +38,4 @@ mod state;
 mod support;
 mod tokens;
 mod transcoding;
+mod uploads;

@@ -2,7 +2,8 @@
 //! that nothing here knows how to run fails.
 
 use crate::support::{Claims, Reply, Server, now, sign};
-use reader::{Reader, install_clients, repository};
+use reader::Reader;
+pub use reader::{install_clients, repository};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -365,6 +366,7 @@ fn every_call_in_the_readme_is_one_that_the_server_knows() {
         ),
         ("/videos/", video),
         ("/embeds/", embed),
+        ("/uploads/", an_upload(&server)),
         ("/sessions/", opened["session"]["id"].as_str().unwrap().to_owned()),
     ];
     let mut calls: Vec<String> = rows("The admin API")
@@ -393,6 +395,15 @@ fn every_call_in_the_readme_is_one_that_the_server_knows() {
         let status = server.admin(Method::from_bytes(method.as_bytes()).unwrap(), &path, &body).status;
         assert!(![401, 403, 404, 405, 500].contains(&status), "{call}: {status}");
     }
+}
+
+/// The id of an upload that was begun.
+fn an_upload(server: &Server) -> String {
+    let request = server.request(Method::POST, "/admin/v1/uploads").bearer_auth(&server.private_key);
+    let headers = [("tus-resumable", "1.0.0"), ("upload-length", "5"), ("upload-metadata", "name eA==")];
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let reply = Reply::read(request.send().unwrap()).expect(201);
+    reply.header("location").unwrap().rsplit('/').next().unwrap().to_owned()
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod source;
 pub mod system;
+pub mod uploads;
 pub mod videos;
 
 use super::problem::Problem;

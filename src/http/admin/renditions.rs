@@ -26,10 +26,8 @@ pub async fn put(
 ) -> Result<HttpResponse, Problem> {
     let (video, label) = (find_video(&admin, &request, &app).await?, label_of(&request)?);
     // Before the body is sent, not after.
-    if !video.renditions.iter().any(|one| one.origin == RenditionOrigin::Source) {
-        return Err(Denied::VideoNotReady.into());
-    }
-    let received = receive(&request, payload, &app).await?;
+    check_ready(&video)?;
+    let received = receive(&request, payload, &app, admin.organization).await?;
     let (video, problems) = add(&app, &admin, &video, label, received).await?;
     let alignment = json!({ "aligned": problems.is_empty(), "problems": problems });
     Ok(ok(&with(shown(&app, &video), "alignment", alignment)))
@@ -84,4 +82,10 @@ pub fn is_label(text: &str) -> bool {
 
 fn label_of(request: &HttpRequest) -> Result<String, Problem> {
     named_id(request, "label", |text| is_label(text).then(|| text.to_owned()))
+}
+
+/// Refuses what can only be added to a video that plays.
+pub(super) fn check_ready(video: &Video) -> Result<(), Problem> {
+    let is_ready = video.renditions.iter().any(|one| one.origin == RenditionOrigin::Source);
+    if is_ready { Ok(()) } else { Err(Denied::VideoNotReady.into()) }
 }

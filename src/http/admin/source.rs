@@ -3,7 +3,7 @@
 use super::videos::shown;
 use super::{accepted, ok};
 use crate::app::App;
-use crate::domain::{MediaFileId, VideoId, VideoStatus, limits};
+use crate::domain::{MediaFileId, OrganizationId, VideoId, VideoStatus, limits};
 use crate::http::extract::{Admin, path_id};
 use crate::http::form::{body_timeout, next_chunk};
 use crate::http::headers::single;
@@ -27,7 +27,7 @@ pub async fn put(
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, VideoId::parse)?;
     app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)?;
-    let received = receive(&request, payload, &app).await?;
+    let received = receive(&request, payload, &app, admin.organization).await?;
     let video = app.clone().into_inner().ingest(admin.actor(), id, received).await?;
     Ok(match video.status {
         VideoStatus::Processing => accepted(&shown(&app, &video)),
@@ -37,9 +37,14 @@ pub async fn put(
 
 /// Streams a body of any length into a file: held to the limits, and to `Repr-Digest` where it has one. What is refused
 /// has left nothing behind.
-pub async fn receive(request: &HttpRequest, payload: web::Payload, app: &App) -> Result<Received, Problem> {
+pub async fn receive(
+    request: &HttpRequest,
+    payload: web::Payload,
+    app: &App,
+    organization: OrganizationId,
+) -> Result<Received, Problem> {
     let wanted_digest = read_digest(request)?;
-    let received = receive_stream(payload, announced_bytes(request), app).await?;
+    let received = receive_stream(payload, announced_bytes(request), app, organization).await?;
     if wanted_digest.is_some_and(|wanted| wanted != received.sha256()) {
         received.discard().await;
         return Err(Problem::new(
@@ -56,21 +61,20 @@ pub fn announced_bytes(request: &HttpRequest) -> Option<u64> {
     single(request, &CONTENT_LENGTH).ok().flatten()?.parse().ok()
 }
 
-/// Streams bytes into a file, held to the limits; `announced` is how many are said to come. What is refused has left
-/// nothing behind.
+/// Streams bytes into a file, held to the limits and the organization's quota; `announced` is how many are said to come.
+/// What is refused has left nothing behind.
 pub async fn receive_stream<E>(
     payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
     announced: Option<u64>,
     app: &App,
+    organization: OrganizationId,
 ) -> Result<Received, Problem> {
     let limit_bytes = app.config.media.max_source_mib << 20;
-    if announced.is_some_and(|length| length > limit_bytes) {
-        return Err(MediaError::TooLong { limit_bytes }.into());
-    }
-    // What it is packaged into is about as long, and stands beside it at least for a while.
-    check_room(app, announced.unwrap_or(0).saturating_mul(2))?;
+    check_length(app, announced.unwrap_or(0))?;
+    check_room_for_film(app, announced.unwrap_or(0))?;
+    check_quota(app, organization, announced.unwrap_or(0))?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
-    if let Err(problem) = fill(&mut incoming, payload, app, announced).await {
+    if let Err(problem) = fill(&mut incoming, payload, app, organization, announced).await {
         incoming.discard().await;
         return Err(problem);
     }
@@ -81,6 +85,7 @@ async fn fill<E>(
     incoming: &mut Incoming,
     mut payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
     app: &App,
+    organization: OrganizationId,
     announced: Option<u64>,
 ) -> Result<(), Problem> {
     let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
@@ -92,6 +97,7 @@ async fn fill<E>(
         if received_bytes - checked_bytes >= ROOM_CHECK_BYTES {
             checked_bytes = received_bytes;
             check_room(app, if announced.is_some() { 0 } else { received_bytes })?;
+            check_quota(app, organization, received_bytes)?;
         }
     }
     if received_bytes == 0 {
@@ -100,11 +106,28 @@ async fn fill<E>(
     Ok(())
 }
 
+/// Refuses what is longer than this server takes.
+pub fn check_length(app: &App, length_bytes: u64) -> Result<(), Problem> {
+    let limit_bytes = app.config.media.max_source_mib << 20;
+    if length_bytes > limit_bytes { Err(MediaError::TooLong { limit_bytes }.into()) } else { Ok(()) }
+}
+
+/// Refuses a film for which there is no room: what it is packaged into is about as long, and stands beside it at least
+/// for a while.
+pub fn check_room_for_film(app: &App, length_bytes: u64) -> Result<(), Problem> {
+    check_room(app, length_bytes.saturating_mul(2))
+}
+
+/// Refuses what is more than an organization may store.
+pub fn check_quota(app: &App, organization: OrganizationId, length_bytes: u64) -> Result<(), Problem> {
+    Ok(app.quota().check(app.store.access().usage(organization), length_bytes)?)
+}
+
 /// How much of a body is taken between two looks at the free space.
 const ROOM_CHECK_BYTES: u64 = 16 << 20;
 
 /// Ends an upload that is too slow to be one: it would hold its connection for ever.
-fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Problem> {
+pub(super) fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Problem> {
     let counted_s = elapsed_s.saturating_sub(limits::UPLOAD_GRACE_S);
     if received_bytes < counted_s * limits::UPLOAD_BYTES_PER_S {
         return Err(body_timeout(elapsed_s));

@@ -5,14 +5,14 @@ use super::{Refused, created, event, no_content, ok, page, with};
 use crate::app::App;
 use crate::auth::derived_id;
 use crate::domain::{
-    Embed, EmbedId, Kind, MediaFile, OrganizationId, Reference, TrackKind, Video, VideoId, VideoStatus, Visibility,
-    limits,
+    Actor, Embed, EmbedId, Kind, MediaFile, MediaFileId, OrganizationId, Reference, TrackKind, Upload, Video, VideoId,
+    VideoStatus, Visibility, limits,
 };
 use crate::http::extract::{Admin, PageRequest, path_id, query_text};
 use crate::http::form::Form;
 use crate::http::playback::seconds;
 use crate::http::problem::Problem;
-use crate::store::Page;
+use crate::store::{Draft, Page};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -33,54 +33,70 @@ pub async fn make(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Pro
     let visibility = form.word("visibility", "\"public\" or \"private\"");
     let reference_id = form.name("referenceId");
     form.finish()?;
-    let organization = app.organization(admin.organization).ok_or_else(Problem::not_found)?;
-    let now = app.moment();
-    let video = Video {
-        id: VideoId::from_random(app.random()),
-        organization: admin.organization,
-        title,
-        visibility: visibility.unwrap_or(organization.settings.default_visibility),
-        epoch: 0,
-        status: VideoStatus::PendingUpload,
-        status_detail: None,
-        reference_id,
-        created_at: now,
-        updated_at: now,
-        source: None,
-        next_source: None,
-        renditions: Vec::new(),
-        storyboard: None,
-        poster: None,
-        captions: Vec::new(),
-        transcoding: None,
-    };
-    let embed = Embed {
-        id: EmbedId::from_random(app.random()),
-        organization: admin.organization,
-        video: video.id,
-        created_at: now,
-    };
-    let shown = with(shown(app, &video), "embedId", embed.id.to_string());
+    let new = NewVideo::draw(app, admin.organization, title, visibility, reference_id)?;
+    let shown = with(shown(app, &new.video), "embedId", new.embed.id.to_string());
     let actor = admin.actor();
-    app.store
-        .write(now, move |draft| {
-            if let Some(text) = &video.reference_id {
-                let id = reference_key(video.organization, text);
-                if let Some(taken) = draft.find::<Reference>(id) {
-                    let sentence = format!("Video {} already has this referenceId.", taken.video);
-                    return Err(Problem::conflict("reference_taken", sentence).into());
-                }
-                draft.put(&Reference { id, organization: video.organization, video: video.id });
-            }
-            draft.put(&video);
-            draft.put(&embed);
-            let detail =
-                json!({ "title": video.title, "visibility": video.visibility, "embedId": embed.id.to_string() });
-            draft.audit(event(actor, video.organization, "video.create", (Kind::Video, video.id.0), detail));
-            Ok::<_, Refused>(())
-        })
-        .await?;
+    app.store.write(new.video.created_at, move |draft| new.put(draft, actor)).await?;
     Ok(shown)
+}
+
+/// A video that is yet to be stored, and the embed that is made with it.
+pub(super) struct NewVideo {
+    pub video: Video,
+    embed: Embed,
+}
+
+impl NewVideo {
+    /// Draws the ids of both. Unless told, it is as visible as the organization has it.
+    pub fn draw(
+        app: &App,
+        organization: OrganizationId,
+        title: String,
+        visibility: Option<Visibility>,
+        reference_id: Option<String>,
+    ) -> Result<Self, Problem> {
+        let settings = app.organization(organization).ok_or_else(Problem::not_found)?;
+        let now = app.moment();
+        let video = Video {
+            id: VideoId::from_random(app.random()),
+            organization,
+            title,
+            visibility: visibility.unwrap_or(settings.settings.default_visibility),
+            epoch: 0,
+            status: VideoStatus::PendingUpload,
+            status_detail: None,
+            reference_id,
+            created_at: now,
+            updated_at: now,
+            source: None,
+            next_source: None,
+            renditions: Vec::new(),
+            storyboard: None,
+            poster: None,
+            captions: Vec::new(),
+            transcoding: None,
+        };
+        let embed = Embed { id: EmbedId::from_random(app.random()), organization, video: video.id, created_at: now };
+        Ok(Self { video, embed })
+    }
+
+    /// Stores both, unless another video has the `referenceId`.
+    pub fn put(&self, draft: &mut Draft<'_>, actor: Actor) -> Result<(), Refused> {
+        let Self { video, embed } = self;
+        if let Some(text) = &video.reference_id {
+            let id = reference_key(video.organization, text);
+            if let Some(taken) = draft.find::<Reference>(id) {
+                let sentence = format!("Video {} already has this referenceId.", taken.video);
+                return Err(Problem::conflict("reference_taken", sentence).into());
+            }
+            draft.put(&Reference { id, organization: video.organization, video: video.id });
+        }
+        draft.put(video);
+        draft.put(embed);
+        let detail = json!({ "title": video.title, "visibility": video.visibility, "embedId": embed.id.to_string() });
+        draft.audit(event(actor, video.organization, "video.create", (Kind::Video, video.id.0), detail));
+        Ok(())
+    }
 }
 
 /// `GET /videos`, `?search=`
@@ -199,7 +215,7 @@ pub async fn set(app: &App, admin: &Admin, id: VideoId, mut form: Form) -> Resul
     Ok(changed.await?)
 }
 
-/// `DELETE /videos/{id}`: the rows first, then the files. Its embeds go with it.
+/// `DELETE /videos/{id}`: the rows first, then the files. Its embeds and uploads go with it.
 pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     remove(&app, &admin, path_id(&request, VideoId::parse)?).await?;
     Ok(no_content())
@@ -214,14 +230,22 @@ pub async fn remove(app: &App, admin: &Admin, id: VideoId) -> Result<(), Problem
             let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
             let video = video.ok_or_else(Problem::not_found)?;
             let embeds = draft.children::<Embed>(id.0, limits::RECORDS_PER_COMMIT + 1);
-            let has_more = embeds.len() > limits::RECORDS_PER_COMMIT;
-            for key in embeds.into_iter().take(limits::RECORDS_PER_COMMIT) {
-                if let Some(embed) = draft.find::<Embed>(key).filter(|embed| embed.video == id) {
+            let uploads = draft.children::<Upload>(id.0, limits::RECORDS_PER_COMMIT + 1);
+            let has_more = embeds.len() + uploads.len() > limits::RECORDS_PER_COMMIT;
+            for key in embeds.iter().take(limits::RECORDS_PER_COMMIT) {
+                if let Some(embed) = draft.find::<Embed>(*key).filter(|embed| embed.video == id) {
                     draft.remove(&embed);
                 }
             }
+            let room = limits::RECORDS_PER_COMMIT.saturating_sub(embeds.len());
+            let uploads: Vec<MediaFileId> = uploads.into_iter().take(room).map(MediaFileId).collect();
+            for upload in &uploads {
+                if let Some(upload) = draft.find::<Upload>(upload.0) {
+                    draft.remove(&upload);
+                }
+            }
             if has_more {
-                return Ok(None);
+                return Ok((uploads, None));
             }
             let files = video.files();
             for file in &files {
@@ -237,9 +261,11 @@ pub async fn remove(app: &App, admin: &Admin, id: VideoId) -> Result<(), Problem
             draft.remove(&video);
             let detail = json!({ "title": video.title });
             draft.audit(event(actor, organization, "video.delete", (Kind::Video, id.0), detail));
-            Ok::<_, Refused>(Some(files))
+            Ok::<_, Refused>((uploads, Some(files)))
         });
-        if let Some(files) = removed.await? {
+        let (uploads, files) = removed.await?;
+        app.forget_uploads(&uploads).await;
+        if let Some(files) = files {
             app.cancel_packaging(id);
             app.media.remove(files).await;
             return Ok(());
@@ -254,7 +280,9 @@ fn reference_key(organization: OrganizationId, text: &str) -> Uuid {
 
 /// A video on the wire, with how far its packaging is.
 pub fn shown(app: &App, video: &Video) -> Value {
-    let progress = (video.status == VideoStatus::Processing).then(|| app.packaging_progress(video.id).unwrap_or(0.0));
+    let status = app.status_of(video);
+    let progress = (status == VideoStatus::Processing).then(|| app.packaging_progress(video.id).unwrap_or(0.0));
+    let detail = video.status_detail.as_deref().filter(|_| status == video.status);
     let transcoding = app.transcoding_status(video).map(|status| {
         json!({
             "label": status.name,
@@ -264,7 +292,8 @@ pub fn shown(app: &App, video: &Video) -> Value {
             "leftOut": status.left_out.iter().map(|out| json!({ "label": out.name, "reason": out.reason })).collect::<Vec<_>>()
         })
     });
-    with(with(body(video), "progress", progress), "transcoding", transcoding)
+    let shown = with(with(body(video), "progress", progress), "transcoding", transcoding);
+    with(with(shown, "status", json!(status)), "statusDetail", detail)
 }
 
 /// A video's record on the wire.

@@ -171,7 +171,8 @@ pub async fn put_source(
     let video = find(&operator, &request).await?;
     let taken = async {
         let (_, file) = SentFile::read(&request, payload).await?.required()?;
-        let received = receive_stream(file.bytes, announced_bytes(&request), &operator.app).await?;
+        let received =
+            receive_stream(file.bytes, announced_bytes(&request), &operator.app, operator.admin.organization).await?;
         let app = operator.app.clone().into_inner();
         Ok(app.ingest(operator.admin.actor(), video.id, received).await.map(drop)?)
     };
@@ -250,7 +251,8 @@ pub async fn put_quality(
         if !is_label(&label) {
             return Err(Problem::invalid_field("label", "must be 1 to 20 letters, digits and hyphens, such as 720p"));
         }
-        let received = receive_stream(file.bytes, announced_bytes(&request), &operator.app).await?;
+        let received =
+            receive_stream(file.bytes, announced_bytes(&request), &operator.app, operator.admin.organization).await?;
         add(&operator.app, &operator.admin, &video, label, received).await
     };
     match taken.await {

@@ -141,7 +141,8 @@ pub async fn upload(operator: Operator, request: HttpRequest, payload: web::Payl
 
 async fn take(operator: &Operator, request: &HttpRequest, payload: web::Payload) -> Result<(), Problem> {
     let (posted, file) = SentFile::read(request, payload).await?.required()?;
-    let received = receive_stream(file.bytes, announced_bytes(request), &operator.app).await?;
+    let received =
+        receive_stream(file.bytes, announced_bytes(request), &operator.app, operator.admin.organization).await?;
     let fields = vec![
         ("title".to_owned(), title_of(&file.name)),
         ("visibility".to_owned(), posted.typed("visibility").to_owned()),

@@ -33,6 +33,7 @@ fn calls(server: &Server) -> Vec<(Method, String, Value)> {
         (Method::PATCH, format!("/videos/{video}"), json!({ "title": "Taken" })),
         (Method::PUT, format!("/videos/{video}/source"), Value::Null),
         (Method::DELETE, format!("/videos/{video}"), Value::Null),
+        (Method::GET, "/uploads".into(), Value::Null),
         (Method::GET, "/embeds".into(), Value::Null),
         (Method::POST, "/embeds".into(), json!({ "videoId": video })),
         (Method::GET, format!("/embeds/{embed}"), Value::Null),
@@ -49,7 +50,7 @@ fn calls(server: &Server) -> Vec<(Method, String, Value)> {
 /// Everything that a call could change.
 fn state(server: &Server) -> Vec<Value> {
     let mut seen: Vec<Value> = ["/organization", "/sessions"].iter().map(|path| get(server, path)).collect();
-    for path in ["/signing-keys", "/publishable-keys", "/private-keys", "/videos", "/embeds", "/audit"] {
+    for path in ["/signing-keys", "/publishable-keys", "/private-keys", "/videos", "/embeds", "/uploads", "/audit"] {
         seen.push(Value::Array(all(server, path)));
     }
     seen

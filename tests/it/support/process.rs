@@ -155,7 +155,7 @@ impl Server {
         let mut told = serde_json::Map::new();
         let organization = self.admin(Method::GET, "/organization", &Value::Null).expect(200).json();
         told.insert("organization".into(), organization);
-        for list in ["signing-keys", "publishable-keys", "private-keys", "videos", "embeds", "audit"] {
+        for list in ["signing-keys", "publishable-keys", "private-keys", "videos", "embeds", "uploads", "audit"] {
             let mut items = self.all(list);
             for item in items.iter_mut().filter(|_| list == "signing-keys") {
                 // Live sessions end with the process, and the last use is written down once a minute.

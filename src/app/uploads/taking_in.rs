@@ -1,0 +1,139 @@
+//! From an upload that is whole to a part of its video, and the end of uploads that nobody goes on with.
+
+use super::lines::Claim;
+use super::{App, event};
+use crate::app::IngestError;
+use crate::domain::{Actor, Timestamp, Upload, limits, upload_expiry};
+use crate::store::{IndexError, RunningHash, WriteError};
+use serde_json::json;
+use std::sync::Arc;
+
+impl App {
+    /// Makes an upload that is whole part of its video, behind the uploader's back. What is tried in vain for want of room
+    /// or of a store that takes it is tried again by [`App::tend_uploads`].
+    pub(super) fn take_in_behind(self: &Arc<Self>, upload: Arc<Upload>, hash: Option<RunningHash>) {
+        let app = Arc::clone(self);
+        tokio::spawn(async move {
+            let id = upload.id;
+            let refusal = match app.take_in(&upload, hash).await {
+                Ok(()) | Err(IngestError::VideoGone) => None,
+                Err(error) if may_pass(&error) => {
+                    tracing::warn!(upload = %id, video = %upload.video, %error, "an upload that is whole was put off; it is tried again in a minute");
+                    return app.put_off(&upload).await;
+                }
+                Err(error) => Some(error.to_string()),
+            };
+            if let Err(error) = app.settle(&upload, refusal).await {
+                tracing::warn!(upload = %id, %error, "how an upload ended was not written down; it is looked at again in a minute");
+                return app.put_off(&upload).await;
+            }
+            app.uploads.directory.remove(id).await;
+            app.uploads.lines.forget(id);
+        });
+    }
+
+    async fn take_in(self: &Arc<Self>, upload: &Upload, hash: Option<RunningHash>) -> Result<(), IngestError> {
+        let received = self.uploads.directory.received(upload.id, hash).await?;
+        match upload.rendition.clone() {
+            None => self.ingest(upload.actor.clone(), upload.video, received).await.map(drop),
+            Some(label) => self.add_rendition(upload.actor.clone(), upload.video, label, received).await.map(drop),
+        }
+    }
+
+    /// Leaves an upload as it is; or clears it away if it was deleted meanwhile.
+    async fn put_off(&self, upload: &Upload) {
+        self.uploads.lines.put_off(upload.id);
+        if self.store.access().upload(upload.id).is_none() {
+            self.uploads.directory.remove(upload.id).await;
+            self.uploads.lines.forget(upload.id);
+        }
+    }
+
+    /// Writes down that an upload has ended, if that is not known from what it became.
+    async fn settle(&self, upload: &Upload, refusal: Option<String>) -> Result<(), WriteError> {
+        let (id, now) = (upload.id, self.now());
+        let settled = self.store.write(now, move |draft| {
+            let Some(mut upload) = draft.find::<Upload>(id.0) else { return Ok(()) };
+            if upload.is_open() || refusal.is_some() {
+                upload.received_at.get_or_insert(now);
+                if let Some(reason) = refusal {
+                    let detail = json!({ "videoId": upload.video.to_string(), "reason": reason });
+                    draft.audit(event(Actor::Server, &upload, "upload.refuse", detail));
+                    upload.refusal = Some(reason);
+                }
+                draft.put(&upload);
+            }
+            Ok::<_, WriteError>(())
+        });
+        settled.await
+    }
+
+    /// Takes in what is whole and was not yet, and clears away what has expired: at start, and once a minute.
+    pub async fn tend_uploads(self: &Arc<Self>) {
+        let now = self.now();
+        let all: Vec<Arc<Upload>> = self.store.access().uploads().cloned().collect();
+        let (open, received): (Vec<_>, Vec<_>) = all.into_iter().partition(|upload| upload.is_open());
+        for upload in open.into_iter().filter(|upload| !self.uploads.lines.is_busy(upload.id)) {
+            match self.uploads.directory.progress(upload.id).await {
+                Ok(Some(progress)) if progress.offset == upload.length_bytes => {
+                    if self.uploads.lines.begin_taking_in(upload.id) {
+                        self.take_in_behind(upload, None);
+                    }
+                }
+                Ok(Some(progress)) if upload_expiry(progress.touched) <= now => self.expire(&upload, now).await,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(upload = %upload.id, %error, "an upload's file can't be looked at"),
+            }
+        }
+        let is_past = |upload: &Arc<Upload>| upload.received_at.is_some_and(|at| upload_expiry(at) <= now);
+        let past: Vec<Arc<Upload>> = received.into_iter().filter(is_past).collect();
+        for chunk in past.chunks(limits::RECORDS_PER_COMMIT) {
+            let chunk = chunk.to_vec();
+            let forgotten = self.store.write(now, move |draft| {
+                chunk.iter().for_each(|upload| draft.remove(upload.as_ref()));
+                Ok::<_, WriteError>(())
+            });
+            if let Err(error) = forgotten.await {
+                tracing::warn!(%error, "received uploads were not forgotten");
+            }
+        }
+    }
+
+    /// Removes an upload that has expired, unless somebody goes on with it at this very moment.
+    async fn expire(&self, upload: &Upload, now: Timestamp) {
+        let Claim::Given(turn, hash) = self.uploads.lines.claim(upload.id) else { return };
+        let progress = self.uploads.directory.progress(upload.id).await;
+        if !progress.is_ok_and(|progress| progress.is_some_and(|progress| upload_expiry(progress.touched) <= now)) {
+            return turn.rest(hash);
+        }
+        let id = upload.id;
+        let removed = self.store.write(now, move |draft| {
+            if let Some(upload) = draft.find::<Upload>(id.0) {
+                draft.remove(&upload);
+                let detail = json!({ "videoId": upload.video.to_string(), "reason": "it has expired" });
+                draft.audit(event(Actor::Server, &upload, "upload.delete", detail));
+            }
+            Ok::<_, WriteError>(())
+        });
+        match removed.await {
+            Ok(()) => {
+                tracing::info!(upload = %id, "removing an upload that has expired");
+                self.uploads.directory.remove(id).await;
+                turn.rest(None);
+            }
+            Err(error) => {
+                tracing::warn!(upload = %id, %error, "an upload that has expired was not removed");
+                turn.rest(hash);
+            }
+        }
+    }
+}
+
+/// Whether what went wrong may go well in a minute.
+fn may_pass(error: &IngestError) -> bool {
+    match error {
+        IngestError::Write(error) => !matches!(error, WriteError::TooLarge | WriteError::Index(IndexError::TooLong(_))),
+        IngestError::Media(_) => true,
+        _ => false,
+    }
+}

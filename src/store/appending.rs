@@ -1,0 +1,270 @@
+//! One piece of an upload being added to its file: gathered, hashed, written in order, and at the end synced, or taken away
+//! again if it has not the checksum that it was announced with.
+
+use super::journal::sync_directory;
+use super::media_dir::{MediaError, blocking, hexadecimal};
+use super::upload_dir::{UploadProgress, modified, reserve};
+use crate::domain::limits;
+use aws_lc_rs::digest;
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The SHA-256 of an upload's bytes up to where it has come.
+#[derive(Clone, Default)]
+pub struct RunningHash {
+    sha256: Sha256,
+    bytes: u64,
+}
+
+/// What a piece must hash to (tus 1.0, Checksum).
+pub struct Checksum {
+    algorithm: &'static digest::Algorithm,
+    wanted: Vec<u8>,
+}
+
+impl Checksum {
+    /// The names of the algorithms. SHA-1 is the one that every server must have.
+    pub const ALGORITHMS: &str = "sha1,sha256";
+
+    /// A checksum by the name of its algorithm; `None` if the name is none of [`Self::ALGORITHMS`] or the length is wrong.
+    pub fn new(algorithm: &str, wanted: Vec<u8>) -> Option<Self> {
+        let algorithm = match algorithm {
+            "sha1" => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            "sha256" => &digest::SHA256,
+            _ => return None,
+        };
+        (wanted.len() == algorithm.output_len()).then_some(Self { algorithm, wanted })
+    }
+}
+
+/// A piece being added to an upload.
+pub struct Appending {
+    place: Place,
+    /// How far the upload had come before.
+    began: UploadProgress,
+    /// Away while a write is under way, and after one that failed.
+    sink: Option<Sink>,
+    checked: Option<Checked>,
+    buffer: BytesMut,
+}
+
+/// What is needed to undo a piece with a checksum.
+struct Checked {
+    wanted: Vec<u8>,
+    hash_before: Option<RunningHash>,
+}
+
+/// Where an upload lies.
+pub(super) struct Place {
+    /// Its file, open for writing.
+    pub file: Arc<File>,
+    /// Path of its floor.
+    pub floor: PathBuf,
+    /// Where both are.
+    pub directory: PathBuf,
+    /// Length of the whole upload.
+    pub length_bytes: u64,
+}
+
+struct Sink {
+    file: Arc<File>,
+    end: u64,
+    hash: Option<RunningHash>,
+    check: Option<digest::Context>,
+}
+
+/// How an upload stands after a piece.
+pub struct Appended {
+    /// How far it has come, on disk.
+    pub progress: UploadProgress,
+    /// The hash up to there, if all of it came through this process.
+    pub hash: Option<RunningHash>,
+    /// Whether the piece was discarded for not having its checksum.
+    pub is_mismatch: bool,
+}
+
+impl Appending {
+    /// Begins where the file ends, or where a piece began that was not found right. `hash` is used if it goes as far.
+    pub(super) fn open(place: Place, hash: Option<RunningHash>) -> io::Result<Self> {
+        if let Some(floor) = read_floor(&place.floor)? {
+            place.discard(floor)?;
+        }
+        let metadata = place.file.metadata()?;
+        let began = UploadProgress { offset: metadata.len(), touched: modified(&metadata)? };
+        let hash = hash.or_else(|| (began.offset == 0).then(RunningHash::default));
+        let hash = hash.filter(|hash| hash.bytes == began.offset);
+        let sink = Sink { file: Arc::clone(&place.file), end: began.offset, hash, check: None };
+        Ok(Self { place, began, sink: Some(sink), checked: None, buffer: BytesMut::new() })
+    }
+
+    /// How far the upload had come before this piece.
+    pub fn began(&self) -> UploadProgress {
+        self.began
+    }
+
+    /// Leaves the upload as it was.
+    pub fn leave(self) -> Option<RunningHash> {
+        self.sink.and_then(|sink| sink.hash)
+    }
+
+    /// Makes the piece one of a checksum: it is kept whole or not at all, whatever happens to this process.
+    pub async fn expect(&mut self, checksum: Checksum) -> io::Result<()> {
+        let (floor, directory, offset) = (self.place.floor.clone(), self.place.directory.clone(), self.began.offset);
+        blocking(move || write_floor(&floor, &directory, offset)).await?;
+        if let Some(sink) = &mut self.sink {
+            sink.check = Some(digest::Context::new(checksum.algorithm));
+            self.checked = Some(Checked { wanted: checksum.wanted, hash_before: sink.hash.clone() });
+        }
+        Ok(())
+    }
+
+    /// Takes more bytes. Memory stays below two steps of [`limits::UPLOAD_STEP_BYTES`].
+    pub async fn write(&mut self, bytes: &Bytes) -> Result<(), MediaError> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= limits::UPLOAD_STEP_BYTES { self.flush().await } else { Ok(()) }
+    }
+
+    /// Writes out what was gathered.
+    pub async fn flush(&mut self) -> Result<(), MediaError> {
+        let mut sink = self.sink.take().ok_or_else(|| io::Error::other("an earlier write failed"))?;
+        let bytes = std::mem::take(&mut self.buffer);
+        let (sink, mut bytes) = blocking(move || {
+            sink.write(&bytes)?;
+            Ok((sink, bytes))
+        })
+        .await?;
+        self.sink = Some(sink);
+        bytes.clear();
+        self.buffer = bytes;
+        Ok(())
+    }
+
+    /// Ends a piece that came whole and was flushed. It is on disk when this answers, or gone if it has not its checksum.
+    pub async fn finish(mut self) -> io::Result<Appended> {
+        let Some(Sink { hash, check, .. }) = self.sink.take() else { return self.break_off().await };
+        let is_mismatch = match (&self.checked, check) {
+            (Some(checked), Some(check)) => check.finish().as_ref() != checked.wanted,
+            _ => false,
+        };
+        if is_mismatch {
+            return Ok(Appended { is_mismatch, ..self.undo().await? });
+        }
+        let is_checked = self.checked.is_some();
+        let progress = blocking(move || {
+            let progress = self.place.settle(self.began)?;
+            if is_checked {
+                self.place.remove_floor()?;
+            }
+            Ok(progress)
+        });
+        Ok(Appended { progress: progress.await?, hash, is_mismatch })
+    }
+
+    /// Ends a piece that broke off: what came of it is on disk when this answers, or none of it if it has a checksum.
+    pub async fn break_off(mut self) -> io::Result<Appended> {
+        if self.checked.is_some() {
+            return self.undo().await;
+        }
+        if let Err(error) = self.flush().await {
+            tracing::warn!(%error, "the end of an upload's piece could not be written");
+        }
+        let hash = self.sink.take().and_then(|sink| sink.hash);
+        let progress = blocking(move || self.place.settle(self.began)).await?;
+        Ok(Appended { progress, hash: hash.filter(|hash| hash.bytes == progress.offset), is_mismatch: false })
+    }
+
+    async fn undo(mut self) -> io::Result<Appended> {
+        let hash = self.checked.take().and_then(|checked| checked.hash_before);
+        let progress = blocking(move || {
+            self.place.discard(self.began.offset)?;
+            self.place.settle(self.began)
+        });
+        Ok(Appended { progress: progress.await?, hash, is_mismatch: false })
+    }
+}
+
+impl Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // In order: wherever this fails, what is in the file is a beginning of what was sent.
+        self.file.write_all_at(bytes, self.end)?;
+        self.end += bytes.len() as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
+        if let Some(check) = &mut self.check {
+            check.update(bytes);
+        }
+        Ok(())
+    }
+}
+
+impl RunningHash {
+    /// Takes more bytes.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// How many it has taken.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The hash, lower-case hexadecimal.
+    pub(super) fn finish(self) -> String {
+        hexadecimal(&self.sha256.finalize())
+    }
+}
+
+impl Place {
+    /// Waits until the file is on disk, and answers how long it is. Where that fails it is cut to what was there before
+    /// (`began`): the next sync may succeed and say nothing of what was lost.
+    fn settle(&self, began: UploadProgress) -> io::Result<UploadProgress> {
+        self.file.sync_data().inspect_err(|_| drop(self.file.set_len(began.offset)))?;
+        let metadata = self.file.metadata()?;
+        Ok(UploadProgress { offset: metadata.len(), touched: modified(&metadata)? })
+    }
+
+    /// Takes away what lies behind the floor, and then the floor.
+    fn discard(&self, floor: u64) -> io::Result<()> {
+        self.file.set_len(floor.min(self.file.metadata()?.len()))?;
+        // Cutting a file gives back what was held behind its end.
+        if let Err(error) = reserve(&self.file, self.length_bytes) {
+            tracing::debug!(%error, "room for the rest of an upload is no longer held");
+        }
+        self.file.sync_data()?;
+        self.remove_floor()
+    }
+
+    fn remove_floor(&self) -> io::Result<()> {
+        match std::fs::remove_file(&self.floor) {
+            // The upload was deleted meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.and_then(|()| sync_directory(&self.directory)),
+        }
+    }
+}
+
+/// Where a piece with a checksum began that was not found right, if there is one.
+pub(super) fn read_floor(path: &Path) -> io::Result<Option<u64>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(bytes.try_into().ok().map(u64::from_be_bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a floor down, whole or not at all, before the first byte of its piece.
+fn write_floor(path: &Path, directory: &Path, offset: u64) -> io::Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    file.write_all_at(&offset.to_be_bytes(), 0)?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    sync_directory(directory)
+}

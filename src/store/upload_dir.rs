@@ -1,0 +1,201 @@
+//! Resumable uploads at rest: one file each in `uploads/`, which only grows, named by the id of the media file that it
+//! becomes. How much of an upload there is, is its file's length; nothing else says so. While a piece with a checksum is
+//! written (`appending.rs`), `<id>.floor` says where it began: what lies behind is no part of the upload until the checksum
+//! was found right.
+//!
+//! Never takes a name from outside, and never changes a byte that belongs to an upload.
+
+use super::appending::{Appending, Place, RunningHash, read_floor};
+use super::journal::sync_directory;
+use super::media_dir::{MediaDir, MediaError, Received, blocking, open_regular};
+use crate::domain::{MediaFileId, Timestamp};
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+use std::collections::HashSet;
+use std::fs::{DirEntry, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+/// Where uploads wait until they are whole.
+pub struct UploadDir {
+    directory: PathBuf,
+}
+
+/// How far an upload has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadProgress {
+    /// Bytes of it that are on disk.
+    pub offset: u64,
+    /// When it was last written to.
+    pub touched: Timestamp,
+}
+
+impl UploadDir {
+    /// The directory of uploads below `state`; made if missing.
+    pub fn open(state: &Path) -> io::Result<Self> {
+        let directory = state.join("uploads");
+        match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        sync_directory(state)?;
+        Ok(Self { directory })
+    }
+
+    /// Sorts out what a crash left; only at start, before anything is uploaded. Files that are no `open` upload's go. One
+    /// that was moved into `media/` and is not among those that a record names comes back. Answers the open uploads that
+    /// have no file.
+    pub fn recover(
+        &self,
+        open: &HashSet<MediaFileId>,
+        media: &MediaDir,
+        named: &HashSet<MediaFileId>,
+    ) -> io::Result<Vec<MediaFileId>> {
+        let is_file = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
+        for entry in std::fs::read_dir(&self.directory)?.flatten().filter(is_file) {
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            let id = MediaFileId::parse(name.strip_suffix(FLOOR).unwrap_or(name));
+            if !id.is_some_and(|id| open.contains(&id)) {
+                tracing::info!(file = name, "removing an upload's file that no open upload names");
+                std::fs::remove_file(entry.path())?;
+            }
+        }
+        let mut missing = Vec::new();
+        for id in open.iter().filter(|id| !self.path(**id).exists()) {
+            if !named.contains(id) && media.path(*id).exists() {
+                tracing::info!(file = %id, "an upload that was whole is looked at once more");
+                std::fs::rename(media.path(*id), self.path(*id))?;
+            } else {
+                missing.push(*id);
+            }
+        }
+        sync_directory(&self.directory)?;
+        Ok(missing)
+    }
+
+    /// Makes an upload's file, empty, and holds room for `length_bytes` where the file system can. It is on disk when this
+    /// answers; where it fails nothing is left.
+    pub async fn create(&self, id: MediaFileId, length_bytes: u64) -> Result<(), MediaError> {
+        let (path, directory) = (self.path(id), self.directory.clone());
+        let create = move || {
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let made = reserve(&file, length_bytes).and_then(|()| file.sync_all());
+            made.and_then(|()| sync_directory(&directory)).inspect_err(|_| drop(std::fs::remove_file(&path)))
+        };
+        Ok(blocking(create).await?)
+    }
+
+    /// How far an upload has come, and on disk when this answers; `None` if it has no file.
+    pub async fn progress(&self, id: MediaFileId) -> io::Result<Option<UploadProgress>> {
+        let (path, floor) = (self.path(id), self.floor_path(id));
+        blocking(move || {
+            let file = match open_regular(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other?,
+            };
+            // The length before the floor: a piece that begins in between has put its floor down before its bytes.
+            let metadata = file.metadata()?;
+            file.sync_data()?;
+            let offset = read_floor(&floor)?.unwrap_or(u64::MAX).min(metadata.len());
+            Ok(Some(UploadProgress { offset, touched: modified(&metadata)? }))
+        })
+        .await
+    }
+
+    /// Opens an upload of `length_bytes` to go on with it, for one writer at a time; `None` if it has no file. `hash` is
+    /// used if it goes as far as the file.
+    pub async fn append(
+        &self,
+        id: MediaFileId,
+        length_bytes: u64,
+        hash: Option<RunningHash>,
+    ) -> io::Result<Option<Appending>> {
+        let (path, floor, directory) = (self.path(id), self.floor_path(id), self.directory.clone());
+        blocking(move || {
+            let file = match OpenOptions::new().read(true).write(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other?,
+            };
+            Appending::open(Place { file: Arc::new(file), floor, directory, length_bytes }, hash).map(Some)
+        })
+        .await
+    }
+
+    /// A whole upload as something received, hashed if that was not done as it came. Dropped, it stays where it is.
+    pub async fn received(&self, id: MediaFileId, hash: Option<RunningHash>) -> Result<Received, MediaError> {
+        let path = self.path(id);
+        let open = {
+            let path = path.clone();
+            move || OpenOptions::new().read(true).write(true).open(path)
+        };
+        let file = Arc::new(blocking(open).await?);
+        let size_bytes = file.metadata()?.len();
+        let mut hash = hash.filter(|hash| hash.bytes() <= size_bytes).unwrap_or_default();
+        // Step by step, so that a server that stops does not wait for the whole of it.
+        while hash.bytes() < size_bytes {
+            let file = Arc::clone(&file);
+            hash = blocking(move || {
+                let step = usize::try_from(size_bytes - hash.bytes()).unwrap_or(usize::MAX).min(HASH_STEP_BYTES);
+                let mut buffer = vec![0; step];
+                file.read_exact_at(&mut buffer, hash.bytes())?;
+                hash.update(&buffer);
+                Ok(hash)
+            })
+            .await?;
+        }
+        Ok(Received::of_upload(id, path, file, size_bytes, hash.finish()))
+    }
+
+    /// Takes a file back out of `media/` that no record came to name.
+    pub async fn put_back(&self, id: MediaFileId, media: &MediaDir) -> io::Result<()> {
+        let (from, to, directory) = (media.path(id), self.path(id), self.directory.clone());
+        blocking(move || match std::fs::rename(from, to) {
+            // It had not got there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.and_then(|()| sync_directory(&directory)),
+        })
+        .await
+    }
+
+    /// Removes an upload's file, if it is here.
+    pub async fn remove(&self, id: MediaFileId) {
+        for path in [self.path(id), self.floor_path(id)] {
+            match blocking(move || std::fs::remove_file(path)).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(file = %id, %error, "an upload's file could not be removed; the next start tries again");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn path(&self, id: MediaFileId) -> PathBuf {
+        self.directory.join(id.to_string())
+    }
+
+    fn floor_path(&self, id: MediaFileId) -> PathBuf {
+        self.directory.join(format!("{id}{FLOOR}"))
+    }
+}
+
+/// What the name of a floor ends with.
+const FLOOR: &str = ".floor";
+/// Bytes hashed before somebody else may have the thread.
+const HASH_STEP_BYTES: usize = 8 << 20;
+
+/// Holds room for a file of this length, where the file system can.
+pub(super) fn reserve(file: &File, length_bytes: u64) -> io::Result<()> {
+    match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, length_bytes)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+pub(super) fn modified(metadata: &Metadata) -> io::Result<Timestamp> {
+    let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+}
