@@ -107,19 +107,13 @@ impl MediaDir {
     /// Begins to receive a file of at most `limit_bytes`.
     pub async fn receive(&self, id: MediaFileId, limit_bytes: u64) -> Result<Incoming, MediaError> {
         let path = self.incoming.join(id.to_string());
-        let create = {
-            let path = path.clone();
-            move || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-        };
-        let file = blocking(create).await?;
-        Ok(Incoming::new(id, path, file, limit_bytes))
+        // Whole from the first moment on: a caller who goes away meanwhile drops it, and the file with it.
+        Ok(blocking(move || Incoming::create(id, path, limit_bytes)).await?)
     }
 
     /// The same on a thread that may wait for the disk.
     pub fn create(&self, id: MediaFileId) -> Result<Incoming, MediaError> {
-        let path = self.incoming.join(id.to_string());
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Incoming::new(id, path, file, u64::MAX))
+        Ok(Incoming::create(id, self.incoming.join(id.to_string()), u64::MAX)?)
     }
 
     /// A directory below `incoming/` for a program that makes files of its own.
@@ -216,9 +210,10 @@ impl Drop for Leftover {
 pub struct Received(Incoming, String);
 
 impl Incoming {
-    fn new(id: MediaFileId, path: PathBuf, file: File, limit_bytes: u64) -> Self {
-        let sink = Sink { file: Arc::new(file), hash: Sha256::new() };
-        Self { id, path, sink: Some(sink), buffer: BytesMut::new(), size_bytes: 0, limit_bytes, kept: false }
+    fn create(id: MediaFileId, path: PathBuf, limit_bytes: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let sink = Some(Sink { file: Arc::new(file), hash: Sha256::new() });
+        Ok(Self { id, path, sink, buffer: BytesMut::new(), size_bytes: 0, limit_bytes, kept: false })
     }
 
     /// Gives it up. When this answers, it has left nothing behind.
@@ -470,6 +465,31 @@ mod tests {
         assert_eq!(stored.size_bytes(), 5_000_000_000);
         assert_eq!(runtime().block_on(stored.read(4_294_967_295, 3)).unwrap(), &b"abc"[..]);
         assert!(runtime().block_on(stored.read(4_999_999_999, 2)).is_err());
+    }
+
+    #[test]
+    fn what_nobody_takes_any_more_when_it_is_made_is_removed() {
+        let state = tempfile::tempdir().unwrap();
+        let media = MediaDir::open(state.path()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        runtime.block_on(async {
+            tokio::task::spawn_blocking(move || held.recv());
+            let mut receiving = Box::pin(media.receive(MediaFileId::from_random([1; 16]), 1));
+            // Once: the thread that makes it is busy, so that it is made after its caller has gone.
+            assert!(
+                std::future::poll_fn(|context| std::task::Poll::Ready(receiving.as_mut().poll(context)))
+                    .await
+                    .is_pending()
+            );
+            drop(receiving);
+            release.send(()).unwrap();
+            // Behind the making of it, and behind the removal that this asks for.
+            for _ in 0..2 {
+                tokio::task::spawn_blocking(|| ()).await.unwrap();
+            }
+        });
+        assert_eq!(std::fs::read_dir(&media.incoming).unwrap().count(), 0);
     }
 
     #[test]

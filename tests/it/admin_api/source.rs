@@ -261,7 +261,8 @@ fn there_has_to_be_room_for_an_upload_and_for_what_it_is_packaged_into() {
         let wire = announced(path, free_bytes / 4);
         wait_for("it to be taken", Duration::from_secs(10), || files(&server, "incoming").len() == 1);
         drop(wire);
-        wait_for("it to be given up", Duration::from_secs(10), || files(&server, "incoming").is_empty());
+        // At the latest when it has been silent for 15 seconds.
+        wait_for("it to be given up", Duration::from_secs(30), || files(&server, "incoming").is_empty());
     }
 }
 
