@@ -199,3 +199,51 @@ pub(super) fn modified(metadata: &Metadata) -> io::Result<Timestamp> {
     let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Checksum;
+    use bytes::Bytes;
+    use sha2::{Digest, Sha256};
+
+    const LENGTH: u64 = 6;
+
+    async fn add(uploads: &UploadDir, id: MediaFileId, hash: Option<RunningHash>, bytes: &'static [u8]) -> RunningHash {
+        let mut piece = uploads.append(id, LENGTH, hash).await.unwrap().unwrap();
+        piece.write(&Bytes::from_static(bytes)).await.unwrap();
+        piece.flush().await.unwrap();
+        piece.finish().await.unwrap().hash.unwrap()
+    }
+
+    #[test]
+    fn an_upload_is_hashed_alike_as_it_came_and_afterwards_and_comes_back_from_media() {
+        let state = tempfile::tempdir().unwrap();
+        let (media, uploads) = (MediaDir::open(state.path()).unwrap(), UploadDir::open(state.path()).unwrap());
+        let id = MediaFileId::from_random([1; 16]);
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            uploads.create(id, LENGTH).await.unwrap();
+            let hash = add(&uploads, id, None, b"abc").await;
+            // A piece that is discarded leaves no trace in the hash.
+            let mut wrong = uploads.append(id, LENGTH, Some(hash)).await.unwrap().unwrap();
+            wrong.expect(Checksum::new("sha256", vec![0; 32]).unwrap()).await.unwrap();
+            wrong.write(&Bytes::from_static(b"xyz")).await.unwrap();
+            wrong.flush().await.unwrap();
+            let ended = wrong.finish().await.unwrap();
+            assert_eq!((ended.is_mismatch, ended.progress.offset), (true, 3));
+            let hash = add(&uploads, id, ended.hash, b"def").await;
+            let wanted: String = Sha256::digest(b"abcdef").iter().map(|byte| format!("{byte:02x}")).collect();
+            for hash in [Some(hash), None] {
+                assert_eq!(uploads.received(id, hash).await.unwrap().sha256(), wanted);
+            }
+            // Dropped, it stayed; kept, it went; and what is taken back is what it was.
+            media.keep(uploads.received(id, None).await.unwrap()).await.unwrap();
+            assert!(media.path(id).exists() && uploads.progress(id).await.unwrap().is_none());
+            for _ in 0..2 {
+                uploads.put_back(id, &media).await.unwrap();
+                assert_eq!(std::fs::read(uploads.path(id)).unwrap(), b"abcdef");
+                assert!(!media.path(id).exists());
+            }
+        });
+    }
+}
