@@ -63,7 +63,7 @@ impl VideoRow {
             title: video.title.clone(),
             poster: poster_url(&operator.app, &operator.organization, video),
             is_private: video.visibility == Visibility::Private,
-            status: video.status,
+            status: operator.app.status_of(video),
             percent: percent(&operator.app, video),
             duration: video.source.as_ref().map(|source| words::duration(source.duration_ms)),
             created: video.created_at.into(),
