@@ -78,6 +78,11 @@ impl Head {
         self.status == VideoStatus::Ready
     }
 
+    /// Whether it can't be played.
+    pub fn is_broken(&self) -> bool {
+        self.status == VideoStatus::Error
+    }
+
     /// Whether it is being processed.
     pub fn is_processing(&self) -> bool {
         self.status == VideoStatus::Processing

@@ -77,6 +77,10 @@ impl VideoRow {
     fn is_ready(&self) -> bool {
         self.status == VideoStatus::Ready
     }
+
+    fn is_broken(&self) -> bool {
+        self.status == VideoStatus::Error
+    }
 }
 
 impl Page {
