@@ -60,7 +60,7 @@ impl Head {
             id: video.id.to_string(),
             title: video.title.clone(),
             is_private: video.visibility == Visibility::Private,
-            status: video.status,
+            status: operator.app.status_of(video),
             detail: video.status_detail.clone(),
             percent: percent(&operator.app, video),
             tab,
