@@ -48,7 +48,8 @@ class Film {
     const line = document.createElement('p');
     line.append(name, ' ', this.#text);
     this.row.append(line, this.#bar, this.#pause, this.#drop);
-    const metadata: Record<string, string> = { filename: file.name, filetype: file.type };
+    const title = file.name.replace(/\.[^.]*$/, '');
+    const metadata: Record<string, string> = { title, filename: file.name, filetype: file.type };
     if (video) metadata.videoId = video;
     else metadata.visibility = visibility;
     this.#upload = new Upload(file, {

@@ -64,8 +64,8 @@ export class Server {
     return Object.assign(server, { made, key: made.signingKey, publishableKey: made.publishableKey });
   }
 
-  /** `screener serve` with a configuration of its own, token access on, one signing key. */
-  static async serve({ config = '', environment = {} } = {}) {
+  /** `screener init` and `screener serve`, and nothing after: token access is off, there is no signing key. */
+  static async empty({ config = '', environment = {} } = {}) {
     const directory = temporaryDirectory();
     const file = path.join(directory, 'config.toml');
     const state = path.join(directory, 'state');
@@ -74,6 +74,12 @@ export class Server {
     const server = new Server(directory, ['serve', '--config', file], environment);
     server.adopt(await server.serving, path.join(state, 'tls/ca.pem'), keys.privateKey);
     server.publishableKey = keys.publishableKey;
+    return server;
+  }
+
+  /** The same with token access on and one signing key. */
+  static async serve(options = {}) {
+    const server = await Server.empty(options);
     await server.admin('PATCH', '/organization', { tokenAccess: true });
     server.key = await server.admin('POST', '/signing-keys', {});
     return server;
@@ -82,13 +88,18 @@ export class Server {
   constructor(directory, command, environment = {}) {
     this.directory = directory;
     this.log = path.join(LOGS, `browser-${path.basename(directory)}.log`);
+    this.start = () => this.#run(command, environment);
+    this.start();
+  }
+
+  #run(command, environment) {
     this.process = spawn(BINARY, command, { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
     this.ended = new Promise((resolve) => this.process.once('exit', resolve));
     const died = this.ended.then((code) => {
       throw new Error(`the server ended with ${code}: ${fs.readFileSync(this.log, 'utf8')}`);
     });
     died.catch(() => {});
-    const log = fs.createWriteStream(this.log);
+    const log = fs.createWriteStream(this.log, { flags: 'a' });
     const lines = createInterface(this.process.stderr);
     lines.on('line', (line) => log.write(`${line}\n`));
     this.serving = Promise.race([
@@ -106,9 +117,18 @@ export class Server {
     this.firstLine.catch(() => {});
   }
 
+  /** As when the power fails: killed without a word, and started again, on another port. */
+  async crash() {
+    this.process.kill('SIGKILL');
+    await this.ended;
+    this.start();
+    this.adopt(await this.serving, this.ca, this.privateKey);
+  }
+
   adopt(baseUrl, ca, privateKey) {
     this.baseUrl = baseUrl;
     this.port = new URL(baseUrl).port;
+    this.ca = ca;
     this.agent = new https.Agent({ ca: fs.readFileSync(ca), keepAlive: true });
     this.privateKey = privateKey;
   }

@@ -56,12 +56,13 @@ pub struct Head {
 impl Head {
     /// Of a video's page.
     pub fn of(operator: &Operator, video: &Video, tab: &'static str) -> Self {
+        let status = operator.app.status_of(video);
         Self {
             id: video.id.to_string(),
             title: video.title.clone(),
             is_private: video.visibility == Visibility::Private,
-            status: operator.app.status_of(video),
-            detail: video.status_detail.clone(),
+            status,
+            detail: video.status_detail.clone().filter(|_| status == video.status),
             percent: percent(&operator.app, video),
             tab,
         }
