@@ -5,13 +5,14 @@ use super::operator::{Operator, Refused, done, status_of};
 use super::upload::{SentFile, title_of};
 use super::words::{self, Moment};
 use crate::app::App;
-use crate::auth::{Caller, Grant, PageOrigin, Purpose, ViewerRequest, admit_viewer};
-use crate::domain::{MediaFileId, Organization, SessionId, Upload, Video, VideoId, VideoStatus, Visibility, limits};
+use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
+use crate::domain::{MediaFileId, Organization, Upload, Video, VideoId, VideoStatus, Visibility, limits};
 use crate::http::admin::source::{announced_bytes, receive_stream};
 use crate::http::admin::videos::{find_page, make};
 use crate::http::extract::{PageRequest, path_id, query_text};
 use crate::http::form::Form;
 use crate::http::media::asset_path;
+use crate::http::playback::first_grant;
 use crate::http::problem::Problem;
 use crate::store::Cursor;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -124,17 +125,7 @@ pub fn poster_url(app: &App, organization: &Organization, video: &Video) -> Opti
         token: Ok(token.as_deref()),
     };
     let viewer = admit_viewer(&request, |kid| app.verifying_key(organization.id, kid), now).ok()?;
-    let expires_at = now.plus_secs(i64::from(organization.settings.asset_url_ttl_s));
-    let grant = Grant {
-        purpose: Purpose::Play,
-        video: viewer.video(),
-        epoch: viewer.epoch(),
-        session: SessionId::from_random(app.random()),
-        authority: viewer.authority(),
-        started_at: now,
-        expires_at,
-        ends_at: expires_at,
-    };
+    let grant = first_grant(app, &viewer, &organization.settings, now);
     Some(asset_path(video.id, &app.asset_keys().sign(&grant)?, &poster.name()))
 }
 
