@@ -146,6 +146,8 @@ Open in a browser
   public video                  {base}/embed/{public}
   private video, with a token   {base}/embed/{private}?token={token}
   private video, without one    {base}/embed/{private}
+  the dashboard                 {base}/dashboard
+    to sign in                  {admin}
 
 Ask the playback API, as an app or another player would
   curl --cacert {ca} \\

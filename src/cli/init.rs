@@ -33,7 +33,8 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
             "privateKey": keys.private_key.expose(),
             "publishableKey": keys.publishable_key.expose(),
             "stateDir": app.state().path(),
-            "masterKeyFile": app.config.state.master_key_file
+            "masterKeyFile": app.config.state.master_key_file,
+            "dashboardUrl": app.url("/dashboard")
         }))
     })?;
     print_first_keys(&made, args.common.output.json)
@@ -66,6 +67,11 @@ pub(super) fn print_first_keys(made: &Value, json: bool) -> anyhow::Result<()> {
     );
     if let Some(file) = made.get("masterKeyFile").and_then(Value::as_str) {
         lines.push_str(&format!("\nKeep a copy of the master key apart from your backups: {file}"));
+    }
+    if let Some(url) = made.get("dashboardUrl").and_then(Value::as_str) {
+        lines.push_str(&format!(
+            "\n\nNext: start the server with `screener serve`, and sign in at {url} with the private key."
+        ));
     }
     Output::new(json).print(made, &lines)
 }

@@ -15,6 +15,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand};
 use output::{Output, line};
 use serde_json::json;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -244,8 +245,20 @@ fn serve(common: &Common) -> anyhow::Result<()> {
     let config = common.load()?.config;
     output::start_logging(config.log.format, &config.log.level)?;
     let state = StateDir::open(&config.state.dir)?;
-    actix_web::rt::System::new().block_on(server::run(config, state, |_| {}))?;
+    actix_web::rt::System::new().block_on(server::run(config, state, greet))?;
     Ok(())
+}
+
+/// Tells a person where to go. Whoever reads the log finds it there.
+fn greet(ready: server::Ready) {
+    if !std::io::stdout().is_terminal() {
+        return;
+    }
+    let asks =
+        if ready.ca_certificate.is_some() { " Its certificate is self-made: your browser will ask once." } else { "" };
+    let url = ready.base_url;
+    // A terminal that is gone is no reason not to serve.
+    let _ = line(&format!("\nScreener serves {url}. The dashboard: {url}/dashboard{asks}\n"));
 }
 
 fn check_config(args: &CheckArgs) -> anyhow::Result<()> {

@@ -12,7 +12,9 @@ use crate::app::App;
 use crate::auth::{
     Caller, Denied, Grant, LiveSession, PageOrigin, Purpose, TokenDenied, Viewer, ViewerRequest, admit_viewer,
 };
-use crate::domain::{Embed, EmbedId, MediaFileId, Organization, Origin, Playable, SessionId, Timestamp, Video};
+use crate::domain::{
+    Embed, EmbedId, MediaFileId, Organization, Origin, Playable, SessionId, Settings, Timestamp, Video,
+};
 use actix_web::http::header::{CACHE_CONTROL, ORIGIN};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::{Value, json};
@@ -128,18 +130,7 @@ pub fn open_session(
     let playable = video.playable();
     let (main, content_type) = main_asset(&playable).ok_or(Denied::VideoNotReady)?;
     let settings = &organization.settings;
-    let expires_at = now.plus_secs(i64::from(settings.asset_url_ttl_s));
-    let grant = Grant {
-        purpose: Purpose::Play,
-        video: viewer.video(),
-        epoch: viewer.epoch(),
-        session: SessionId::from_random(app.random()),
-        authority: viewer.authority(),
-        started_at: now,
-        expires_at,
-        // A session lasts at least as long as its first URL.
-        ends_at: now.plus_secs(i64::from(settings.session_max_age_s)).max(expires_at),
-    };
+    let grant = first_grant(app, viewer, settings, now);
     // What was found when the token was checked may have been revoked since.
     app.standing(&grant).owner(&grant).ok_or(Denied::Token(TokenDenied::Revoked))?;
     remember(app, &grant, Some(embed.id), viewer.organization(), now);
@@ -169,6 +160,22 @@ pub fn open_session(
         "branding": { "organizationName": organization.name, "primaryColor": null, "showWatermark": false },
         "controls": { "autoplay": false, "muted": false, "loop": false, "rememberPosition": true, "showSpeed": true }
     }))
+}
+
+/// The grant of a new session for an admitted viewer.
+pub fn first_grant(app: &App, viewer: &Viewer, settings: &Settings, now: Timestamp) -> Grant {
+    let expires_at = now.plus_secs(i64::from(settings.asset_url_ttl_s));
+    Grant {
+        purpose: Purpose::Play,
+        video: viewer.video(),
+        epoch: viewer.epoch(),
+        session: SessionId::from_random(app.random()),
+        authority: viewer.authority(),
+        started_at: now,
+        expires_at,
+        // A session lasts at least as long as its first URL.
+        ends_at: now.plus_secs(i64::from(settings.session_max_age_s)).max(expires_at),
+    }
 }
 
 /// The asset that a player begins with, and its kind on the wire; `None` while nothing plays.

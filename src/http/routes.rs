@@ -75,6 +75,7 @@ fn dashboard_routes() -> impl HttpServiceFactory {
         .service(resource!("/videos/{id}/sessions/{session}/end", POST => video_security::end))
         .service(resource!("/videos/{id}/embed", GET => video_embed::show))
         .service(resource!("/videos/{id}/embed/preview", POST => video_embed::preview))
+        .service(resource!("/uploads/{id}/discard", POST => videos::discard))
         .service(resource!("/settings", GET => settings::show, POST => settings::save))
         .service(resource!("/settings/apply", POST => settings::apply))
         .service(resource!("/signing-keys", GET => signing_keys::show, POST => signing_keys::create))

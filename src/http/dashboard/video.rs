@@ -5,7 +5,7 @@ use super::operator::{Operator, Posted, Refused, check_typed, done, status_of};
 use super::upload::SentFile;
 use super::videos::{percent, poster_url};
 use super::words;
-use crate::domain::{Embed, Rendition, RenditionOrigin, Video, VideoId, VideoStatus, Visibility};
+use crate::domain::{Embed, MediaFile, Rendition, RenditionOrigin, TrackKind, Video, VideoId, VideoStatus, Visibility};
 use crate::http::admin::extras::{drop_captions, drop_poster, keep_captions, keep_poster};
 use crate::http::admin::renditions::{add, is_label};
 use crate::http::admin::source::{announced_bytes, receive_stream};
@@ -26,6 +26,7 @@ struct Page {
     player: Result<String, &'static str>,
     duration: Option<String>,
     reference_id: Option<String>,
+    original: Option<Original>,
     qualities: Vec<Quality>,
     captions: Vec<(String, String)>,
     poster: Option<String>,
@@ -91,6 +92,30 @@ impl Head {
     /// Whether a film has yet to be uploaded.
     pub fn needs_film(&self) -> bool {
         matches!(self.status, VideoStatus::PendingUpload | VideoStatus::Error)
+    }
+}
+
+/// The film as it was uploaded.
+struct Original {
+    size: String,
+    tracks: Vec<String>,
+}
+
+impl Original {
+    async fn of(operator: &Operator, video: &Video) -> Result<Option<Self>, Problem> {
+        let Some(source) = video.source.as_ref().or(video.next_source.as_ref()) else { return Ok(None) };
+        let Some(file) = operator.app.store.find::<MediaFile>(source.file.0).await? else { return Ok(None) };
+        let tracks = source.tracks.iter().map(|track| {
+            let kind = match track.kind {
+                TrackKind::Video => "picture",
+                TrackKind::Audio => "sound",
+                TrackKind::Other => "other track",
+            };
+            let language = track.language.as_deref().map(|tag| format!(" in {tag}")).unwrap_or_default();
+            let not_played = if track.played == Some(false) { ", not played" } else { "" };
+            format!("{kind} {}{language}{not_played}", track.codec)
+        });
+        Ok(Some(Self { size: words::bytes(file.size_bytes), tracks: tracks.collect() }))
     }
 }
 
@@ -342,6 +367,7 @@ async fn page(operator: &Operator, video: Video, refused: Option<Refused>) -> Re
         player: player(operator, &video).await?,
         duration: video.source.as_ref().map(|source| words::duration(source.duration_ms)),
         reference_id: video.reference_id.clone(),
+        original: Original::of(operator, &video).await?,
         qualities: video.renditions.iter().rev().map(Quality::from).collect(),
         captions: video.captions.iter().map(|one| (one.language.clone(), one.label.clone())).collect(),
         poster: poster_url(&operator.app, &operator.organization, &video),

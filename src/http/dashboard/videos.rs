@@ -5,18 +5,20 @@ use super::operator::{Operator, Refused, done, status_of};
 use super::upload::{SentFile, title_of};
 use super::words::{self, Moment};
 use crate::app::App;
-use crate::auth::{Caller, Grant, PageOrigin, Purpose, ViewerRequest, admit_viewer};
-use crate::domain::{Organization, SessionId, Video, VideoId, VideoStatus, Visibility};
+use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
+use crate::domain::{MediaFileId, Organization, Upload, Video, VideoId, VideoStatus, Visibility, limits};
 use crate::http::admin::source::{announced_bytes, receive_stream};
 use crate::http::admin::videos::{find_page, make};
-use crate::http::extract::{PageRequest, query_text};
+use crate::http::extract::{PageRequest, path_id, query_text};
 use crate::http::form::Form;
 use crate::http::media::asset_path;
+use crate::http::playback::first_grant;
 use crate::http::problem::Problem;
 use crate::store::Cursor;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde_json::Value;
+use std::sync::Arc;
 
 const HERE: &str = "/dashboard/videos";
 
@@ -31,6 +33,7 @@ struct Page {
     is_first: bool,
     /// Whether something goes on that the page should show.
     is_live: bool,
+    unfinished: Vec<UnfinishedRow>,
     is_private_by_default: bool,
     max_bytes: u64,
     /// What is yet to be done before a private video plays; `None` once it is.
@@ -54,6 +57,17 @@ struct VideoRow {
     percent: Option<u8>,
     duration: Option<String>,
     created: Moment,
+}
+
+/// An upload that broke off, or is under way.
+struct UnfinishedRow {
+    id: String,
+    /// Its video.
+    video: String,
+    title: String,
+    percent: u64,
+    size: String,
+    expires: Option<Moment>,
 }
 
 impl VideoRow {
@@ -115,17 +129,7 @@ pub fn poster_url(app: &App, organization: &Organization, video: &Video) -> Opti
         token: Ok(token.as_deref()),
     };
     let viewer = admit_viewer(&request, |kid| app.verifying_key(organization.id, kid), now).ok()?;
-    let expires_at = now.plus_secs(i64::from(organization.settings.asset_url_ttl_s));
-    let grant = Grant {
-        purpose: Purpose::Play,
-        video: viewer.video(),
-        epoch: viewer.epoch(),
-        session: SessionId::from_random(app.random()),
-        authority: viewer.authority(),
-        started_at: now,
-        expires_at,
-        ends_at: expires_at,
-    };
+    let grant = first_grant(app, &viewer, &organization.settings, now);
     Some(asset_path(video.id, &app.asset_keys().sign(&grant)?, &poster.name()))
 }
 
@@ -158,6 +162,35 @@ async fn take(operator: &Operator, request: &HttpRequest, payload: web::Payload)
     Ok(())
 }
 
+/// `POST /dashboard/uploads/{id}/discard`
+pub async fn discard(operator: Operator, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let id = path_id(&request, MediaFileId::parse)?;
+    operator.app.delete_upload(operator.admin.actor(), operator.admin.organization, id).await?;
+    Ok(done(HERE, "upload_discarded"))
+}
+
+/// The newest uploads that are not whole.
+async fn unfinished(operator: &Operator) -> Result<Vec<UnfinishedRow>, Problem> {
+    let (app, owner) = (&operator.app, operator.admin.organization);
+    let found = app.store.list::<Upload>(owner, None, limits::PAGE_ITEMS_DEFAULT).await?;
+    let mut rows = Vec::new();
+    for upload in found.items.into_iter().filter(Upload::is_open) {
+        let Ok(state) = app.upload_state(Arc::new(upload)).await else { continue };
+        let Some(video) = app.video_of(owner, state.upload.video).await? else { continue };
+        if state.offset < state.upload.length_bytes {
+            rows.push(UnfinishedRow {
+                id: state.upload.id.to_string(),
+                video: video.id.to_string(),
+                title: video.title,
+                percent: state.offset.saturating_mul(100).checked_div(state.upload.length_bytes).unwrap_or(0),
+                size: words::bytes(state.upload.length_bytes),
+                expires: state.expires_at.map(Moment::from),
+            });
+        }
+    }
+    Ok(rows)
+}
+
 async fn page(
     operator: &Operator,
     wanted: &PageRequest,
@@ -187,6 +220,7 @@ async fn page(
         search,
         next: found.next.map(Cursor::encode),
         is_first: wanted.cursor.is_none(),
+        unfinished: unfinished(operator).await?,
         is_private_by_default: settings.default_visibility == Visibility::Private,
         max_bytes: operator.app.config.media.max_source_mib << 20,
         steps: (!is_done).then_some(steps),
