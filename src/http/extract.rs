@@ -20,6 +20,9 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// The dashboard's cookie. Browsers take a name that begins so for this host alone, over TLS alone (RFC 6265bis §4.1.3.2).
 pub const COOKIE: &str = "__Host-screener";
 
+/// With this header a page brings itself up to date: nobody sits before it for that.
+const LOOK: HeaderName = HeaderName::from_static("screener-look");
+
 /// Proof that a request came with an organization's private key, or with the cookie of a sign-in that stands on one.
 pub struct Admin {
     /// The organization.
@@ -72,7 +75,11 @@ impl Admin {
         // Others' values may be any bytes: an application on another port of this host sets cookies that come here, too.
         let mut pairs = cookies.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii_start);
         let value = pairs.find_map(|pair| pair.strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"="))?;
-        let sign_in = app.signed_in(std::str::from_utf8(value).ok()?, app.now())?;
+        let now = app.now();
+        let sign_in = app.signed_in(std::str::from_utf8(value).ok()?, now)?;
+        if !request.headers().contains_key(LOOK) {
+            app.note_sign_in_use(&sign_in, now);
+        }
         request.extensions_mut().insert(LoggedOrganization(sign_in.organization));
         Some(Self { organization: sign_in.organization, key: sign_in.private_key, sign_in: Some(sign_in) })
     }
