@@ -24,6 +24,7 @@ impl App {
             hash: minted.hash,
             created_at: self.moment(),
         };
+        let (id, opened_at) = (sign_in.id, sign_in.created_at);
         let mut others: Vec<Arc<SignIn>> =
             self.store.access().sign_ins().filter(|other| other.organization == key.organization).cloned().collect();
         others.sort_by_key(|other| std::cmp::Reverse(other.created_at));
@@ -36,10 +37,11 @@ impl App {
                 Ok::<_, WriteError>(())
             })
             .await?;
+        self.sign_ins.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, opened_at);
         Ok(minted.text)
     }
 
-    /// The sign-in that a cookie's value is for, if it is not over; from now on it counts as used at `now`.
+    /// The sign-in that a cookie's value is for, if it is not over.
     pub fn signed_in(&self, cookie: &str, now: Timestamp) -> Option<Arc<SignIn>> {
         let hash = Credential::cookie_hash(cookie)?;
         let access = self.store.access();
@@ -49,11 +51,12 @@ impl App {
         }
         let mut used = self.sign_ins.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last = used.entry(sign_in.id).or_insert(now);
-        if last.plus_secs(limits::SIGN_IN_IDLE_S) <= now {
-            return None;
-        }
-        *last = now;
-        Some(Arc::clone(sign_in))
+        (now < last.plus_secs(limits::SIGN_IN_IDLE_S)).then(|| Arc::clone(sign_in))
+    }
+
+    /// Notes that someone uses a sign-in: it may lie unused for as long again.
+    pub fn note_sign_in_use(&self, sign_in: &SignIn, now: Timestamp) {
+        self.sign_ins.0.lock().unwrap_or_else(PoisonError::into_inner).insert(sign_in.id, now);
     }
 
     /// Ends a sign-in.
@@ -79,15 +82,14 @@ impl App {
             let is_over = |one: &SignIn| one.ends_at() <= now || is_idle(&one.id) || !access.is_active(one.private_key);
             access.sign_ins().filter(|one| is_over(one)).take(limits::RECORDS_PER_COMMIT).cloned().collect()
         };
-        if over.is_empty() {
-            return;
-        }
-        let forgotten = self.store.write(now, move |draft| {
-            over.iter().for_each(|one| draft.remove(&**one));
-            Ok::<_, WriteError>(())
-        });
-        if let Err(error) = forgotten.await {
-            tracing::warn!(%error, "sign-ins that are over were not forgotten");
+        if !over.is_empty() {
+            let forgotten = self.store.write(now, move |draft| {
+                over.iter().for_each(|one| draft.remove(&**one));
+                Ok::<_, WriteError>(())
+            });
+            if let Err(error) = forgotten.await {
+                tracing::warn!(%error, "sign-ins that are over were not forgotten");
+            }
         }
         let known: HashSet<SignInId> = self.store.access().sign_ins().map(|one| one.id).collect();
         self.sign_ins.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| known.contains(id));
@@ -101,5 +103,94 @@ fn event(sign_in: &SignIn, action: &'static str) -> AuditEvent {
         action,
         subject: subject(Kind::PrivateKey, sign_in.private_key.0),
         detail: json!({}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Clock, SystemEntropy, new_organization};
+    use crate::config::Config;
+    use crate::store::{StateDir, write_master_key};
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    struct SetClock(Arc<AtomicI64>);
+
+    impl Clock for SetClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    /// Runs `test` with a server's insides, a private key, and a clock that it sets.
+    fn with_clock(test: impl AsyncFnOnce(App, PrivateKey, Arc<AtomicI64>)) {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::default_for(directory.path().join("state"));
+        let state = StateDir::create(&config.state.dir).unwrap();
+        write_master_key(&config.state.master_key_file, &[7; 32]).unwrap();
+        let seconds = Arc::new(AtomicI64::new(1_795_500_000));
+        let clock = Box::new(SetClock(Arc::clone(&seconds)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let app = App::start(config, state, clock, Box::new(SystemEntropy)).await.unwrap();
+            let made = new_organization(&app, Actor::Appliance, "Acme".to_owned()).await.unwrap();
+            let key = app.store.access().private_keys().next().map(|key| PrivateKey::clone(key)).unwrap();
+            assert_eq!(key.organization, made.organization.id);
+            test(app, key, seconds).await;
+        });
+    }
+
+    fn is_signed_in(app: &App, cookie: &Secret<String>) -> bool {
+        app.signed_in(cookie.expose(), app.now()).is_some()
+    }
+
+    /// Someone uses it, if it is not over.
+    fn uses(app: &App, cookie: &Secret<String>) -> bool {
+        let found = app.signed_in(cookie.expose(), app.now());
+        found.inspect(|sign_in| app.note_sign_in_use(sign_in, app.now())).is_some()
+    }
+
+    #[test]
+    fn a_sign_in_ends_after_its_time_however_much_it_is_used() {
+        with_clock(async |app, key, seconds| {
+            let began = seconds.load(Ordering::SeqCst);
+            let cookie = app.sign_in(&key).await.unwrap();
+            while seconds.fetch_add(3_600, Ordering::SeqCst) + 3_600 < began + limits::SIGN_IN_S {
+                assert!(uses(&app, &cookie), "it ended before its time");
+            }
+            assert!(!uses(&app, &cookie));
+            app.housekeeping().await;
+            assert_eq!(app.store.access().sign_ins().count(), 0, "its record stays");
+            let anew = app.sign_in(&key).await.unwrap();
+            assert!(is_signed_in(&app, &anew) && !is_signed_in(&app, &cookie));
+        });
+    }
+
+    #[test]
+    fn a_sign_in_ends_when_it_lies_unused_and_its_use_alone_keeps_it() {
+        with_clock(async |app, key, seconds| {
+            let (idle, looked_at, used) =
+                (app.sign_in(&key).await.unwrap(), app.sign_in(&key).await.unwrap(), app.sign_in(&key).await.unwrap());
+            seconds.fetch_add(limits::SIGN_IN_IDLE_S - 1, Ordering::SeqCst);
+            assert!(is_signed_in(&app, &looked_at) && uses(&app, &used));
+            seconds.fetch_add(1, Ordering::SeqCst);
+            assert!(!is_signed_in(&app, &idle) && !is_signed_in(&app, &looked_at) && is_signed_in(&app, &used));
+            assert!(!uses(&app, &idle) && !is_signed_in(&app, &idle), "being refused counted as use");
+            app.housekeeping().await;
+            assert_eq!(app.store.access().sign_ins().count(), 1);
+            assert!(uses(&app, &used));
+        });
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_a_sign_in_that_is_signed_out() {
+        with_clock(async |app, key, _| {
+            let cookie = app.sign_in(&key).await.unwrap();
+            let sign_in = app.signed_in(cookie.expose(), app.now()).unwrap();
+            app.sign_out(sign_in).await.unwrap();
+            assert!(!is_signed_in(&app, &cookie));
+            app.housekeeping().await;
+            assert!(app.sign_ins.0.lock().unwrap().is_empty());
+        });
     }
 }

@@ -9,7 +9,7 @@ use crate::auth::Credential;
 use crate::domain::{Actor, OrganizationId, PrivateKeyId, PublishableKey, SignIn, limits};
 use crate::store::Cursor;
 use actix_web::dev::Payload;
-use actix_web::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
+use actix_web::http::header::{AUTHORIZATION, COOKIE as COOKIES, HOST, HeaderName, ORIGIN};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
@@ -19,6 +19,9 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The dashboard's cookie. Browsers take a name that begins so for this host alone, over TLS alone (RFC 6265bis §4.1.3.2).
 pub const COOKIE: &str = "__Host-screener";
+
+/// With this header a page brings itself up to date: nobody sits before it for that.
+const LOOK: HeaderName = HeaderName::from_static("screener-look");
 
 /// Proof that a request came with an organization's private key, or with the cookie of a sign-in that stands on one.
 pub struct Admin {
@@ -67,9 +70,16 @@ impl Admin {
     /// [`is_from_here`] besides.
     pub fn signed_in(request: &HttpRequest) -> Option<Self> {
         let app = request.app_data::<web::Data<App>>()?;
-        let cookies = single(request, &HeaderName::from_static("cookie")).ok().flatten()?;
-        let value = cookies.split("; ").find_map(|pair| pair.strip_prefix(COOKIE)?.strip_prefix('='))?;
-        let sign_in = app.signed_in(value, app.now())?;
+        let mut lines = request.headers().get_all(&COOKIES);
+        let (Some(cookies), None) = (lines.next(), lines.next()) else { return None };
+        // Others' values may be any bytes: an application on another port of this host sets cookies that come here, too.
+        let mut pairs = cookies.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii_start);
+        let value = pairs.find_map(|pair| pair.strip_prefix(COOKIE.as_bytes())?.strip_prefix(b"="))?;
+        let now = app.now();
+        let sign_in = app.signed_in(std::str::from_utf8(value).ok()?, now)?;
+        if !request.headers().contains_key(LOOK) {
+            app.note_sign_in_use(&sign_in, now);
+        }
         request.extensions_mut().insert(LoggedOrganization(sign_in.organization));
         Some(Self { organization: sign_in.organization, key: sign_in.private_key, sign_in: Some(sign_in) })
     }
@@ -81,8 +91,9 @@ pub fn is_from_here(request: &HttpRequest) -> bool {
     match single(request, &HeaderName::from_static("sec-fetch-site")) {
         Ok(Some(site)) => site == "same-origin",
         Ok(None) => {
-            let origin = lone(request, &ORIGIN).and_then(|origin| origin.split_once("://"));
-            origin.is_some_and(|(_, host)| lone(request, &HOST) == Some(host))
+            // The cookie is sent over TLS alone, so its pages have that scheme, whoever ends TLS.
+            let host = lone(request, &ORIGIN).and_then(|origin| origin.strip_prefix("https://"));
+            host.is_some_and(|host| lone(request, &HOST) == Some(host))
         }
         Err(()) => false,
     }

@@ -423,6 +423,49 @@ mod tests {
         });
     }
 
+    #[test]
+    fn a_search_finds_every_record_once_however_short_its_pages_and_its_looks_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let (records, other) = (3 * limits::SEARCH_STEP as u128 + 7, OrganizationId(Uuid::from_u128(8)));
+        let catalog = open(directory.path()).unwrap();
+        actix_web::rt::System::new().block_on(async {
+            for first in (0..records).step_by(50) {
+                let written = catalog.write(Timestamp::from_secs(1), move |draft| {
+                    for number in first..records.min(first + 50) {
+                        let (id, video) = (Uuid::from_u128(number), VideoId(Uuid::from_u128(number)));
+                        draft.put(&Reference { id, organization: OWNER, video });
+                    }
+                    let id = Uuid::from_u128(1 << 64 | first);
+                    draft.put(&Reference { id, organization: other, video: VideoId(id) });
+                    Ok::<_, WriteError>(())
+                });
+                written.await.unwrap();
+            }
+            let sevenths = |record: &Reference| record.id.as_u128() % 7 == 0;
+            let none = |_: &Reference| false;
+            for (limit, scan) in [(1, 1), (1, 1000), (3, 10), (100, limits::SEARCH_STEP), (100, 51), (100, 1000)] {
+                let (mut found, mut cursor, mut pages) = (Vec::new(), None, 0);
+                loop {
+                    let page = catalog.search(OWNER, cursor, limit, scan, sevenths).await.unwrap();
+                    assert!(page.items.len() <= limit);
+                    found.extend(page.items.iter().map(|record| record.id.as_u128()));
+                    (cursor, pages) = (page.next, pages + 1);
+                    if cursor.is_none() {
+                        break;
+                    }
+                    assert!(pages <= 2 * records, "{limit} of {scan}: it does not end");
+                }
+                found.sort_unstable();
+                let expected: Vec<u128> = (0..records).filter(|number| number % 7 == 0).collect();
+                assert_eq!(found, expected, "{limit} of {scan}");
+                // Where nothing is found, a page says how far it has looked.
+                let page = catalog.search(OWNER, None, limit, scan, none).await.unwrap();
+                assert!(page.items.is_empty());
+                assert_eq!(page.next.is_some(), scan < 1000, "{limit} of {scan}");
+            }
+        });
+    }
+
     fn compact(directory: &Path) {
         Journal::open(&directory.join("journal"), 0, |_| {}).unwrap().compact().unwrap();
     }

@@ -65,7 +65,7 @@ function plan(): void {
 async function look(): Promise<void> {
   if (document.hidden) return;
   try {
-    const response = await fetch(location.href, { cache: 'no-store' });
+    const response = await fetch(location.href, { cache: 'no-store', headers: { 'Screener-Look': '1' } });
     if (response.redirected) return location.reload();
     // A page that answers a form can't be had again; it stays as it is.
     if (!response.ok) return;

@@ -2,14 +2,15 @@
 
 use super::operator::Posted;
 use crate::domain::limits;
-use crate::http::form::{next_chunk, read_bytes};
+use crate::http::form::{body_timeout, read_bytes};
 use crate::http::problem::Problem;
 use actix_multipart::{Field, Multipart};
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
+use std::time::Duration;
 
-/// Fields of one form before its file.
-const FIELDS: usize = 20;
+/// Parts of one form up to its file.
+const PARTS: usize = 20;
 
 /// A form up to its file. What follows the file is not read.
 pub struct SentFile {
@@ -34,14 +35,13 @@ impl SentFile {
     pub async fn read(request: &HttpRequest, payload: web::Payload) -> Result<Self, Problem> {
         let mut form = Multipart::new(request.headers(), payload);
         let mut fields = Vec::new();
-        while fields.len() < FIELDS {
-            let Some(field) = form.next().await else { break };
-            let mut field = field.map_err(|_| Problem::bad_request("The form can't be read."))?;
+        for _ in 0..PARTS {
+            let Some(field) = next_part(&mut form).await? else { break };
             let filename = field.content_disposition().and_then(|disposition| disposition.get_filename());
             if let Some(name) = filename.map(str::to_owned) {
                 // A file field that was left alone is sent, too.
                 if name.is_empty() {
-                    while next_chunk(&mut field).await?.is_some() {}
+                    read_bytes(field, limits::JSON_BODY_BYTES).await?;
                     continue;
                 }
                 let file = ChosenFile { name, bytes: field, _form: form };
@@ -59,6 +59,13 @@ impl SentFile {
         let missing = || Problem::invalid_field("file", "choose one first");
         Ok((self.posted, self.file.ok_or_else(missing)?))
     }
+}
+
+/// The next part of a form; 408 when its head stays away for [`limits::BODY_IDLE_S`].
+async fn next_part(form: &mut Multipart) -> Result<Option<Field>, Problem> {
+    let idle = Duration::from_secs(limits::BODY_IDLE_S);
+    let part = tokio::time::timeout(idle, form.next()).await.map_err(|_| body_timeout(limits::BODY_IDLE_S))?;
+    part.transpose().map_err(|_| Problem::bad_request("The form can't be read."))
 }
 
 /// What a film is called after its file: without directory and ending, as long as a title may be.

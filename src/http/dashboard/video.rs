@@ -239,22 +239,24 @@ pub async fn put_captions(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let video = find(&operator, &request).await?;
-    let (mut posted, file) = match SentFile::read(&request, payload).await?.required() {
+    let (posted, file) = match SentFile::read(&request, payload).await?.required() {
         Ok(sent) => sent,
         Err(problem) => return page(&operator, video, Some(Refused::of(problem))).await,
     };
-    let language = posted.typed("language").trim().to_ascii_lowercase();
-    let label = posted.form.name("label").unwrap_or_else(|| language.clone());
+    let (mut form, refused) = posted.split();
+    let language = form.required_text("language").trim().to_ascii_lowercase();
+    if !is_language_tag(&language) {
+        form.wrong("language", "must be a language tag such as en or pt-br");
+    }
+    let label = form.name("label").unwrap_or_else(|| language.clone());
     let taken = async {
-        if !is_language_tag(&language) {
-            return Err(Problem::invalid_field("language", "must be a language tag such as en or pt-br"));
-        }
+        form.finish()?;
         let bytes = read_bytes(file.bytes, MAX_CAPTIONS_BYTES).await?;
         keep_captions(&operator.app, &operator.admin, video.id, &bytes, language, label).await
     };
     match taken.await {
         Ok(video) => Ok(done(&address(video.id), "captions")),
-        Err(problem) => page(&operator, video, Some(posted.refused(problem))).await,
+        Err(problem) => page(&operator, video, Some(refused(problem))).await,
     }
 }
 

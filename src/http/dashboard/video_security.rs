@@ -96,6 +96,12 @@ pub async fn test(operator: Operator, request: HttpRequest, payload: web::Payloa
 pub async fn end(operator: Operator, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let video = find(&operator, &request).await?;
     let session = named_id(&request, "session", SessionId::parse)?;
+    let is_watching = live(&operator.app, operator.admin.organization)
+        .iter()
+        .any(|live| live.video == video.id && live.session == session);
+    if !is_watching && !operator.app.store.access().is_ended(video.id, session) {
+        return Err(Problem::not_found());
+    }
     end_one(&operator.app, &operator.admin, video.id, session).await?;
     Ok(done(&format!("/dashboard/videos/{}/security", video.id), "session_ended"))
 }
