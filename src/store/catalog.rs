@@ -441,7 +441,7 @@ mod tests {
                 });
                 written.await.unwrap();
             }
-            let sevenths = |record: &Reference| record.id.as_u128() % 7 == 0;
+            let sevenths = |record: &Reference| record.id.as_u128().is_multiple_of(7);
             let none = |_: &Reference| false;
             for (limit, scan) in [(1, 1), (1, 1000), (3, 10), (100, limits::SEARCH_STEP), (100, 51), (100, 1000)] {
                 let (mut found, mut cursor, mut pages) = (Vec::new(), None, 0);
