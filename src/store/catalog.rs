@@ -441,7 +441,7 @@ mod tests {
                 });
                 written.await.unwrap();
             }
-            let sevenths = |record: &Reference| record.id.as_u128() % 7 == 0;
+            let sevenths = |record: &Reference| record.id.as_u128().is_multiple_of(7);
             let none = |_: &Reference| false;
             for (limit, scan) in [(1, 1), (1, 1000), (3, 10), (100, limits::SEARCH_STEP), (100, 51), (100, 1000)] {
                 let (mut found, mut cursor, mut pages) = (Vec::new(), None, 0);
@@ -456,7 +456,7 @@ mod tests {
                     assert!(pages <= 2 * records, "{limit} of {scan}: it does not end");
                 }
                 found.sort_unstable();
-                let expected: Vec<u128> = (0..records).filter(|number| number % 7 == 0).collect();
+                let expected: Vec<u128> = (0..records).filter(|number| number.is_multiple_of(7)).collect();
                 assert_eq!(found, expected, "{limit} of {scan}");
                 // Where nothing is found, a page says how far it has looked.
                 let page = catalog.search(OWNER, None, limit, scan, none).await.unwrap();
