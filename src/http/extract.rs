@@ -154,9 +154,11 @@ pub fn named_id<T>(request: &HttpRequest, name: &str, parse: impl Fn(&str) -> Op
 /// A parameter of the query, decoded; the last of its name. 422 where that is no percent-encoded UTF-8.
 pub fn query_text(request: &HttpRequest, name: &str) -> Result<Option<String>, Problem> {
     let query = web::Query::<BTreeMap<String, String>>::from_query(request.query_string());
-    match query {
-        Ok(query) => Ok(query.into_inner().remove(name)),
-        Err(_) => Err(Problem::invalid_field(name, "must be percent-encoded UTF-8")),
+    let found = query.map(|query| query.into_inner().remove(name));
+    match found {
+        // What is no UTF-8 is decoded to replacement characters, which nobody types.
+        Ok(found) if !found.as_ref().is_some_and(|text| text.contains('\u{fffd}')) => Ok(found),
+        _ => Err(Problem::invalid_field(name, "must be percent-encoded UTF-8")),
     }
 }
 

@@ -456,7 +456,7 @@ mod tests {
                     assert!(pages <= 2 * records, "{limit} of {scan}: it does not end");
                 }
                 found.sort_unstable();
-                let expected: Vec<u128> = (0..records).filter(|number| number % 7 == 0).collect();
+                let expected: Vec<u128> = (0..records).filter(|number| number.is_multiple_of(7)).collect();
                 assert_eq!(found, expected, "{limit} of {scan}");
                 // Where nothing is found, a page says how far it has looked.
                 let page = catalog.search(OWNER, None, limit, scan, none).await.unwrap();

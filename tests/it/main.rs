@@ -16,6 +16,7 @@ mod backup;
 mod captions_and_poster;
 mod command_line;
 mod crash;
+mod dashboard;
 mod hostile_media;
 mod hostile_tokens;
 mod judges;
