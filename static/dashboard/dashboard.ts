@@ -43,6 +43,8 @@ class LivePart extends HTMLElement {
   become(fresh: Element): void {
     if (fresh instanceof HTMLElement && fresh.dataset.every) this.dataset.every = fresh.dataset.every;
     else delete this.dataset.every;
+    // Whoever is being asked something answers first.
+    if ([...this.querySelectorAll('dialog')].some((dialog) => dialog.getClientRects().length > 0)) return;
     const unsigned = (part: Element) => part.innerHTML.replace(/ src="[^"]*"/g, '');
     if (unsigned(this) === unsigned(fresh)) return;
     const focused = [...this.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement as Element);

@@ -24,6 +24,8 @@ class Film {
   readonly #upload: Upload;
   #began = { at: 0, bytes: 0 };
   #tenth = -1;
+  /** The video that was made for it. */
+  #made: string | undefined;
 
   constructor(
     readonly file: File,
@@ -60,6 +62,9 @@ class Film {
       // The same file for another video is another upload.
       fingerprint: async () => ['screener', video ?? 'new', file.name, file.size, file.lastModified].join('|'),
       removeFingerprintOnSuccess: true,
+      onAfterResponse: (_, response) => {
+        if (!video) this.#made ??= response.getHeader('Screener-Video-Id');
+      },
       onProgress: (sent) => this.#progressed(sent),
       onSuccess: () => this.#end('done', 'is uploaded. It plays as soon as it is processed.'),
       onError: (error) => this.#end('failed', reason(error)),
@@ -106,9 +111,15 @@ class Film {
   async #cancel(): Promise<void> {
     films.delete(this);
     this.row.remove();
-    if (this.state !== 'done') await this.#upload.abort(true).catch(() => {});
+    if (this.state !== 'done') await this.#discard().catch(() => {});
     document.dispatchEvent(new CustomEvent('screener:changed'));
     sendNext();
+  }
+
+  /** Takes back what was sent, and the video that has nothing else. */
+  async #discard(): Promise<void> {
+    await this.#upload.abort(true);
+    if (this.#made) await fetch(`/admin/v1/videos/${this.#made}`, { method: 'DELETE' });
   }
 
   #end(state: State, sentence: string): void {

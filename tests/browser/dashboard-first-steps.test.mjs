@@ -85,6 +85,7 @@ test('an empty server, a browser, and a private video plays on another site', as
   step('it is private');
 
   await page.getByRole('link', { name: 'Embed', exact: true }).click();
+  assert.ok(!(await page.content()).includes(key.secret), "the secret is on the video's page");
   const snippet = await page.getByRole('region', { name: 'Embed code' }).textContent();
   const sample = await page.locator('#sample-node').textContent();
   const [, video] = sample.match(/sub: "([^"]+)"/);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { paddedFilm, visit } from './dashboard.mjs';
-import { assertClean, openBrowser, Server, until } from './support.mjs';
+import { assertClean, openBrowser, Server, sign, until } from './support.mjs';
 
 /** More presses of Tab than any of these pages takes. */
 const ENOUGH = 80;
@@ -12,10 +12,11 @@ let server;
 let browser;
 let page;
 let seen;
+let video;
 
 before(async () => {
   server = await Server.serve();
-  await server.video('private', { title: 'A film' });
+  video = await server.video('private', { title: 'A film' });
   browser = await openBrowser();
   ({ page, seen } = await browser.page());
 });
@@ -80,8 +81,25 @@ test('a question opens with Enter, closes with Escape, and gives the focus back'
   }
 });
 
+test('a question stays open while the list around it changes', async () => {
+  await server.packaged(video);
+  const begin = () => server.playback(video, sign(server.key, video.videoId));
+  await begin();
+  await page.goto(`${server.baseUrl}/dashboard/videos/${video.videoId}/security`);
+  await page.getByRole('button', { name: /^End/ }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.waitFor();
+  await begin();
+  // The page asks, and leaves the list alone.
+  await page.waitForResponse((response) => response.url() === page.url());
+  await page.waitForResponse((response) => response.url() === page.url());
+  assert.equal(await dialog.isVisible(), true);
+  await page.keyboard.press('Escape');
+  await page.getByText('2 viewers.').waitFor();
+});
+
 test('Tab comes by everything that can be used, and shows where it is', async () => {
-  const [{ id }] = (await server.admin('GET', '/videos')).items;
+  const id = video.videoId;
   for (const address of ['videos', 'settings', 'signing-keys', 'publishable-keys', 'private-keys', 'audit', 'system', `videos/${id}/security`, `videos/${id}/embed`]) {
     await page.goto(`${server.baseUrl}/dashboard/${address}`);
     // Each choice of a group is reached by the arrows; what is hidden from screen readers is there a second time.

@@ -168,6 +168,24 @@ test('a video: waiting for its film, ready, not to be played', async () => {
   await look('video-embed-public');
 });
 
+test('an upload that broke off, and what discarding it does', async () => {
+  const { page: sender } = await browser.page();
+  await sender.goto(`${server.baseUrl}/dashboard/videos`);
+  await sender.evaluate(async () => {
+    const headers = { 'Tus-Resumable': '1.0.0', 'Upload-Length': '5000000', 'Upload-Metadata': `title ${btoa('A long way up')}` };
+    await fetch('/admin/v1/uploads', { method: 'POST', headers });
+  });
+  await sender.close();
+  await go('videos');
+  await page.getByRole('heading', { name: 'Unfinished uploads' }).waitFor();
+  await look('videos-unfinished');
+  await page.getByRole('button', { name: 'Discard A long way up…' }).click();
+  await page.getByRole('dialog').waitFor();
+  await look('dialog-discard');
+  await page.getByRole('dialog').getByRole('button', { name: 'Discard' }).click();
+  await page.getByText('The unfinished upload is discarded.').waitFor();
+});
+
 test('videos, some, and none that is looked for', async () => {
   await go('videos');
   await until('posters', () => page.locator('.videos img').evaluateAll((all) => all.some((img) => img.naturalWidth > 0)));

@@ -59,7 +59,7 @@ test('a film is uploaded, made private, named, captioned, given a poster, and de
   await chooseFile('WebVTT or SubRip file', 'captions.srt');
   await inCard('Captions').getByRole('button', { name: 'Add' }).click();
   await says('The captions are stored.');
-  await inCard('Captions').getByText('Português').waitFor();
+  await inCard('Captions').getByText('Português').first().waitFor();
 
   await chooseFile('JPEG, PNG, WebP or AVIF', 'poster.jpg');
   await inCard('Poster').getByRole('button', { name: 'Add' }).click();
@@ -67,7 +67,8 @@ test('a film is uploaded, made private, named, captioned, given a poster, and de
 
   const [video] = (await server.admin('GET', '/videos')).items;
   assert.deepEqual([video.title, video.visibility], ['Lesson 1', 'private']);
-  await inCard('Captions').getByRole('button', { name: /^Delete/ }).click();
+  await inCard('Captions').getByRole('button', { name: 'Delete Português…' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
   await says('The captions are deleted.');
 
   await page.getByRole('button', { name: 'Delete this video…' }).click();
