@@ -68,7 +68,8 @@ test('a quality that was chosen is there again after a refusal', async () => {
   await element.evaluate((video) => (video.currentTime = 150));
   const again = page.getByRole('button', { name: 'Try again' });
   await again.waitFor();
-  await page.unrouteAll();
+  // What is being refused at this moment is refused before the next attempt, not in it.
+  await page.unrouteAll({ behavior: 'wait' });
   const fetched = [];
   page.on('request', (request) => request.url().endsWith('.m4s') && fetched.push(request.url().split('/').at(-2)));
   await again.click();

@@ -11,7 +11,7 @@ import { after, before, test } from 'node:test';
 import { brotliDecompressSync } from 'node:zlib';
 import { gopVideo, openBrowser, Server, until } from './support.mjs';
 
-const RUNS = Number(process.env.RUNS ?? 5);
+const RUNS = Number(process.env.RUNS ?? 9);
 const KBPS = 1000 / 8;
 const PROFILES = {
   desktop: { line: { latency: 40, downloadThroughput: 10_000 * KBPS, uploadThroughput: 10_000 * KBPS }, cpu: 1, ratio: 2 },
