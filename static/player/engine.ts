@@ -177,6 +177,9 @@ export class Engine implements Player {
   #block(refusal: Refused): void {
     this.#refusal = null;
     if (this.blocked) return;
+    const { video } = this;
+    // A seek is told a moment after it was made, and by then nothing is heard any more.
+    if (!video.error && video.readyState > video.HAVE_NOTHING) this.seconds = video.currentTime;
     this.blocked = refusal;
     this.tellTrouble(0);
     this.#source.detach();
