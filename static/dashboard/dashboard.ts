@@ -65,12 +65,13 @@ function plan(): void {
 }
 
 async function look(): Promise<void> {
-  if (document.hidden) return;
+  // A page that answers a form can't be had again; it stays as it is.
+  if (document.hidden || 'answer' in document.body.dataset || !document.querySelector('live-part')) return;
   try {
     const response = await fetch(location.href, { cache: 'no-store', headers: { 'Screener-Look': '1' } });
     if (response.redirected) return location.reload();
-    // A page that answers a form can't be had again; it stays as it is.
-    if (!response.ok) return;
+    // What is gone stays gone.
+    if (!response.ok) return response.status < 500 ? undefined : plan();
     const page = new DOMParser().parseFromString(await response.text(), 'text/html');
     for (const part of document.querySelectorAll<LivePart>('live-part')) {
       const fresh = page.getElementById(part.id);

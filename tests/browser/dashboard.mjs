@@ -59,16 +59,19 @@ export function paddedFilm(name, bytes) {
   free.write('free', 4, 'latin1');
   // Not all alike, so that a piece in the wrong place would be seen.
   for (let at = 8; at + 4 <= free.length; at += 4096) free.writeUInt32BE(at, at);
-  fs.writeFileSync(file, Buffer.concat([sample, free]));
+  const made = `${file}.${process.pid}`;
+  fs.writeFileSync(made, Buffer.concat([sample, free]));
+  fs.renameSync(made, file);
   return file;
 }
 
 /** A film whose pictures no browser plays. Made once. */
 export function foreignFilm() {
   const file = path.join(PICTURES, 'foreign.mp4');
-  if (!fs.existsSync(file)) {
-    execFileSync('ffmpeg', ['-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=10', '-t', '1', '-c:v', 'mpeg4', file]);
-  }
+  if (fs.existsSync(file)) return file;
+  const made = `${file}.${process.pid}.mp4`;
+  execFileSync('ffmpeg', ['-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=160x90:rate=10', '-t', '1', '-c:v', 'mpeg4', made]);
+  fs.renameSync(made, file);
   return file;
 }
 

@@ -134,7 +134,17 @@ export class Server {
   }
 
   /** Status, headers and parsed body of any request. */
-  request(method, url, headers = {}, body = undefined) {
+  async request(method, url, headers = {}, body = undefined) {
+    try {
+      return await this.#requestOnce(method, url, headers, body);
+    } catch (failure) {
+      // The server closed a connection that had been idle for too long, just as it was taken up again.
+      if (failure.code !== 'ECONNRESET' || !failure.wasReused) throw failure;
+      return this.#requestOnce(method, url, headers, body);
+    }
+  }
+
+  #requestOnce(method, url, headers, body) {
     return new Promise((resolve, reject) => {
       const request = https.request(new URL(url, this.baseUrl), { method, headers, agent: this.agent }, async (response) => {
         const chunks = [];
@@ -142,7 +152,7 @@ export class Server {
         const text = Buffer.concat(chunks).toString();
         resolve({ status: response.statusCode, headers: response.headers, body: text && JSON.parse(text) });
       });
-      request.on('error', reject);
+      request.on('error', (failure) => reject(Object.assign(failure, { wasReused: request.reusedSocket })));
       request.end(body);
     });
   }

@@ -83,6 +83,8 @@ pub struct Frame {
     pub said: Option<&'static str>,
     /// What is wrong.
     pub complaint: Option<Complaint>,
+    /// Whether it answers a form, so that its address can't be looked at again.
+    pub is_answer: bool,
     /// Its look.
     pub sheet: Sheet,
 }

@@ -24,6 +24,7 @@ pub struct Operator {
     ui: web::Data<Ui>,
     /// The last thing they did, as the address says it.
     said: Option<String>,
+    is_answer: bool,
     compresses: bool,
 }
 
@@ -47,9 +48,10 @@ impl Operator {
         }
         let organization = app.organization(admin.organization).ok_or_else(Problem::private_key_invalid)?;
         let said = query_text(request, "said")?;
+        let is_answer = request.method() != Method::GET;
         // What follows a form may hold a secret that is shown once.
-        let compresses = request.method() == Method::GET && takes_brotli(request);
-        Ok(Self { admin, organization, app, ui, said, compresses })
+        let compresses = !is_answer && takes_brotli(request);
+        Ok(Self { admin, organization, app, ui, said, is_answer, compresses })
     }
 
     /// What stands around a page.
@@ -60,6 +62,7 @@ impl Operator {
             organization: self.organization.name.clone(),
             said: self.said.as_deref().and_then(super::words::of_deed),
             complaint: None,
+            is_answer: self.is_answer,
             sheet: Sheet::of(&self.ui),
         }
     }
