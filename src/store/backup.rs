@@ -8,7 +8,7 @@ use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::media_dir::MediaDir;
 use super::op::Op;
 use super::state_dir::{StateDir, StateDirError};
-use super::verify::{Records, VerifyReport, replay, replay_readable, sha256_of, verify_store};
+use super::verify::{Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_store};
 use crate::domain::{
     AssetKey, EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SignIn, SigningKey, Timestamp, Upload,
     Video, Visibility, limits,
@@ -127,7 +127,8 @@ pub async fn create_backup(
 fn write_backup(journal: &FrozenJournal, media: &Path, to: &Path, now: Timestamp) -> Result<BackupReport, BackupError> {
     let journal_path = to.join("journal");
     journal.copy_to(&journal_path)?;
-    let records = replay(&journal_path)?;
+    // A server that runs on must not hold the whole catalog once more for it.
+    let records = replay_of(&journal_path, Kind::MediaFile)?;
     let to_media = to.join("media");
     private_directory(&to_media).map_err(io_error(&to_media))?;
     let media_files = link_media(&records, media, &to_media)?;

@@ -44,12 +44,27 @@ pub(super) fn replay(journal: &Path) -> Result<Records, JournalError> {
     }
 }
 
+/// The same of one kind alone, for whoever must not hold all of them.
+pub(super) fn replay_of(journal: &Path, kind: Kind) -> Result<Records, JournalError> {
+    match read_records(journal, |other| other == kind) {
+        (records, None) => Ok(records),
+        (_, Some(error)) => Err(error),
+    }
+}
+
 /// What a journal says up to its end, or up to the first damage.
 pub(super) fn replay_readable(journal: &Path) -> (Records, Option<JournalError>) {
+    read_records(journal, |_| true)
+}
+
+fn read_records(journal: &Path, is_wanted: impl Fn(Kind) -> bool) -> (Records, Option<JournalError>) {
     let mut records = Records { seq: 0, unfinished_bytes: 0, rows: HashMap::new() };
     let read = Journal::inspect(journal, |commit| {
         for op in commit.ops {
             let target = op.target();
+            if !is_wanted(target.0) {
+                continue;
+            }
             match op {
                 Op::Put { row, .. } => records.rows.insert(target, row),
                 Op::Remove { .. } => records.rows.remove(&target),
