@@ -1,7 +1,7 @@
 //! kill -9 at any moment: what was answered is there after the restart, and every restart succeeds.
 //!
 //! `SCREENER_CRASHES` says how often (100 unless set), `SCREENER_SEED` which random moments. A kill leaves the page
-//! cache in place, so this says nothing of power cuts: those are `tests/power-cut`.
+//! cache in place, so this says nothing of power cuts: those are `tests/faults/power-cut`.
 
 use crate::support::{Claims, Dice, Server, files_below, kill_now, packaged, progressive_uri, sign, wait_for};
 use reqwest::Method;
