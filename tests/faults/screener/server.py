@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -21,7 +20,7 @@ class Server:
     """
 
     def __init__(self, binary, directory, log, settings=None):
-        self.binary, self.directory, self.log = binary, Path(directory), Path(log)
+        self.binary, self.directory, self.log = Path(binary).resolve(), Path(directory), Path(log)
         self.settings, self.process, self.context, self.port = settings or {}, None, None, None
         # How long the last start took.
         self.started_s = 0.0
@@ -50,11 +49,15 @@ class Server:
         self.config.write_text(text)
 
     def run(self, *words, under=(), limit_s=60, environment=None):
-        """Another verb, such as `run("store", "verify")`: the completed process, with stdout and stderr as text."""
+        """Another verb, run to its end: the completed process, with stdout and stderr as text."""
         return subprocess.run(
-            [*under, self.binary, *words, "--json", "--config", self.config],
+            [*under, *self.command(*words)],
             capture_output=True, text=True, errors="replace", timeout=limit_s, env=merged(environment),
         )
+
+    def command(self, *words):
+        """The words of another verb, such as `command("store", "verify")`."""
+        return [self.binary, *words, "--json", "--config", self.config]
 
     def init(self):
         """Makes the state directory; the first keys."""
@@ -102,9 +105,13 @@ class Server:
     def has_panicked(self):
         return "panicked" in self.said()
 
-    def pause(self):
-        """Not one instruction more, from here on, in any of its threads."""
-        os.kill(self.process.pid, signal.SIGSTOP)
+    def left_behind(self):
+        """What interrupted uploads left in `incoming/` for good, a sentence each. While nothing is uploaded."""
+        until = time.monotonic() + HANG_S
+        # What is being packaged again is there for a moment.
+        while (left := os.listdir(self.state / "incoming")) and time.monotonic() < until:
+            time.sleep(0.01)
+        return [f"{name} was left in incoming/" for name in left]
 
     def kill(self):
         if self.process and self.process.poll() is None:
