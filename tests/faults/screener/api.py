@@ -33,8 +33,8 @@ class Refused(Exception):
 class Admin:
     """The admin API, with an organization's private key. A 2xx is an answer, anything else is raised."""
 
-    def __init__(self, server, key):
-        self.server, self.key, self.connection = server, key, server.client()
+    def __init__(self, server, key, connection=None):
+        self.key, self.connection = key, connection or server.client()
 
     def send(self, method, path, raw=None, headers=None):
         """The answer, whatever it is, and its body."""

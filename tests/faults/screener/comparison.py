@@ -1,5 +1,6 @@
 """A server that was started again, compared with the notes of what the one before had answered."""
 
+import json
 import time
 
 from .api import Admin, Gone, Refused
@@ -9,6 +10,11 @@ from .viewer import play, token
 KEYS_TRIED = 6
 # How long a film whose last piece was answered may take to play, in seconds.
 PACKAGED_S = 20
+CODE_OF_REVOKED = {
+    "signing key": "playback_token_revoked",
+    "publishable key": "publishable_key_invalid",
+    "private key": "private_key_invalid",
+}
 
 
 def compare(server, library, notes, keys_tried=KEYS_TRIED):
@@ -16,19 +22,50 @@ def compare(server, library, notes, keys_tried=KEYS_TRIED):
     lost = []
     try:
         admin = Admin(server, library.private_key)
-        lost.extend(compare_keys(admin, server, library, notes, keys_tried))
+        viewer = Viewer(server, library, server.client())
+        lost.extend(compare_keys(admin, viewer, notes, keys_tried))
         lost.extend(compare_members(admin, notes))
         lost.extend(compare_uploads(admin, notes))
-        lost.extend(compare_embeds(server, library, notes))
+        lost.extend(compare_embeds(viewer, notes))
         lost.extend(half_made(admin))
     except (Refused, Gone, OSError) as refused:
         lost.append(f"a question after the restart was not answered: {refused!r}")
     return lost
 
 
-def compare_keys(admin, server, library, notes, keys_tried):
-    tries = {"signing key": try_signing_key, "publishable key": try_publishable_key, "private key": try_private_key}
-    for kind, try_key in tries.items():
+class Viewer:
+    """What a library opens, with keys of all kinds, over one connection."""
+
+    def __init__(self, server, library, connection):
+        self.server, self.library, self.connection = server, library, connection
+
+    def plays(self, embed):
+        """What is noted of an embed: the SHA-256 of a file, or why it does not play."""
+        status, code, digest = self.play(self.library.publishable_key, embed)
+        if status == 200:
+            return digest
+        return {(404, "not_found"): None, (409, "video_not_ready"): "pending"}.get((status, code), f"{status} {code}")
+
+    def play(self, publishable_key, embed, viewer_token=None):
+        return play(self.server, publishable_key, embed, viewer_token, self.connection)
+
+    def standing(self, kind, key, secret):
+        """Whether a key opens what it is for."""
+        library = self.library
+        if kind == "signing key":
+            status, code, _ = self.play(library.publishable_key, library.embed, token(key, secret, library.video))
+        elif kind == "publishable key":
+            status, code, _ = self.play(secret, library.public_embed)
+        else:
+            answer, text = Admin(self.server, secret, self.connection).send("GET", "/organization")
+            status, code = answer.status, None if answer.status == 200 else json.loads(text)["code"]
+        if status == 200:
+            return "active"
+        return "revoked" if (status, code) == (401, CODE_OF_REVOKED[kind]) else f"{status} {code}"
+
+
+def compare_keys(admin, viewer, notes, keys_tried):
+    for kind in CODE_OF_REVOKED:
         ids = notes.of(kind)
         if not ids:
             continue
@@ -41,31 +78,9 @@ def compare_keys(admin, server, library, notes, keys_tried):
                 yield f"{kind} {key} is {stored.get(key, 'forgotten')}, answered {allowed}"
         # The gate itself, not only the list.
         for key in ids[-keys_tried:]:
-            found = try_key(server, library, key, notes.secrets[key])
+            found = viewer.standing(kind, key, notes.secrets[key])
             if {found} != notes.allowed[(kind, key)]:
                 yield f"{kind} {key}, answered {notes.allowed[(kind, key)]}, opens as {found}"
-
-
-def try_signing_key(server, library, key, secret):
-    status, code, _ = play(server, library.publishable_key, library.embed, token(key, secret, library.video))
-    return verdict(status, code, "playback_token_revoked")
-
-
-def try_publishable_key(server, library, _, secret):
-    status, code, _ = play(server, secret, library.public_embed)
-    return verdict(status, code, "publishable_key_invalid")
-
-
-def try_private_key(server, _library, _key, secret):
-    answer, text = Admin(server, secret).send("GET", "/organization")
-    return verdict(answer.status, text.decode(errors="replace"), None)
-
-
-def verdict(status, code, code_of_revoked):
-    if status == 200:
-        return "active"
-    is_revoked = status == 401 and (code_of_revoked is None or code == code_of_revoked)
-    return "revoked" if is_revoked else f"{status} {code}"
 
 
 def compare_members(admin, notes):
@@ -97,25 +112,18 @@ def compare_uploads(admin, notes):
         del notes.uploads[upload.path]
 
 
-def compare_embeds(server, library, notes):
+def compare_embeds(viewer, notes):
     for embed in notes.of("plays"):
         allowed, until = notes.allowed[("plays", embed)], time.monotonic() + PACKAGED_S
-        found = what_plays(server, library, embed)
+        found = viewer.plays(embed)
         # A film that came whole is packaged in a moment, if nothing else than that was answered.
         while found == "pending" and "pending" not in allowed and time.monotonic() < until:
             time.sleep(0.02)
-            found = what_plays(server, library, embed)
+            found = viewer.plays(embed)
         if not notes.settle(("plays", embed), found):
             yield f"embed {embed} plays {found}, answered {allowed}"
         elif found is None:
             notes.forget(("plays", embed))
-
-
-def what_plays(server, library, embed):
-    status, code, digest = play(server, library.publishable_key, embed)
-    if status == 200:
-        return digest
-    return {(404, "not_found"): None, (409, "video_not_ready"): "pending"}.get((status, code), f"{status} {code}")
 
 
 def half_made(admin):

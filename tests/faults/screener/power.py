@@ -75,7 +75,7 @@ class Cut:
             self.lose(compare(self.restarted, self.library, self.notes))
             self.lose(self.restarted.left_behind())
             self.restarted.kill()
-            self.lose([self.restarted.verify()])
+            self.lose(self.restarted.verify())
 
     def start(self, server):
         if server.start():
@@ -85,7 +85,7 @@ class Cut:
         return False
 
     def lose(self, sentences):
-        self.made.lose(self.when, [sentence for sentence in sentences if sentence])
+        self.made.lose(self.when, sentences)
 
     def end(self):
         self.running.kill()

@@ -68,9 +68,9 @@ class Server:
         return json.loads(made.stdout)
 
     def verify(self):
-        """What `store verify` has to complain about; `None` if nothing. Not while it serves."""
+        """What `store verify` has to complain about, a sentence each."""
         checked = self.run("store", "verify")
-        return f"store verify: {checked.stdout}{checked.stderr}" if checked.returncode else None
+        return [f"store verify: {checked.stdout}{checked.stderr}"] if checked.returncode else []
 
     def start(self, limit_s=15, under=(), environment=None):
         """Whether it serves within the limit. `under` are the words of a program that runs it, such as strace."""
@@ -106,12 +106,21 @@ class Server:
         return "panicked" in self.said()
 
     def left_behind(self):
-        """What interrupted uploads left in `incoming/` for good, a sentence each. While nothing is uploaded."""
+        """What interrupted uploads left for good, a sentence each. While it serves and nothing is uploaded."""
         until = time.monotonic() + HANG_S
         # What is being packaged again is there for a moment.
         while (left := os.listdir(self.state / "incoming")) and time.monotonic() < until:
             time.sleep(0.01)
-        return [f"{name} was left in incoming/" for name in left]
+        sentences = [f"{name} was left in incoming/" for name in left]
+        # And what a commit has replaced is removed after it.
+        while (count := self.unnamed_media()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return sentences + ([f"{count} files in media/ that no record names"] if count else [])
+
+    def unnamed_media(self):
+        """Files in `media/` beyond those that records name."""
+        named = json.loads(self.run("store", "verify").stdout)["mediaFiles"]
+        return len(os.listdir(self.state / "media")) - named
 
     def kill(self):
         if self.process and self.process.poll() is None:
