@@ -64,11 +64,11 @@ def strace(log, calls):
 
 
 def written_files(state):
-    """Files below a state directory whose name is known before, and that are written by write()."""
+    """Files whose name is known before and that are written by write(): below a state directory, a backup, the log."""
     names = ["format", "master.key", "last-backup.new", "journal.compacting", "journal.restoring", "journal"]
     tls = [f"tls/{name}" for name in ["names", "ca.pem", "certificate.pem", "key.pem"]]
     backup = [state.parent / "backup" / name for name in ["journal", "manifest.json"]]
-    return [state / name for name in names + tls] + backup
+    return [state / name for name in names + tls] + backup + [state.parent / "log"]
 
 
 def attach(words, process, limit_s=10):

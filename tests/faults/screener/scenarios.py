@@ -4,6 +4,7 @@ A scenario is given an `Attempt`. What it asks for may be answered, refused with
 the process has ended; anything else is a fault.
 """
 
+import http.client
 import json
 import subprocess
 import time
@@ -11,6 +12,7 @@ import time
 from .api import Admin, Gone, Hung, Refused
 from .restored import take_over
 from .server import HANG_S
+from .viewer import play
 from .writers import create_key, delete_video, revoke_key, set_member, upload_in_pieces
 
 # How an error of the disk may be told: not now, or no room.
@@ -21,8 +23,8 @@ FILM_BYTES = 300_000
 class Attempt:
     """One run of a scenario: the server, what is noted, and what came of the requests."""
 
-    def __init__(self, server, library, notes):
-        self.server, self.library, self.notes = server, library, notes
+    def __init__(self, server, library, notes, failing_call):
+        self.server, self.library, self.notes, self.failing_call = server, library, notes, failing_call
         self.refused, self.faults, self.is_gone = 0, [], False
         self.admin = None
 
@@ -48,6 +50,20 @@ class Attempt:
         return None
 
 
+    def watch(self):
+        """Whoever watches needs nothing to be written, nor to hear of anything that fails to be."""
+        if self.is_gone or self.failing_call == "openat":
+            return
+        try:
+            answer = play(self.server, self.library.publishable_key, self.library.public_embed)
+            if answer[0] != 200:
+                self.faults.append(f"a viewer is answered {answer}")
+        except (OSError, http.client.HTTPException) as gone:
+            self.is_gone = has_ended(self.server.process)
+            if not self.is_gone:
+                self.faults.append(f"a viewer is not answered: {gone!r}")
+
+
 def has_ended(process, limit_s=1.0):
     """Whether a process has ended, or does so in a moment."""
     try:
@@ -63,12 +79,14 @@ def keys(attempt):
         if key:
             attempt.request(revoke_key, kind, key)
     attempt.request(create_key, "signing key")
+    attempt.watch()
 
 
 def settings(attempt):
     for path, member in [thing for thing in attempt.notes.allowed if thing[0].startswith("/")]:
         for value in ["private", "public"] if member == "visibility" else ["First", "Second"]:
             attempt.request(set_member, path, member, value)
+    attempt.watch()
 
 
 def upload(attempt):
@@ -79,6 +97,7 @@ def upload(attempt):
         attempt.request(delete_video, *first)
     attempt.request(put_source, attempt.library)
     attempt.request(wait_until_packaged)
+    attempt.watch()
 
 
 def put_source(admin, notes, library):
