@@ -27,3 +27,13 @@ def records(path):
             else:
                 rows.pop(target, None)
     return rows
+
+
+def last_audit(path, organization):
+    """(number, hash) of the newest entry of an organization's audit log."""
+    content = path.read_bytes()
+    for begin, end in reversed(frames(content)):
+        for operation in reversed(json.loads(content[begin + HEAD.size:end])["ops"]):
+            if operation["kind"] == "audit" and operation["row"]["organization"] == organization:
+                return operation["row"]["number"], operation["row"]["hash"]
+    return 0, None
