@@ -15,7 +15,6 @@ mod asset_urls;
 mod backup;
 mod captions_and_poster;
 mod command_line;
-mod crash;
 mod dashboard;
 mod hostile_media;
 mod hostile_tokens;

@@ -8,6 +8,7 @@ import random
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -24,35 +25,40 @@ class Campaign:
     """One figure of SECURITY.md, such as `R2`: what was counted, what was wrong, how long it took.
 
     `figures` are printed in the order in which they were first counted. `fault` is called for whatever must not be:
-    one is enough to fail.
+    one is enough to fail. Threads may count at the same time.
     """
 
     def __init__(self, name, options):
         self.name, self.options = name, options
         self.dice = random.Random(options.seed)
         self.directory = Path(tempfile.mkdtemp(prefix=f"{name.lower()}-"))
-        self.figures, self.faults, self.began = {}, 0, time.monotonic()
+        self.figures, self.faults, self.began, self.lock = {}, 0, time.monotonic(), threading.Lock()
 
     def add(self, **counts):
-        for figure, count in counts.items():
-            self.figures[figure] = self.figures.get(figure, 0) + count
+        with self.lock:
+            for figure, count in counts.items():
+                self.figures[figure] = self.figures.get(figure, 0) + count
 
     def highest(self, **values):
-        for figure, value in values.items():
-            self.figures[figure] = max(self.figures.get(figure, value), value)
+        with self.lock:
+            for figure, value in values.items():
+                self.figures[figure] = max(self.figures.get(figure, value), value)
 
     def fault(self, sentence):
-        self.faults += 1
-        if self.faults <= FAULTS_TOLD:
-            print(f"{self.name} {sentence}", file=sys.stderr, flush=True)
+        with self.lock:
+            self.faults += 1
+            if self.faults <= FAULTS_TOLD:
+                print(f"{self.name} {sentence}", file=sys.stderr, flush=True)
+
+    def lose(self, when, sentences):
+        """Each of the sentences tells of something that was answered and is not there."""
+        for sentence in sentences:
+            self.add(lost=1)
+            self.fault(f"{when}: {sentence}")
 
     def rounds(self, count):
-        """1, 2, … `count`, but none that would begin after the time limit: not all of them is a FAIL."""
-        for number in range(1, count + 1):
-            if self.elapsed_s() > self.options.limit_s:
-                self.fault(f"stopped before round {number} of {count}: {self.options.limit_s:.0f} s are over")
-                return
-            yield number
+        """1, 2, … `count`, which threads may share, but none that would begin after the time limit: that is a FAIL."""
+        return Rounds(self, count)
 
     def elapsed_s(self):
         return time.monotonic() - self.began
@@ -70,6 +76,28 @@ class Campaign:
         verdict = "FAIL" if self.faults else "PASS"
         print(self.name, verdict, *words, f"seed={self.options.seed}", f"took_s={self.elapsed_s():.0f}", flush=True)
         return 1 if self.faults else 0
+
+
+class Rounds:
+    def __init__(self, campaign, count):
+        self.campaign, self.count, self.number = campaign, count, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        with self.campaign.lock:
+            if self.number == self.count:
+                raise StopIteration
+            self.number += 1
+            number, limit_s = self.number, self.campaign.options.limit_s
+            is_late = self.campaign.elapsed_s() > limit_s
+            if is_late:
+                self.number = self.count
+        if is_late:
+            self.campaign.fault(f"stopped before round {number} of {self.count}: {limit_s:.0f} s are over")
+            raise StopIteration
+        return number
 
 
 def parser(description, limit_s):

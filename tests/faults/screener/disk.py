@@ -1,6 +1,7 @@
 """An ext4 image behind a loop device, and what can be done to it."""
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -33,6 +34,9 @@ class Disk:
         sh("mount", "-o", ",".join(["loop", *options]), self.image, self.mountpoint)
         self.mounted = True
 
+    def sync(self):
+        sh("sync", "-f", self.mountpoint)
+
     def unmount(self):
         if not self.mounted:
             return
@@ -47,6 +51,15 @@ class Disk:
 def copy_image(source, target):
     """Copies block by block, leaving holes; never syncs."""
     sh("cp", "--sparse=always", "--reflink=never", source, target)
+
+
+def cut_power(process, source, target):
+    """Stops a process, and copies what the disk behind it holds: not one instruction more, in any of its threads. Then
+    kills it: no answer can come any more."""
+    os.kill(process.pid, signal.SIGSTOP)
+    copy_image(source, target)
+    process.kill()
+    process.wait()
 
 
 def need_loop_devices(directory):

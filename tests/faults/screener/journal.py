@@ -1,39 +1,70 @@
-"""The journal as it lies on disk: frames of length, checksum and JSON (`src/store/journal.rs`)."""
+"""The journal's frames (src/store/journal.rs): length, CRC32C, JSON. To make a large one cheaply, and to damage one."""
 
 import json
 import struct
 
-HEAD = struct.Struct("<II")
+
+def table():
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        yield byte
 
 
-def frames(content):
-    """(begin, end) of each record of a whole journal."""
-    found, at = [], 0
-    while at < len(content):
-        end = at + HEAD.size + HEAD.unpack_from(content, at)[0]
-        found.append((at, end))
-        at = end
-    return found
+TABLE = list(table())
+
+
+def crc32c(data):
+    """RFC 3720 §12.1."""
+    crc, of = 0xFFFFFFFF, TABLE
+    for byte in data:
+        crc = of[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc ^ 0xFFFFFFFF
+
+
+def frames(journal):
+    """Where each whole commit begins and ends, and what it says."""
+    offset = 0
+    while offset + 8 <= len(journal):
+        length = struct.unpack_from("<I", journal, offset)[0]
+        end = offset + 8 + length
+        if end > len(journal):
+            return
+        yield offset, end, json.loads(journal[offset + 8 : end])
+        offset = end
+
+
+def grow(path, size_bytes):
+    """Appends commits that say once more what is said of a video, until the journal has about that size. While nothing
+    runs."""
+    journal = path.read_bytes()
+    *_, (_, _, last) = frames(journal)
+    *_, op = (op for _, _, commit in frames(journal) for op in commit["ops"] if op["kind"] == "video")
+    seq, at, ops = last["seq"], last["at"], [op] * (64_000 // len(json.dumps(op)))
+    with open(path, "ab") as file:
+        while file.tell() < size_bytes:
+            seq += 1
+            text = json.dumps({"seq": seq, "durable": file.tell(), "at": at, "ops": ops}).encode()
+            file.write(struct.pack("<II", len(text), crc32c(text)) + text)
+
+
+def drop_last(path, commits):
+    """Cuts the last commits off: what a disk does that forgets what it was told to keep."""
+    starts = [start for start, _, _ in frames(path.read_bytes())]
+    with open(path, "r+b") as file:
+        file.truncate(starts[-commits])
 
 
 def records(path):
     """The latest state of every record: (kind, key) → row."""
-    content, rows = path.read_bytes(), {}
-    for begin, end in frames(content):
-        for operation in json.loads(content[begin + HEAD.size:end])["ops"]:
-            target = operation["kind"], operation["key"]
-            if operation["op"] == "put":
-                rows[target] = operation["row"]
-            else:
-                rows.pop(target, None)
-    return rows
+    rows = {}
+    for _, _, commit in frames(path.read_bytes()):
+        for operation in commit["ops"]:
+            rows[operation["kind"], operation["key"]] = operation.get("row")
+    return {target: row for target, row in rows.items() if row is not None}
 
 
 def last_audit(path, organization):
     """(number, hash) of the newest entry of an organization's audit log."""
-    content = path.read_bytes()
-    for begin, end in reversed(frames(content)):
-        for operation in reversed(json.loads(content[begin + HEAD.size:end])["ops"]):
-            if operation["kind"] == "audit" and operation["row"]["organization"] == organization:
-                return operation["row"]["number"], operation["row"]["hash"]
-    return 0, None
+    entries = [row for (kind, _), row in records(path).items() if kind == "audit" and row["organization"] == organization]
+    return max((row["number"], row["hash"]) for row in entries)

@@ -7,11 +7,14 @@ from .viewer import play
 SOURCES = [(ROOT / "tests/fixtures" / name).read_bytes() for name in ["h264_aac.mp4", "moov_last.mp4"]]
 
 
+def padded(source, size_bytes):
+    """A source of that size which is packaged into the same file: what is added is a box that means nothing."""
+    padding = size_bytes - len(source)
+    return source + padding.to_bytes(4, "big") + b"free" + bytes(padding - 8)
+
+
 class Library:
     """Made on a running server, by its API."""
-
-    # Source → SHA-256 of the file that it is packaged into; the same each time.
-    packaged = {}
 
     def __init__(self, server, keys):
         """`keys` are those that `init` printed."""
@@ -19,11 +22,17 @@ class Library:
         admin = Admin(server, self.private_key)
         admin.call("PATCH", "/organization", {"tokenAccess": True})
         private = admin.call("POST", "/videos", {"title": "Private", "visibility": "private"})
-        admin.call("PUT", f"/videos/{private['id']}/source", raw=SOURCES[0])
+        admin.put_source(private["id"], SOURCES[0])
         # The private video, for tokens.
         self.video, self.embed = private["id"], private["embedId"]
+        # Source → SHA-256 of the file that it is packaged into; the same each time.
+        self.packaged = {}
         for source in SOURCES:
-            if source not in Library.packaged:
-                shown = admin.call("POST", "/videos", {"title": "Sample", "visibility": "public"})
-                admin.call("PUT", f"/videos/{shown['id']}/source", raw=source)
-                Library.packaged[source] = play(server, self.publishable_key, shown["embedId"])[2]
+            shown = admin.call("POST", "/videos", {"title": "Sample", "visibility": "public"})
+            admin.put_source(shown["id"], source)
+            # A public video that nobody changes.
+            self.public_embed = shown["embedId"]
+            status, code, digest = play(server, self.publishable_key, shown["embedId"])
+            if digest is None:
+                raise RuntimeError(f"a sample does not play: {status} {code}")
+            self.packaged[source] = digest

@@ -1,84 +1,91 @@
 """What was answered, and what was under way and may or may not have happened."""
 
 import threading
+import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from .api import Admin, Gone, Refused
-from .viewer import play, token
+from .api import Gone, Hung
 
-# How many signing keys are tried as a viewer; of the others the list is asked.
-KEYS_TRIED = 6
+
+@dataclass
+class Upload:
+    """An upload in pieces that is under way: what of it was answered, and how much was ever sent."""
+
+    path: str
+    embed: str
+    film: bytes
+    digest: str
+    answered_bytes: int = 0
+    sent_bytes: int = 0
 
 
 class Notes:
     """The values that each thing may have. A thing is written by one writer at a time.
 
-    Keys are noted by id, members of a video as (video, member), and what an embed plays by the embed's id: the SHA-256
-    of a file, `"pending"`, `"401 playback_token_missing"`, or `None` where there is no such embed.
+    Things are `("signing key", id)`, `("publishable key", id)` and `("private key", id)`, which are `"active"` or
+    `"revoked"`; `(path, member)` for a member of a resource of the admin API; and `("plays", embed)`, which is the
+    SHA-256 of a file, `"pending"`, `"401 playback_token_missing"`, or `None` where there is no such embed.
     """
 
     def __init__(self):
         self.lock, self.count, self.faults = threading.Lock(), 0, []
-        self.keys, self.members, self.plays = {}, {}, {}
-        self.secrets = {}  # key → secret
+        self.allowed, self.secrets, self.uploads = {}, {}, {}
+        # What was answered last of all, such as ("plays", embed).
+        self.latest = None
+
+    def copy(self):
+        """The same, to go on from: for a copy of the state directory."""
+        other = Notes()
+        other.allowed, other.secrets = dict(self.allowed), dict(self.secrets)
+        return other
 
     @contextmanager
-    def change(self, things, thing, value):
+    def change(self, thing, value):
         """Around a request: before the answer the old and the new value are right, after it the new one alone.
 
-        A request that is refused, or that no answer comes to, may have happened: both stay right.
+        A request that no answer comes to, or that the server could not carry out, may have happened: both stay right.
         """
-        things[thing] = things.get(thing, set()) | {value}
+        self.allowed[thing] = self.allowed.get(thing, set()) | {value}
         yield
-        things[thing] = {value}
-        self.answered()
+        self.answer(thing, value)
 
-    def is_(self, things, thing, value):
-        """Notes what an answer said just now, such as the id of something new."""
-        things[thing] = {value}
-        self.answered()
-
-    def answered(self):
+    def answer(self, thing, value):
+        """Notes what an answer has just said."""
+        self.allowed[thing] = {value}
         with self.lock:
             self.count += 1
+        self.latest = thing, value
+
+    def wait_for(self, is_wanted, limit_s=10):
+        """Until `is_wanted(thing, value)` is true of an answer, or nothing is answered any more."""
+        self.latest, until = None, time.monotonic() + limit_s
+        while time.monotonic() < until and not self.faults:
+            latest = self.latest
+            if latest and is_wanted(*latest):
+                return
+            time.sleep(0.0003)
+
+    def settle(self, thing, value):
+        """What was found after a restart stays so; whether it is one of the right values."""
+        is_right = value in self.allowed[thing]
+        self.allowed[thing] = {value}
+        return is_right
+
+    def of(self, kind):
+        """The ids of all things of a kind, in the order in which they were made."""
+        return [thing[1] for thing in self.allowed if thing[0] == kind]
+
+    def forget(self, thing):
+        self.allowed.pop(thing, None)
 
     def run(self, writer, *arguments):
         """Runs a writer until the server is gone. Whatever else stops it is a fault."""
         try:
             writer(*arguments)
+        except Hung as hung:
+            self.faults.append(f"{writer.__name__}: {hung}")
         except Gone:
             pass
         except Exception as error:  # noqa: BLE001 - a fault of any kind must be seen
             self.faults.append(f"{writer.__name__}: {error!r}")
-
-
-def compare(server, library, notes):
-    """What was lost, a sentence each."""
-    try:
-        admin = Admin(server, library.private_key)
-        stored = {key["id"]: key["status"] for key in admin.all("/signing-keys")}
-    except (Refused, Gone, OSError) as refused:
-        return [f"nothing can be asked: {refused!r}"]
-    lost = []
-    for key, allowed in notes.keys.items():
-        if stored.get(key) not in allowed:
-            lost.append(f"signing key {key} is {stored.get(key, 'forgotten')}, answered {allowed}")
-    # The gate itself, not only the list.
-    for key in list(notes.keys)[-KEYS_TRIED:]:
-        answer = play(server, library.publishable_key, library.embed, token(key, notes.secrets[key], library.video))
-        found = {200: "active", 401: "revoked"}.get(answer[0])
-        if found not in notes.keys[key] or (found == "revoked" and answer[1] != "playback_token_revoked"):
-            lost.append(f"a token of key {key}, answered {notes.keys[key]}, is answered {answer}")
-    for (video, member), allowed in notes.members.items():
-        try:
-            found = admin.call("GET", f"/videos/{video}")[member]
-        except Refused as refused:
-            found = str(refused)
-        if found not in allowed:
-            lost.append(f"{member} of {video} is {found}, answered {allowed}")
-    for embed, allowed in notes.plays.items():
-        status, code, digest = play(server, library.publishable_key, embed)
-        found = {404: None, 409: "pending"}.get(status, digest or f"{status} {code}")
-        if found not in allowed:
-            lost.append(f"embed {embed} plays {found}, answered {allowed}")
-    return lost

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -21,7 +20,7 @@ class Server:
     """
 
     def __init__(self, binary, directory, log, settings=None):
-        self.binary, self.directory, self.log = binary, Path(directory), Path(log)
+        self.binary, self.directory, self.log = Path(binary).resolve(), Path(directory), Path(log)
         self.settings, self.process, self.context, self.port = settings or {}, None, None, None
         # How long the last start took.
         self.started_s = 0.0
@@ -50,11 +49,15 @@ class Server:
         self.config.write_text(text)
 
     def run(self, *words, under=(), limit_s=60, environment=None):
-        """Another verb, such as `run("store", "verify")`: the completed process, with stdout and stderr as text."""
+        """Another verb, run to its end: the completed process, with stdout and stderr as text."""
         return subprocess.run(
-            [*under, self.binary, *words, "--json", "--config", self.config],
+            [*under, *self.command(*words)],
             capture_output=True, text=True, errors="replace", timeout=limit_s, env=merged(environment),
         )
+
+    def command(self, *words):
+        """The words of another verb, such as `command("store", "verify")`."""
+        return [self.binary, *words, "--json", "--config", self.config]
 
     def init(self):
         """Makes the state directory; the first keys."""
@@ -65,9 +68,9 @@ class Server:
         return json.loads(made.stdout)
 
     def verify(self):
-        """What `store verify` has to complain about; `None` if nothing. Not while it serves."""
+        """What `store verify` has to complain about, a sentence each."""
         checked = self.run("store", "verify")
-        return f"store verify: {checked.stdout}{checked.stderr}" if checked.returncode else None
+        return [f"store verify: {checked.stdout}{checked.stderr}"] if checked.returncode else []
 
     def start(self, limit_s=15, under=(), environment=None):
         """Whether it serves within the limit. `under` are the words of a program that runs it, such as strace."""
@@ -106,9 +109,22 @@ class Server:
     def has_panicked(self):
         return "panicked" in self.said()
 
-    def pause(self):
-        """Not one instruction more, from here on, in any of its threads."""
-        os.kill(self.process.pid, signal.SIGSTOP)
+    def left_behind(self):
+        """What interrupted uploads left for good, a sentence each. While it serves and nothing is uploaded."""
+        until = time.monotonic() + HANG_S
+        # What is being packaged again is there for a moment.
+        while (left := os.listdir(self.state / "incoming")) and time.monotonic() < until:
+            time.sleep(0.01)
+        sentences = [f"{name} was left in incoming/" for name in left]
+        # And what a commit has replaced is removed after it.
+        while (count := self.unnamed_media()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return sentences + ([f"{count} files in media/ that no record names"] if count else [])
+
+    def unnamed_media(self):
+        """Files in `media/` beyond those that records name."""
+        named = json.loads(self.run("store", "verify").stdout)["mediaFiles"]
+        return len(os.listdir(self.state / "media")) - named
 
     def stop(self, limit_s=HANG_S):
         """Whether it ends on SIGTERM, and well, within the limit."""

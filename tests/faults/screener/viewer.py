@@ -20,9 +20,9 @@ def token(kid, secret, video, now=None, **claims):
     return (signed + b"." + base64url(hmac.new(secret.encode(), signed, hashlib.sha256).digest())).decode()
 
 
-def play(server, publishable_key, embed, viewer_token=None):
-    """Status, code and the SHA-256 of the file that an embed plays."""
-    connection = server.client()
+def play(server, publishable_key, embed, viewer_token=None, connection=None):
+    """Status, code and the SHA-256 of the file that an embed plays; over a new connection unless one is given."""
+    connection = connection or server.client()
     headers = {"Authorization": f"Bearer {publishable_key}"}
     if viewer_token:
         headers["x-moviie-playback-token"] = viewer_token

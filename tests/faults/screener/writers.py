@@ -2,54 +2,130 @@
 
 import itertools
 import threading
+import time
 
 from .api import Admin
-from .library import SOURCES
+from .library import SOURCES, padded
+from .notes import Upload
+
+# Size of the films, in bytes: several steps of what the server gathers before it writes.
+PUT_BYTES, PIECES_BYTES = 1 << 20, 3 << 20
+# Bytes of a piece, in turn; the last one brings the rest.
+PIECES = [200_000, 1 << 20, 1]
 
 
-def write_keys(admin, notes):
-    """Creates signing keys and revokes every second one."""
+def create_key(admin, notes, kind):
+    key = admin.call("POST", f"/{kind.replace(' ', '-')}s", {"label": "fault"})
+    notes.secrets[key["id"]] = key.get("secret") or key["key"]
+    notes.answer((kind, key["id"]), "active")
+    return key["id"]
+
+
+def revoke_key(admin, notes, kind, key):
+    with notes.change((kind, key), "revoked"):
+        admin.call("POST", f"/{kind.replace(' ', '-')}s/{key}/revoke", {})
+
+
+def write_keys(admin, notes, kinds):
+    """Creates keys and revokes every second one of each kind."""
     for number in itertools.count():
-        key = admin.call("POST", "/signing-keys", {"label": "cut"})
-        notes.secrets[key["id"]] = key["secret"]
-        notes.is_(notes.keys, key["id"], "active")
+        kind = kinds[number // 2 % len(kinds)]
+        key = create_key(admin, notes, kind)
         if number % 2 == 0:
-            with notes.change(notes.keys, key["id"], "revoked"):
-                admin.call("POST", f"/signing-keys/{key['id']}/revoke", {})
+            revoke_key(admin, notes, kind, key)
 
 
-def write_member(admin, notes, video, member, values):
+def write_member(admin, notes, path, member, values):
     for value in values:
-        with notes.change(notes.members, (video, member), value):
-            admin.call("PATCH", f"/videos/{video}", {member: value})
+        set_member(admin, notes, path, member, value)
+
+
+def set_member(admin, notes, path, member, value):
+    with notes.change((path, member), value):
+        admin.call("PATCH", path, {member: value})
 
 
 def write_sources(admin, notes, library):
-    """Uploads in one request each. The disks are small: most replace a source, now and then there is a new video."""
+    """Uploads in one request each, slowly. Disks are small: most replace a source; now and then the video is new."""
     shown = None
     for number in itertools.count():
         if number % 4 == 0:
             if shown:
-                with notes.change(notes.plays, shown["embedId"], None):
-                    admin.call("DELETE", f"/videos/{shown['id']}")
+                delete_video(admin, notes, shown["id"], shown["embedId"])
             shown = admin.call("POST", "/videos", {"title": "Upload", "visibility": "public"})
-            notes.is_(notes.plays, shown["embedId"], "pending")
+            notes.answer(("plays", shown["embedId"]), "pending")
         source = SOURCES[number % 2]
-        with notes.change(notes.plays, shown["embedId"], library.packaged[source]):
-            admin.call("PUT", f"/videos/{shown['id']}/source", raw=source)
+        film = padded(source, PUT_BYTES)
+        with notes.change(("plays", shown["embedId"]), library.packaged[source]):
+            admin.put_source(shown["id"], film, slowly(film))
+
+
+def slowly(film):
+    for start in range(0, len(film), 256 << 10):
+        yield film[start : start + (256 << 10)]
+        time.sleep(0.005)
+
+
+def delete_video(admin, notes, video, embed):
+    with notes.change(("plays", embed), None):
+        admin.call("DELETE", f"/videos/{video}")
+
+
+def write_uploads(admin, notes, library):
+    """Uploads in pieces; of the films one is left to be packaged while the next one comes, older ones are deleted."""
+    made = []
+    for number in itertools.count():
+        made.append(upload_in_pieces(admin, notes, library, number))
+        if len(made) > 2:
+            delete_video(admin, notes, *made.pop(0))
+
+
+def upload_in_pieces(admin, notes, library, number, size_bytes=PIECES_BYTES):
+    """One upload; every second piece has a checksum. Answers the video and its embed."""
+    source = SOURCES[number % 2]
+    film = padded(source, size_bytes)
+    path, video = admin.begin_upload(len(film), title="Pieces", visibility="public")
+    embed = admin.call("GET", f"/videos/{video}")["embedId"]
+    notes.answer(("plays", embed), "pending")
+    upload = notes.uploads[path] = Upload(path, embed, film, library.packaged[source])
+    for length, is_checked in zip([*PIECES, len(film)], itertools.cycle([True, False])):
+        offset = upload.answered_bytes
+        piece = film[offset : offset + length]
+        upload.sent_bytes = offset + len(piece)
+        if upload.sent_bytes < len(film):
+            admin.add_piece(path, offset, piece, is_checked)
+        else:
+            with notes.change(("plays", embed), upload.digest):
+                admin.add_piece(path, offset, piece, is_checked)
+            del notes.uploads[path]
+        upload.answered_bytes = upload.sent_bytes
+    return video, embed
+
+
+def prepare(server, library, notes):
+    """What the writers write to, once for a state directory: one member each of three videos, and a setting."""
+    admin = Admin(server, library.private_key)
+    notes.allowed[("plays", library.embed)] = {"401 playback_token_missing"}
+    for member, value in [("visibility", "public"), ("title", "Title"), ("title", "Title")]:
+        video = admin.call("POST", "/videos", {"title": "Title", "visibility": "public"})["id"]
+        notes.answer((f"/videos/{video}", member), value)
+    notes.answer(("/organization", "name"), admin.call("GET", "/organization")["name"])
+
+
+def values_of(member):
+    if member == "visibility":
+        return itertools.cycle(["private", "public"])
+    return (f"{member} {number} of {time.monotonic_ns()}" for number in itertools.count())
 
 
 def start_writers(server, library, notes):
-    """Two writers of keys, one each of visibility, title and sources, each on its own connection and thread."""
-    setup = Admin(server, library.private_key)
-    notes.plays[library.embed] = {"401 playback_token_missing"}
-    work = [(write_keys,), (write_keys,), (write_sources, library)]
-    titles = (f"Title {number}" for number in itertools.count(1))
-    words = itertools.cycle(["private", "public"])
-    for member, first, values in [("visibility", "public", words), ("title", "T", titles)]:
-        video = setup.call("POST", "/videos", {"title": "T", "visibility": "public"})["id"]
-        notes.members[(video, member)] = {first}
-        work.append((write_member, video, member, values))
+    """Eight writers (keys of all kinds, visibility, titles, a setting) and two that upload, each with a thread and a
+    connection of its own."""
+    signing, others = ["signing key"], ["publishable key", "private key"]
+    work = [(write_keys, kinds) for kinds in [signing, signing, signing, others]]
+    for path, member in [thing for thing in notes.allowed if thing[0].startswith("/")]:
+        work.append((write_member, path, member, values_of(member)))
+    work += [(write_sources, library), (write_uploads, library)]
     threads = []
     for writer, *arguments in work:
         arguments = (writer, Admin(server, library.private_key), notes, *arguments)

@@ -123,13 +123,6 @@ pub fn first_difference(left: &Value, right: &Value) -> Option<String> {
 }
 
 impl Server {
-    /// A call of the admin API; `None` if the server went away before it had answered.
-    pub fn try_admin(&self, method: Method, path: &str, body: &Value) -> Option<Reply> {
-        let request = self.request(method, &format!("/admin/v1{path}")).bearer_auth(&self.private_key);
-        let request = if body.is_null() { request } else { request.json(body) };
-        Reply::try_read(request.send().ok()?)
-    }
-
     /// An upload; `None` if the server went away before it had answered.
     pub fn try_upload(&self, video: &str, source: impl Into<reqwest::blocking::Body>) -> Option<Reply> {
         let path = format!("/admin/v1/videos/{video}/source");
