@@ -8,17 +8,19 @@ from pathlib import Path
 
 from . import journal
 from .api import Admin
+from .comparison import Viewer
 from .history import AuditLog, History, start_paced_writers
 from .library import Library
 from .server import Server
-from .viewer import play, token
 
 WRITES_PER_S = 100
+# How long a restored server may take to package what was not packaged yet.
+PACKAGED_S = 10
 
 
 @dataclass
 class Backup:
-    """One that was made, between two moments, when the audit log had got to `head`."""
+    """One that was made, between two moments; the audit log had got to entry `head` before."""
 
     path: Path
     began: float
@@ -44,11 +46,7 @@ class Running:
             raise RuntimeError(f"the server does not start: {self.server.last_words()}")
         self.library, self.history = Library(self.server, self.keys), History()
         self.audit = AuditLog(self.server, self.keys["privateKey"])
-        self.dead_keys = self.began = None
-        self.threads = []
-
-    def begin(self):
-        self.began, self.count = time.monotonic(), self.history.count
+        self.began = time.monotonic()
         self.threads = start_paced_writers(self.server, self.library, self.history, WRITES_PER_S)
 
     def back_up(self, number):
@@ -61,24 +59,15 @@ class Running:
         self.audit.read_on()
         return backup
 
-    def revoke_first_keys(self):
-        """A publishable and a private key that the first backup holds as active."""
-        admin = Admin(self.server, self.keys["privateKey"])
-        for path, key in self.dead_keys.items():
-            admin.call("POST", f"/{path}/{key['id']}/revoke", {})
-
-    def make_first_keys(self):
-        admin = Admin(self.server, self.keys["privateKey"])
-        self.dead_keys = {path: admin.call("POST", f"/{path}", {"label": "first"}) for path in ["publishable-keys", "private-keys"]}
-
     def writes_per_s(self):
-        return (self.history.count - self.count) / (time.monotonic() - self.began)
+        return self.history.count / (time.monotonic() - self.began)
 
     def stop(self):
-        stopped = self.server.stop(limit_s=30)
+        # The writers' answers are waited for, the server's end is not.
+        self.server.process.terminate()
         for thread in self.threads:
             thread.join(timeout=15)
-        if not stopped or self.server.has_panicked():
+        if self.server.process.wait(60) or self.server.has_panicked():
             self.made.fault(f"the server that was backed up did not end well: {self.server.last_words()}")
         for refusal in self.history.faults:
             self.made.fault(f"a writer was refused: {refusal}")
@@ -93,8 +82,7 @@ class Restored:
         self.server = Server(running.binary, self.directory, self.directory / "log")
         self.server.write_config()
         # Where nothing is known, the empty directory is the one that the configuration names.
-        asked = known or self.server
-        ran = asked.run("backup", "restore", backup.path, "--into", self.server.state)
+        ran = (known or self.server).run("backup", "restore", backup.path, "--into", self.server.state)
         if ran.returncode:
             raise RuntimeError(f"backup restore: {ran.stderr}")
         # Before a server starts on it, which goes on with what was not finished.
@@ -104,6 +92,8 @@ class Restored:
     def __enter__(self):
         if not self.server.start():
             raise RuntimeError(f"no server starts on what was restored: {self.server.last_words()}")
+        self.admin = Admin(self.server, self.running.keys["privateKey"])
+        self.viewer = Viewer(self.server, self.running.library, self.server.client())
         return self
 
     def __exit__(self, *_):
@@ -111,24 +101,20 @@ class Restored:
         if not self.running.made.options.keep:
             shutil.rmtree(self.directory)
 
-    @property
-    def admin(self):
-        return Admin(self.server, self.running.keys["privateKey"])
+    def statuses(self, kind):
+        """Id → active or revoked, of all keys of a kind."""
+        items = self.admin.all(f"/{kind.replace(' ', '-')}s")
+        return {key["id"]: key.get("status") or ("revoked" if key["revokedAt"] else "active") for key in items}
 
-    def statuses(self):
-        return {key["id"]: key["status"] for key in self.admin.all("/signing-keys")}
+    def standing(self, kind, key):
+        """What the gate says of a key."""
+        return self.viewer.standing(kind, key, self.running.history.secrets[key])
 
-    def videos(self):
-        return {video["id"]: video for video in self.admin.all("/videos")}
-
-    def play(self, embed, viewer_token=None):
-        """Once more where the file went away in between: what was not packaged yet is now."""
-        arguments = self.server, self.running.keys["publishableKey"], embed, viewer_token
-        answer = play(*arguments)
-        return play(*arguments) if answer[1] == "media" else answer
-
-    def play_with(self, key):
-        """What the private video answers to a token of this key."""
-        library, history = self.running.library, self.running.history
-        answer = self.play(library.embed, token(key, history.secrets[key], library.video))
-        return {200: "active"}.get(answer[0], {"playback_token_revoked": "revoked"}.get(answer[1], answer[1]))
+    def plays(self, embed, possible):
+        """What an embed plays; a film that was not packaged yet is looked at until it is."""
+        until = time.monotonic() + PACKAGED_S
+        while (found := self.viewer.plays(embed)) not in possible and time.monotonic() < until:
+            if found not in ("pending", "404 media"):
+                break
+            time.sleep(0.05)
+        return found

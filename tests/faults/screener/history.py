@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from .api import Admin
 from .notes import Notes
-from .writers import write_keys, write_member, write_sources
+from .writers import values_of, write_keys, write_member, write_sources
 
 UNANSWERED = float("inf")
 
@@ -33,10 +33,10 @@ class PacedAdmin(Admin):
         super().__init__(server, key)
         self.pace = pace
 
-    def call(self, method, *more, **other):
+    def succeed(self, method, *more):
         if method != "GET":
             self.pace.wait()
-        return super().call(method, *more, **other)
+        return super().succeed(method, *more)
 
 
 class History(Notes):
@@ -46,28 +46,34 @@ class History(Notes):
         super().__init__()
         self.timeline, self.slowest_s = defaultdict(list), 0.0
 
-    def is_(self, things, thing, value):
-        # Its id was not known before: whatever has it has it by this.
-        self.timeline[thing].append([value, 0, time.monotonic()])
-        super().is_(things, thing, value)
-
     @contextmanager
-    def change(self, things, thing, value):
-        entry = [value, time.monotonic(), UNANSWERED]
-        self.timeline[thing].append(entry)
-        with super().change(things, thing, value):
+    def change(self, thing, value):
+        self.timeline[thing].append([value, time.monotonic(), UNANSWERED])
+        with super().change(thing, value):
             yield
-        entry[2] = time.monotonic()
-        self.slowest_s = max(self.slowest_s, entry[2] - entry[1])
+
+    def answer(self, thing, value):
+        entries, now = self.timeline[thing], time.monotonic()
+        if entries and entries[-1][2] == UNANSWERED:
+            entries[-1][2] = now
+            self.slowest_s = max(self.slowest_s, now - entries[-1][1])
+        else:
+            # Its id was not known before: whatever has it has it by this.
+            entries.append([value, 0, now])
+        super().answer(thing, value)
 
     def possible(self, thing, began, ended):
         """The values that it may have had at some moment between two times; `None` before the first."""
         entries = [[None, 0, 0], *self.timeline[thing], [None, UNANSWERED, UNANSWERED]]
         return {value for (value, sent, _), (_, _, replaced) in zip(entries, entries[1:]) if sent < ended and replaced > began}
 
+    def members(self):
+        """(path, member) of what is written to all the time."""
+        return [thing for thing in list(self.allowed) if thing[0].startswith("/")]
+
 
 class AuditLog:
-    """What a server says was changed, in order: each change of a key or a video is one entry."""
+    """What a server says was changed, in order: each change of a key or of a video's member is one entry."""
 
     def __init__(self, server, key):
         self.server, self.key = server, key
@@ -90,38 +96,27 @@ class AuditLog:
             self.hashes[entry["number"]] = entry["hash"]
             self.by_subject[entry["subject"]["id"], entry["action"]].append(entry["number"])
 
-    def count(self, subject, action, number):
-        """How often something had been done when the entry with this number was made."""
-        return bisect_right(self.by_subject[subject, action], number)
+    def count(self, subject, actions, number):
+        """How often one of these things had been done when the entry with this number was made."""
+        return sum(bisect_right(self.by_subject[subject, action], number) for action in actions)
 
 
 def start_paced_writers(server, library, notes, per_s):
     """Two writers of keys, three each of visibility and titles, one of sources."""
-    pace = Pace(per_s)
-    setup, threads = Admin(server, library.private_key), []
-    work = [(write_keys, ()), (write_keys, ()), (write_sources, (library,))]
-    for number in range(3):
-        for member, values in [("visibility", visibilities()), ("title", titles(number))]:
-            first = next(values)
-            video = setup.call("POST", "/videos", {"title": "T", "visibility": "public", member: first})["id"]
-            notes.is_(notes.members, (video, member), first)
-            work.append((write_member, (video, member, values)))
-    for writer, more in work:
+    pace, setup, threads = Pace(per_s), Admin(server, library.private_key), []
+    work = [
+        (write_keys, ["signing key"]), (write_keys, ["signing key", "publishable key", "private key"]),
+        (write_sources, library),
+    ]
+    for member in ["visibility", "title"] * 3:
+        values = values_of(member)
+        first = next(values)
+        video = setup.call("POST", "/videos", {"title": "Title", "visibility": "public", member: first})["id"]
+        notes.answer((f"/videos/{video}", member), first)
+        work.append((write_member, f"/videos/{video}", member, values))
+    for writer, *more in work:
         arguments = (writer, PacedAdmin(server, library.private_key, pace), notes, *more)
         threads.append(threading.Thread(target=notes.run, args=arguments, daemon=True))
     for thread in threads:
         thread.start()
     return threads
-
-
-def visibilities():
-    while True:
-        yield "public"
-        yield "private"
-
-
-def titles(number):
-    at = 0
-    while True:
-        at += 1
-        yield f"Title {number}.{at}"

@@ -6,16 +6,16 @@ import subprocess
 import time
 
 from . import assets
-from .api import Admin, Gone, Refused
+from .api import TUS, Admin, Gone, Hung, Refused
 from .damages import READY, REFUSED
-from .library import SOURCES, Library
+from .library import SOURCES
 from .original import LISTS, first_difference
 from .server import HANG_S
 
 # Longest that a start may take.
 READY_S = 5
 # A refusal says what can be done.
-REMEDY = re.compile(r"restore|put .* (back|in)|chmod|chown|move|delete|remove|use that version|init|name another", re.I)
+REMEDY = re.compile(r"restore|put .* (back|in)|chmod|chown|move|delete|use that version|screener init|name another", re.I)
 
 
 class Verdict:
@@ -46,8 +46,8 @@ def judge(scene, case, server):
             if contents(scene.state) != before:
                 verdict.blame("lost", "a refused start changed the journal, the format or the master key")
     except (OSError, http.client.HTTPException, Gone, Refused, RuntimeError, subprocess.TimeoutExpired) as error:
-        is_late = any(isinstance(one, (TimeoutError, subprocess.TimeoutExpired)) for one in (error, error.__cause__))
-        verdict.blame("hangs" if is_late else "lost", f"the checks broke off: {error!r} {error.__cause__ or ''}")
+        is_late = isinstance(error, (Hung, TimeoutError, subprocess.TimeoutExpired))
+        verdict.blame("hangs" if is_late else "lost", f"the checks broke off: {error!r}")
     finally:
         server.kill()
     if server.has_panicked():
@@ -127,7 +127,7 @@ def admin(scene, server):
 
 def lost(scene, case, server):
     """What the journal says and the server does not, a sentence each."""
-    wanted = scene.original.told["stopped" if scene.base == "stopped" else "killed"]
+    wanted = scene.original.told[scene.base]
     found = scene.original.tell(server)
     written_since = {"signing-keys", "audit"} if scene.base == "copied" else set()
     names = [name for name in [*LISTS, "organization", "audit"] if name not in case.spared | written_since]
@@ -171,24 +171,29 @@ def judge_check(scene, server, seen, verdict):
 def judge_upload(scene, server, verdict):
     """The upload goes on from where it truly is, or can be thrown away and begun anew."""
     original, connection = scene.original, admin(scene, server)
-    path, tus = f"/uploads/{original.upload}", {"Tus-Resumable": "1.0.0"}
-    answer, _ = connection.send("HEAD", path, headers=tus)
+    path = f"/uploads/{original.upload}"
+    answer, _ = connection.send("HEAD", path, headers=TUS)
     if answer.status in (404, 410):
         return
     if answer.status == 200:
         offset = int(answer.headers["Upload-Offset"])
         if offset > scene.upload_ceiling:
             verdict.blame("wrong_bytes", f"the upload is said to be at {offset}, {scene.upload_ceiling} at most is right")
-        status = original.send_piece(connection, min(offset, original.upload_length), SOURCES[0][offset:])
-        if status == 204 and not scene.is_upload_spoilt:
-            await_upload(scene, server, connection, verdict)
+        try:
+            connection.add_piece(path, offset, SOURCES[0][offset:])
+        except Refused as refused:
+            status = refused.status
+        else:
+            status = 204
+            if not scene.is_upload_spoilt:
+                await_upload(scene, server, connection, verdict)
     else:
         status = answer.status
     if status >= 500:
         # What can't be read may be refused so, if it can be thrown away and the log says why.
         if original.upload not in server.said() and "upload" not in server.said():
             verdict.blame("unnamed", f"the upload is answered {status}, and the log does not say why")
-        thrown, _ = connection.send("DELETE", path, headers=tus)
+        thrown, _ = connection.send("DELETE", path, headers=TUS)
         if thrown.status != 204:
             verdict.blame("lost", f"the upload is answered {status}, and can't be thrown away: {thrown.status}")
 
@@ -205,7 +210,7 @@ def await_upload(scene, server, connection, verdict):
     if status != 200:
         verdict.blame("lost", f"the upload was completed, and its video is {video['status']}: {status} {answer}")
         return
-    wanted = {f"{answer['variants'][0]['id']}.mp4": Library.packaged[SOURCES[0]]}
+    wanted = {f"{answer['variants'][0]['id']}.mp4": original.library.packaged[SOURCES[0]]}
     seen = assets.look_at(server, assets.root(answer), wanted)
     if set(seen.values()) != {"right"}:
         verdict.blame("wrong_bytes", f"the upload was completed, and is {seen}")

@@ -25,6 +25,8 @@ AS_USER = ("prlimit", f"--as={MEMORY_BYTES}", "setpriv", f"--reuid={USER}", f"--
 # sled writes out every half second what it holds back: after this long the index knows of everything.
 INDEX_WRITTEN_S = 1.5
 VIDEOS = 40
+# A journal of this size is compacted (`limits::JOURNAL_COMPACT_BYTES`).
+COMPACTED_BYTES = 16 << 20
 LISTS = ["signing-keys", "publishable-keys", "private-keys", "videos", "embeds", "uploads"]
 # Said anew by each process: liveness, the last use that is written down once a minute, the port.
 PASSING = {"liveSessions", "lastUsedAt", "url"}
@@ -67,8 +69,9 @@ def copy(source, target):
 class Original:
     """What the server made, and stood when it was stopped or killed.
 
-    `bases` are state directories: `stopped` and `killed`; `older`, from before anything was revoked; and `copied`,
-    made by `cp -r` while keys were being made and revoked. `told` is what the first two must tell.
+    `bases` are state directories: `stopped`, `killed`; `older`, from before anything was revoked; `copied`, made by
+    `cp -r` while keys were being made and revoked; and `compacted`, whose journal is, if it is asked for (`compact`).
+    `told` is what they must tell.
     """
 
     def __init__(self, binary, directory):
@@ -122,7 +125,7 @@ class Original:
         self.shown = list(self.embeds)[-1]
         for what, name in [("poster", "poster.jpg"), ("captions/en", "captions.vtt")]:
             content = (ROOT / "tests/fixtures" / name).read_bytes()
-            admin.call("PUT", f"/videos/{self.shown}/{what}", raw=content)
+            admin.succeed("PUT", f"/videos/{self.shown}/{what}", content)
         (self.turned, self.turned_embed), = self.add_video(admin, SOURCES[1]).items()
         (self.deleted, self.deleted_embed), = self.add_video(admin, SOURCES[1]).items()
         self.publishable_key = admin.call("POST", "/publishable-keys", {"label": "other"})
@@ -134,24 +137,16 @@ class Original:
 
     def add_video(self, admin, source):
         video = admin.call("POST", "/videos", {"title": "Shown", "visibility": "public"})
-        admin.call("PUT", f"/videos/{video['id']}/source", raw=source)
+        admin.put_source(video["id"], source)
         return {video["id"]: video["embedId"]}
 
     def make_upload(self, admin):
         """One that has come half its way."""
         source = SOURCES[0]
         self.upload_offset, self.upload_length = len(source) // 2, len(source)
-        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(source)), "Upload-Metadata": "title VXBsb2Fk"}
-        answer, _ = admin.send("POST", "/uploads", headers=headers)
-        self.upload = answer.headers["Location"].rsplit("/", 1)[1]
-        self.upload_video = answer.headers["Screener-Video-Id"]
-        self.send_piece(admin, 0, source[:self.upload_offset])
-
-    def send_piece(self, admin, offset, piece):
-        headers = {
-            "Tus-Resumable": "1.0.0", "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream",
-        }
-        return admin.send("PATCH", f"/uploads/{self.upload}", piece, headers)[0].status
+        path, self.upload_video = admin.begin_upload(len(source), title="Upload")
+        self.upload = path.removeprefix("/uploads/")
+        admin.add_piece(path, 0, source[:self.upload_offset])
 
     def revoke(self, admin):
         """Each way to take a right away, with what it took away."""
@@ -204,18 +199,35 @@ class Original:
         """What an operator gets who copies the directory of a running server."""
         self.start()
         notes = Notes()
-        threads = [threading.Thread(target=notes.run, args=(write_keys, self.admin(), notes)) for _ in range(2)]
+        arguments = [(write_keys, self.admin(), notes, ["signing key"]) for _ in range(2)]
+        threads = [threading.Thread(target=notes.run, args=one) for one in arguments]
         for thread in threads:
             thread.start()
         while notes.count < 200 and not notes.faults:
             time.sleep(0.005)
-        self.revoked_before_copy = [key for key, status in list(notes.keys.items()) if status == {"revoked"}]
+        noted = list(notes.allowed.items())
+        self.revoked_before_copy = [key for (_, key), status in noted if status == {"revoked"}]
         self.keep("copied")
+        self.told["copied"] = self.told["killed"]
         self.server.kill()
         for thread in threads:
             thread.join(timeout=15)
         if notes.faults:
             raise RuntimeError(f"a writer was refused: {notes.faults}")
+
+
+    def compact(self):
+        """Of the stopped one, by a change too many; with changes behind it."""
+        copy(self.bases["stopped"], self.server.state)
+        journal.grow(self.server.state / "journal", COMPACTED_BYTES)
+        self.start()
+        for number in range(10):
+            self.admin().call("PATCH", f"/videos/{self.videos[0]}", {"title": f"Compacted {number}"})
+        if "journal compacted" not in self.server.said():
+            raise RuntimeError(f"a journal of {COMPACTED_BYTES} bytes is not compacted")
+        self.told["compacted"] = self.tell(self.server)
+        self.stop()
+        self.keep("compacted")
 
 
 def without_passing(item):

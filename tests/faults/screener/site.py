@@ -21,7 +21,8 @@ class Site:
         self.clock, self.environment = clock, clock.environment if environment is None else environment
         directory.mkdir()
         self.server, self.answers, self.silences = Server(binary, directory, directory / "log"), {}, []
-        self.log_of_former_starts = ""
+        # Of all processes that have ended.
+        self.log = ""
         self.keys = self.server.init()
         self.start()
         self.library = Library(self.server, self.keys)
@@ -42,10 +43,11 @@ class Site:
     def stop(self):
         if self.server.process.poll() is None and not self.server.stop():
             raise RuntimeError(f"the server does not stop well: {self.server.last_words()}")
-        self.log_of_former_starts += self.server.said()
+        self.kill()
 
-    def said(self):
-        return self.log_of_former_starts + self.server.said()
+    def kill(self):
+        self.server.kill()
+        self.log += self.server.said()
 
     def ask(self, method, path, body=None, headers=None, source=None):
         """Status, body and headers; status 0 where no answer comes."""

@@ -35,12 +35,25 @@ def cases():
         ("megabytes of garbage at the end", much_garbage),
         ("a left-over of compacting", left_over),
     ]
+    compacted = [
+        *[("flipped bit", flipped(harm.flip_bit))] * 3,
+        ("zeroed page", flipped(harm.zero_page)),
+        ("truncated anywhere", lambda scene: scene.damage("journal", harm.truncate)),
+        ("a record of its head missing", beheaded_in_part),
+        ("the end of its head missing", headless_end),
+    ]
     either = [("the last record repeated", last_repeated)]
     made = [Case(f"journal: {name}", damage, must(REFUSED)) for name, damage in refused]
     made += [Case(f"journal: {name} ({base})", damage, must(READY), base)
              for name, damage in dropped for base in ["stopped", "killed"]]
+    made += [Case(f"journal: compacted, {name}", damage, must(REFUSED), "compacted") for name, damage in compacted]
     made += [Case(f"journal: {name}", damage) for name, damage in either]
     return made + of_file("journal", [*harm.KIND, *harm.RIGHTS], must(REFUSED))
+
+
+def spans(journal_bytes):
+    """(begin, end) of each record."""
+    return [(begin, end) for begin, end, _ in journal.frames(journal_bytes)]
 
 
 def content(scene):
@@ -54,7 +67,7 @@ def rewrite(scene, parts, done):
 
 def position(scene, at):
     """A refusal must say where the record begins that byte `at` belongs to."""
-    begin = next(begin for begin, end in journal.frames(content(scene)) if begin <= at < end)
+    begin = next(begin for begin, end in spans(content(scene)) if begin <= at < end)
     return f"{scene.state}/journal is damaged at byte {begin}:"
 
 
@@ -62,7 +75,7 @@ def flipped(how):
     """Anywhere but in the last record, where only the index knows that it was whole."""
     def damage(scene):
         good = content(scene)
-        last, _ = journal.frames(good)[-1]
+        last, _ = spans(good)[-1]
         path = scene.state / "journal"
         harm.overwrite(path, good[:last])
         done = how(path, scene.dice)
@@ -77,7 +90,7 @@ def flipped(how):
 
 def middle(scene, count):
     """The content, and the frames of `count` records somewhere in it, not the first nor the last."""
-    frames = journal.frames(content(scene))
+    frames = spans(content(scene))
     at = scene.dice.randrange(1, len(frames) - count)
     return content(scene), frames[at:at + count]
 
@@ -97,7 +110,7 @@ def repeated(scene):
 
 def last_repeated(scene):
     good = content(scene)
-    begin, end = journal.frames(good)[-1]
+    begin, end = spans(good)[-1]
     rewrite(scene, [good, good[begin:end]], "last record repeated")
 
 
@@ -118,6 +131,22 @@ def beheaded(scene):
     rewrite(scene, [good[begin:]], f"the first {begin} bytes missing")
 
 
+def head(scene):
+    """(begin, end) of the records of a compacted journal's head; the last one closes it."""
+    return [(begin, end) for begin, end, commit in journal.frames(content(scene)) if commit.get("snapshot")]
+
+
+def beheaded_in_part(scene):
+    """What it said may have been a revocation."""
+    good, (begin, end) = content(scene), scene.dice.choice(head(scene)[:-1])
+    rewrite(scene, [good[:begin], good[end:]], f"record at byte {begin} missing, of its head")
+
+
+def headless_end(scene):
+    good, (begin, end) = content(scene), head(scene)[-1]
+    rewrite(scene, [good[:begin], good[end:]], f"record at byte {begin} missing, the one that closes its head")
+
+
 def rolled_back(scene):
     good, [(begin, _)] = middle(scene, 1)
     rewrite(scene, [good[:begin]], f"truncated to {begin} bytes, the end of a record")
@@ -125,14 +154,14 @@ def rolled_back(scene):
 
 def last_cut(scene):
     good = content(scene)
-    begin, end = journal.frames(good)[-1]
+    begin, end = spans(good)[-1]
     length = scene.dice.randrange(begin, end)
     rewrite(scene, [good[:length]], f"truncated to {length} bytes, in the last record")
 
 
 def last_flipped(scene):
     good = bytearray(content(scene))
-    begin, end = journal.frames(good)[-1]
+    begin, end = spans(good)[-1]
     at = scene.dice.randrange(begin, end)
     good[at] ^= 1 << scene.dice.randrange(8)
     rewrite(scene, [good], f"bit of byte {at} flipped, in the last record")
@@ -151,7 +180,7 @@ def without_index(how):
 
 def torn(scene):
     good = content(scene)
-    begin, end = scene.dice.choice(journal.frames(good))
+    begin, end = scene.dice.choice(spans(good))
     length = scene.dice.randrange(1, end - begin)
     rewrite(scene, [good, good[begin:begin + length]], f"{length} bytes of a record behind the last one")
 
