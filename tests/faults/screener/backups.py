@@ -37,8 +37,9 @@ def verify(binary, path):
 class Running:
     """A server that is written to all the time."""
 
-    def __init__(self, made):
-        self.made, self.binary, self.directory = made, made.options.binary, made.directory
+    def __init__(self, made, name):
+        self.made, self.binary, self.directory = made, made.options.binary, made.directory / name
+        self.directory.mkdir()
         (self.directory / "running").mkdir()
         self.server = Server(self.binary, self.directory / "running", self.directory / "running.log")
         self.keys = self.server.init()
@@ -61,6 +62,11 @@ class Running:
 
     def writes_per_s(self):
         return self.history.count / (time.monotonic() - self.began)
+
+    def resident_mib(self):
+        """How much of it is in memory."""
+        status = Path(f"/proc/{self.server.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) // 1024
 
     def stop(self):
         # The writers' answers are waited for, the server's end is not.

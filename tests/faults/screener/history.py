@@ -65,7 +65,8 @@ class History(Notes):
     def possible(self, thing, began, ended):
         """The values that it may have had at some moment between two times; `None` before the first."""
         entries = [[None, 0, 0], *self.timeline[thing], [None, UNANSWERED, UNANSWERED]]
-        return {value for (value, sent, _), (_, _, replaced) in zip(entries, entries[1:]) if sent < ended and replaced > began}
+        pairs = zip(entries, entries[1:])
+        return {value for (value, sent, _), (_, _, replaced) in pairs if sent < ended and replaced > began}
 
     def members(self):
         """(path, member) of what is written to all the time."""

@@ -65,6 +65,13 @@ def records(path):
 
 
 def last_audit(path, organization):
-    """(number, hash) of the newest entry of an organization's audit log."""
-    entries = [row for (kind, _), row in records(path).items() if kind == "audit" and row["organization"] == organization]
-    return max((row["number"], row["hash"]) for row in entries)
+    """(number, hash) of the newest entry of an organization's audit log; looked for from the end."""
+    journal, starts, offset = path.read_bytes(), [], 0
+    while offset < len(journal):
+        starts.append(offset)
+        offset += 8 + struct.unpack_from("<I", journal, offset)[0]
+    for start, end in zip(reversed(starts), [offset, *reversed(starts)]):
+        for operation in reversed(json.loads(journal[start + 8 : end])["ops"]):
+            if operation["kind"] == "audit" and operation["row"]["organization"] == organization:
+                return operation["row"]["number"], operation["row"]["hash"]
+    return 0, None

@@ -102,7 +102,8 @@ def forgotten(scene, server):
         return assets.playback(connection, key, original.embed_of(video), viewer_token)
 
     private = original.library.video
-    expect("a token of a revoked key", 401, "playback_token_revoked", play(private, original.token(original.revoked, private)))
+    revoked_token = original.token(original.revoked, private)
+    expect("a token of a revoked key", 401, "playback_token_revoked", play(private, revoked_token))
     expect("a private video without a token", 401, "playback_token_missing", play(private))
     expect("a revoked publishable key", 401, "publishable_key_invalid",
            play(original.shown, key=original.publishable_key["key"]))
@@ -147,7 +148,8 @@ def look_at_assets(scene, server, verdict):
         if "no answer" in wrong.values():
             verdict.blame("hangs", f"no answer within {HANG_S} s: {wrong}")
         elif wrong and video != scene.video:
-            verdict.blame("wrong_bytes" if "wrong" in wrong.values() else "lost", f"assets of an undamaged video: {wrong}")
+            figure = "wrong_bytes" if "wrong" in wrong.values() else "lost"
+            verdict.blame(figure, f"assets of an undamaged video: {wrong}")
     strange = {name: what for name, what in damaged.items() if what not in ("right", "wrong", "cut", 404, 503)}
     if strange:
         verdict.blame("lost", f"assets of the damaged video: {strange}")
@@ -165,7 +167,7 @@ def judge_check(scene, server, seen, verdict):
             verdict.blame("lost", f"store verify: {report[:300]}")
     elif not checked.returncode or scene.file not in report:
         wrong = [name for name, what in seen.items() if what == "wrong"]
-        verdict.blame("wrong_bytes", f"store verify does not name {scene.file}, of which {wrong} is served: {report[:300]}")
+        verdict.blame("wrong_bytes", f"store verify does not name {scene.file}; {wrong} is served: {report[:300]}")
 
 
 def judge_upload(scene, server, verdict):

@@ -1,4 +1,4 @@
-"""What the judge of damaged state directories must catch: each a fault made on purpose, with the figure that tells of it."""
+"""What the judge of damaged state directories must catch: faults made on purpose, each with the figure that tells."""
 
 from . import harm
 from .api import Admin
@@ -24,7 +24,8 @@ def published(scene):
     server = UserServer(scene.original.server.binary, scene.state.parent, scene.state.parent / "sabotage.log")
     if not server.start():
         raise RuntimeError(server.last_words())
-    Admin(server, scene.original.keys["privateKey"]).call("PATCH", f"/videos/{scene.original.turned}", {"visibility": "public"})
+    admin, video = Admin(server, scene.original.keys["privateKey"]), scene.original.turned
+    admin.call("PATCH", f"/videos/{video}", {"visibility": "public"})
     server.kill()
     scene.done = "a private video made public"
 

@@ -60,7 +60,8 @@ def socket(how):
 
 def left_in_incoming(scene):
     incoming = scene.state / "incoming"
-    for number, how in enumerate([harm.replace_by_directory, harm.replace_by_fifo, harm.replace_by_link, harm.replace_by_file]):
+    hows = [harm.replace_by_directory, harm.replace_by_fifo, harm.replace_by_link, harm.replace_by_file]
+    for number, how in enumerate(hows):
         (incoming / str(number)).touch()
         how(incoming / str(number), scene.dice)
     scene.done = "incoming: a directory, a FIFO, a link and a file left behind"
