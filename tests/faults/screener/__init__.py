@@ -11,4 +11,8 @@ answered, to be compared with what it says later. Python's standard library alon
     writers     threads that change things and note the answers
     disk        an ext4 image behind a loop device
     journal     the frames of a journal, to grow or damage one
+
+Damaged state directories: `original` makes whole ones, `damages` and `harm` damage them, `judge` and `second` say how it
+ended, `assets` looks at what is served, `sabotage` is what they must catch. Backups: `history` writes at a steady rate,
+`backups` makes and restores them. Clocks: `wall_clock` sets one, `site` is a server under it, `jumps` what is looked at.
 """

@@ -53,3 +53,25 @@ def drop_last(path, commits):
     starts = [start for start, _, _ in frames(path.read_bytes())]
     with open(path, "r+b") as file:
         file.truncate(starts[-commits])
+
+
+def records(path):
+    """The latest state of every record: (kind, key) → row."""
+    rows = {}
+    for _, _, commit in frames(path.read_bytes()):
+        for operation in commit["ops"]:
+            rows[operation["kind"], operation["key"]] = operation.get("row")
+    return {target: row for target, row in rows.items() if row is not None}
+
+
+def last_audit(path, organization):
+    """(number, hash) of the newest entry of an organization's audit log; looked for from the end."""
+    journal, starts, offset = path.read_bytes(), [], 0
+    while offset < len(journal):
+        starts.append(offset)
+        offset += 8 + struct.unpack_from("<I", journal, offset)[0]
+    for start, end in zip(reversed(starts), [offset, *reversed(starts)]):
+        for operation in reversed(json.loads(journal[start + 8 : end])["ops"]):
+            if operation["kind"] == "audit" and operation["row"]["organization"] == organization:
+                return operation["row"]["number"], operation["row"]["hash"]
+    return 0, None

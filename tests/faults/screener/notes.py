@@ -74,7 +74,7 @@ class Notes:
 
     def of(self, kind):
         """The ids of all things of a kind, in the order in which they were made."""
-        return [thing[1] for thing in self.allowed if thing[0] == kind]
+        return [thing[1] for thing in list(self.allowed) if thing[0] == kind]
 
     def forget(self, thing):
         self.allowed.pop(thing, None)

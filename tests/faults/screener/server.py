@@ -91,9 +91,13 @@ class Server:
         for line in self.said().splitlines():
             if '"message":"serving"' in line and line.endswith("}"):
                 self.port = int(json.loads(line)["base_url"].rsplit(":", 1)[1])
-                self.context = ssl.create_default_context(cafile=self.state / "tls/ca.pem")
+                self.context = self.trust()
                 return True
         return False
+
+    def trust(self):
+        """Whom clients believe: the authority that the server made for itself."""
+        return ssl.create_default_context(cafile=self.state / "tls/ca.pem")
 
     def said(self):
         return self.log.read_text(errors="replace")
@@ -122,6 +126,14 @@ class Server:
         """Files in `media/` beyond those that records name."""
         named = json.loads(self.run("store", "verify").stdout)["mediaFiles"]
         return len(os.listdir(self.state / "media")) - named
+
+    def stop(self, limit_s=HANG_S):
+        """Whether it ends on SIGTERM, and well, within the limit."""
+        self.process.terminate()
+        try:
+            return self.process.wait(limit_s) == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def kill(self):
         if self.process and self.process.poll() is None:
