@@ -1,7 +1,7 @@
 //! The running server: listeners, TLS, signals, background work. Starts in the order in which parts rest on each
 //! other, stops in the opposite one.
 
-use crate::app::{App, StartError, SystemClock, SystemEntropy};
+use crate::app::{App, Clock, StartError, SystemClock, SystemEntropy, check_clock};
 use crate::config::Config;
 use crate::domain::{Timestamp, limits};
 use crate::http::{self, Connection, Flights, RateLimits, Ui};
@@ -23,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 mod certificate;
+mod clock;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -70,6 +71,7 @@ pub enum ServeError {
 /// Runs until a signal ends it. `on_ready` is called once, when requests are answered.
 pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
     raise_file_limit();
+    check_clock(SystemClock.now()).map_err(StartError::from)?;
     // Heard from the first moment on: a signal that comes right after the server says that it serves is no accident.
     let signals = Signals::new()?;
     let listener = listen(config.server.listen)?;
@@ -156,8 +158,9 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     on_ready(Ready { base_url, ca_certificate, socket: socket_path.clone() });
     let outcome = tokio::select! {
-        outcome = futures_util::future::try_join(server, admin) => outcome.map(drop),
+        outcome = futures_util::future::try_join(server, admin) => outcome.map(drop).map_err(ServeError::Io),
         Ok(()) = hurried => Ok(()),
+        behind = clock::until_behind(app.clone()) => Err(StartError::from(behind).into()),
     };
     stopping.abort();
     app.stop_packaging();
@@ -167,7 +170,7 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
     app.store.close();
     let _ = std::fs::remove_file(&socket_path);
     tracing::info!("stopped");
-    outcome.map_err(ServeError::Io)
+    outcome
 }
 
 /// What ends the server.

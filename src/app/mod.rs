@@ -2,8 +2,10 @@
 //! clock and randomness enter here and nowhere below.
 
 mod asset_keys;
+mod clock_watch;
 mod ingest;
 mod media_files;
+mod overdue;
 mod packaging;
 mod provision;
 mod renditions;
@@ -14,6 +16,7 @@ mod transcode;
 mod uploads;
 
 pub use asset_keys::OldAssetKeys;
+pub use clock_watch::{ClockBehind, check_clock};
 pub use media_files::{IngestError, take_captions};
 pub use packaging::{Outcome, Packaging};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
@@ -25,17 +28,19 @@ pub use uploads::{Piece, Quota, UploadError, UploadState, Uploads};
 
 use crate::auth::{
     AssetKeyring, Authority, Grant, GrantStanding, KeyStanding, MasterKey, Secret, Sessions, Unsealable, VerifyingKey,
-    mint_token,
+    is_ahead, mint_token,
 };
 use crate::config::Config;
 use crate::domain::{
     Kind, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp, Video, VideoId, limits,
 };
 use crate::store::{Catalog, IndexError, JournalError, MediaDir, StateDir, StateDirError, WriteError, read_master_key};
+use clock_watch::ClockWatch;
+use overdue::Overdue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The assembled server.
 pub struct App {
@@ -67,6 +72,9 @@ pub struct App {
     packing: Arc<tokio::sync::Semaphore>,
     segment_indexes: SegmentIndexes,
     sign_ins: SignIns,
+    clock_watch: ClockWatch,
+    /// Ended sessions that may be forgotten if the clock is right.
+    overdue: Overdue,
     packaging: Packaging,
     transcoding: Transcoding,
     state: StateDir,
@@ -99,6 +107,9 @@ pub enum StartError {
     /// The public URL is no web origin.
     #[error("server.public_url is not a web origin")]
     PublicUrl,
+    /// The clock is wrong.
+    #[error(transparent)]
+    Clock(#[from] ClockBehind),
 }
 
 impl App {
@@ -110,6 +121,7 @@ impl App {
         clock: Box<dyn Clock>,
         entropy: Box<dyn Entropy>,
     ) -> Result<Self, StartError> {
+        check_clock(clock.now())?;
         let own_origin = Origin::of(&config.server.public_url).ok_or(StartError::PublicUrl)?;
         let master = MasterKey::new(&Secret::new(*read_master_key(&config.state.master_key_file)?));
         let store = Catalog::open(
@@ -148,6 +160,8 @@ impl App {
             packing: Arc::new(tokio::sync::Semaphore::new(limits::SOURCES_PACKAGED_AT_ONCE)),
             segment_indexes: SegmentIndexes::default(),
             sign_ins: SignIns::default(),
+            clock_watch: ClockWatch::default(),
+            overdue: Overdue::default(),
             packaging: Packaging::default(),
             transcoding: Transcoding::default(),
             state,
@@ -217,10 +231,15 @@ impl App {
     }
 
     /// Until when a renewal keeps older URLs of a grant's session alive, if what the session stands on now still does.
-    pub fn prolonged_until(&self, grant: &Grant) -> Option<Timestamp> {
+    pub fn prolonged_until(&self, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
         let access = self.store.access();
         let owner = access.video(grant.video)?.organization;
         let live = self.sessions.find(owner, grant.video, grant.session)?;
+        // What a clock that was ahead has promised is not kept.
+        let longest_s = i64::from(access.organization(owner)?.settings.asset_url_ttl_s);
+        if is_ahead(live.live_until, now.plus_secs(longest_s)) {
+            return None;
+        }
         let is_active = |id| access.signing_key(id).is_some_and(|key| key.revoked_at.is_none());
         (live.epoch == grant.epoch && live.authority.is_none_or(is_active)).then_some(live.live_until)
     }
@@ -271,9 +290,11 @@ impl App {
         }
         let past: Vec<_> = {
             let access = self.store.access();
+            let past = access.ended_sessions().filter(|ended| ended.forget_at <= now).map(|ended| ended.id);
+            let over = self.overdue.confirmed(past, Instant::now());
             access
                 .ended_sessions()
-                .filter(|ended| ended.forget_at <= now)
+                .filter(|ended| over.contains(&ended.id))
                 .take(limits::RECORDS_PER_COMMIT)
                 .cloned()
                 .collect()

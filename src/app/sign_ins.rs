@@ -1,7 +1,7 @@
 //! Signing in to the dashboard with a private key, staying signed in, signing out.
 
 use super::{App, subject};
-use crate::auth::{Credential, Secret, mint};
+use crate::auth::{Credential, Secret, is_ahead, mint};
 use crate::domain::{Actor, AuditEvent, Kind, PrivateKey, SignIn, SignInId, Timestamp, limits};
 use crate::store::WriteError;
 use serde_json::json;
@@ -22,7 +22,7 @@ impl App {
             organization: key.organization,
             private_key: key.id,
             hash: minted.hash,
-            created_at: self.moment(),
+            created_at: self.now(),
         };
         let (id, opened_at) = (sign_in.id, sign_in.created_at);
         let mut others: Vec<Arc<SignIn>> =
@@ -45,7 +45,7 @@ impl App {
     pub fn signed_in(&self, cookie: &str, now: Timestamp) -> Option<Arc<SignIn>> {
         let hash = Credential::cookie_hash(cookie)?;
         let access = self.store.access();
-        let sign_in = access.sign_in(&hash).filter(|sign_in| now < sign_in.ends_at())?;
+        let sign_in = access.sign_in(&hash).filter(|sign_in| !is_over(sign_in, now))?;
         if !access.is_active(sign_in.private_key) {
             return None;
         }
@@ -79,8 +79,8 @@ impl App {
             let used = self.sign_ins.0.lock().unwrap_or_else(PoisonError::into_inner);
             let is_idle =
                 |id: &SignInId| used.get(id).is_some_and(|last| last.plus_secs(limits::SIGN_IN_IDLE_S) <= now);
-            let is_over = |one: &SignIn| one.ends_at() <= now || is_idle(&one.id) || !access.is_active(one.private_key);
-            access.sign_ins().filter(|one| is_over(one)).take(limits::RECORDS_PER_COMMIT).cloned().collect()
+            let is_gone = |one: &SignIn| is_over(one, now) || is_idle(&one.id) || !access.is_active(one.private_key);
+            access.sign_ins().filter(|one| is_gone(one)).take(limits::RECORDS_PER_COMMIT).cloned().collect()
         };
         if !over.is_empty() {
             let forgotten = self.store.write(now, move |draft| {
@@ -94,6 +94,12 @@ impl App {
         let known: HashSet<SignInId> = self.store.access().sign_ins().map(|one| one.id).collect();
         self.sign_ins.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| known.contains(id));
     }
+}
+
+/// Whether its time is over, or has not come: then a clock was ahead when it was opened, and its twelve hours would be
+/// as many more.
+fn is_over(sign_in: &SignIn, now: Timestamp) -> bool {
+    sign_in.ends_at() <= now || is_ahead(sign_in.created_at, now)
 }
 
 fn event(sign_in: &SignIn, action: &'static str) -> AuditEvent {
@@ -113,9 +119,6 @@ mod tests {
     use crate::config::Config;
     use crate::store::{StateDir, write_master_key};
     use std::sync::atomic::{AtomicI64, Ordering};
-
-    /// Records made in one second are told apart by moments, a little later than the clock.
-    const MOMENT_S: i64 = 1;
 
     struct SetClock(Arc<AtomicI64>);
 
@@ -161,7 +164,7 @@ mod tests {
                 seconds.fetch_add(3_600, Ordering::SeqCst);
                 assert!(uses(&app, &cookie), "it ended before its time");
             }
-            seconds.fetch_add(3_600 + MOMENT_S, Ordering::SeqCst);
+            seconds.fetch_add(3_600, Ordering::SeqCst);
             assert!(!uses(&app, &cookie));
             app.housekeeping().await;
             assert_eq!(app.store.access().sign_ins().count(), 0, "its record stays");
@@ -177,12 +180,28 @@ mod tests {
                 (app.sign_in(&key).await.unwrap(), app.sign_in(&key).await.unwrap(), app.sign_in(&key).await.unwrap());
             seconds.fetch_add(limits::SIGN_IN_IDLE_S - 1, Ordering::SeqCst);
             assert!(is_signed_in(&app, &looked_at) && uses(&app, &used));
-            seconds.fetch_add(1 + MOMENT_S, Ordering::SeqCst);
+            seconds.fetch_add(1, Ordering::SeqCst);
             assert!(!is_signed_in(&app, &idle) && !is_signed_in(&app, &looked_at) && is_signed_in(&app, &used));
             assert!(!uses(&app, &idle) && !is_signed_in(&app, &idle), "being refused counted as use");
             app.housekeeping().await;
             assert_eq!(app.store.access().sign_ins().count(), 1);
             assert!(uses(&app, &used));
+        });
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_makes_no_sign_in_longer() {
+        with_clock(async |app, key, seconds| {
+            let right = seconds.load(Ordering::SeqCst);
+            seconds.fetch_add(10 * 365 * 86_400, Ordering::SeqCst);
+            let ahead = app.sign_in(&key).await.unwrap();
+            assert!(is_signed_in(&app, &ahead));
+            seconds.store(right, Ordering::SeqCst);
+            assert!(!is_signed_in(&app, &ahead), "it would last for ten years");
+            let after = app.sign_in(&key).await.unwrap();
+            assert!(uses(&app, &after));
+            seconds.fetch_add(limits::SIGN_IN_S, Ordering::SeqCst);
+            assert!(!is_signed_in(&app, &after));
         });
     }
 

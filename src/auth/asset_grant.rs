@@ -48,7 +48,7 @@ pub struct Grant {
     pub session: SessionId,
     /// The signing key whose token opened the session; `None` for a public video.
     pub authority: Option<SigningKeyId>,
-    /// When the session began (whole seconds).
+    /// When it was signed; for renewing, when the session began (whole seconds).
     pub started_at: Timestamp,
     /// Until when the grant is good by itself (whole seconds).
     pub expires_at: Timestamp,

@@ -7,7 +7,7 @@ use super::asset_grant::{Grant, Purpose};
 use super::playback_token::{TokenDenied, VerifyingKey, verify_token};
 use crate::domain::{
     Organization, OrganizationId, Origin, PublishableKey, SigningKeyId, Timestamp, Video, VideoId, VideoStatus,
-    Visibility, admits,
+    Visibility, admits, limits,
 };
 
 /// Every reason for which a viewer, an asset request or a renewal is turned away.
@@ -236,6 +236,12 @@ impl Asset {
     }
 }
 
+/// Whether a time that a clock of ours has told is still to come. That clock was wrong, or ours is: what was signed
+/// then is good for its own time, and must not be good once more when that time comes again.
+pub fn is_ahead(at: Timestamp, now: Timestamp) -> bool {
+    at.secs() > now.secs().saturating_add(limits::TOKEN_CLOCK_SKEW_S)
+}
+
 /// Decides about one request for an asset, given a grant whose MAC holds. `prolonged_until` is asked when the grant's
 /// own time is over: until when a renewal keeps its session's older URLs alive.
 pub fn admit_asset(
@@ -248,6 +254,9 @@ pub fn admit_asset(
         return Err(Denied::AssetUrlInvalid);
     }
     standing.owner(&grant).ok_or(Denied::AssetUrlRevoked)?;
+    if is_ahead(grant.started_at, now) {
+        return Err(Denied::AssetUrlExpired);
+    }
     let is_over = |at: Timestamp| now.secs() >= at.secs();
     let expires_at = if is_over(grant.expires_at) { prolonged_until() } else { Some(grant.expires_at) };
     let expires_at = expires_at.filter(|at| !is_over(*at)).ok_or(Denied::AssetUrlExpired)?;
@@ -265,9 +274,69 @@ pub fn admit_renewal(
         return Err(Denied::RenewTokenInvalid);
     }
     let organization = standing.owner(grant).ok_or(Denied::SessionRevoked)?;
+    if is_ahead(grant.started_at, now) {
+        return Err(Denied::SessionTooOld);
+    }
     let oldest = grant.started_at.plus_secs(i64::from(max_age_s));
     if max_age_s == 0 || now.secs() >= oldest.secs().min(grant.ends_at.secs()) {
         return Err(Denied::SessionTooOld);
     }
     Ok(organization)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SessionId;
+
+    const START_S: i64 = 1_795_500_000;
+
+    fn grant(purpose: Purpose) -> Grant {
+        let at = |seconds| Timestamp::from_secs(START_S + seconds);
+        Grant {
+            purpose,
+            video: VideoId::from_random([1; 16]),
+            epoch: 0,
+            session: SessionId::from_random([2; 16]),
+            authority: None,
+            started_at: at(0),
+            expires_at: at(300),
+            ends_at: at(43_200),
+        }
+    }
+
+    fn standing() -> GrantStanding {
+        GrantStanding {
+            video: Some((OrganizationId::from_random([3; 16]), Visibility::Public, 0)),
+            token_access: true,
+            authority: Authority::Public,
+            session_ended: false,
+        }
+    }
+
+    #[test]
+    fn a_url_is_good_for_its_own_time_and_not_before_however_the_clock_is_set() {
+        let verdict = |after: i64| {
+            let now = Timestamp::from_secs(START_S + after);
+            admit_asset(grant(Purpose::Play), &standing(), || None, now).map(drop)
+        };
+        for good in [0, 299, -1, -limits::TOKEN_CLOCK_SKEW_S] {
+            assert_eq!(verdict(good), Ok(()), "{good}");
+        }
+        for over in [300, 3_600, -limits::TOKEN_CLOCK_SKEW_S - 1, -3_600, -START_S] {
+            assert_eq!(verdict(over), Err(Denied::AssetUrlExpired), "{over}");
+        }
+    }
+
+    #[test]
+    fn a_session_of_a_clock_that_was_ahead_is_not_renewed_until_that_time_comes() {
+        let verdict = |after: i64| {
+            let now = Timestamp::from_secs(START_S + after);
+            admit_renewal(&grant(Purpose::Renew), &standing(), 43_200, now).map(drop)
+        };
+        assert_eq!(verdict(0), Ok(()));
+        assert_eq!(verdict(3_600), Ok(()));
+        assert_eq!(verdict(-3_600), Err(Denied::SessionTooOld));
+        assert_eq!(verdict(-10 * 365 * 86_400), Err(Denied::SessionTooOld));
+    }
 }

@@ -141,6 +141,16 @@ pub const LIVE_SESSIONS: usize = 100_000;
 pub const SIGN_IN_S: i64 = 12 * 3_600;
 /// How long a sign-in may lie unused, in seconds: a browser left open on a desk is not the operator.
 pub const SIGN_IN_IDLE_S: i64 = 2 * 3_600;
+/// How long the clock has to go on saying that an ended session may be forgotten, in seconds (a day), by a clock that
+/// nobody sets: one that is ahead for a moment must not bring its URLs back.
+pub const FORGET_AFTER_S: u64 = 86_400;
+/// Before this no clock is right, in seconds since 1970 (2026-11-01): the program is younger. What was signed before a
+/// power cut would be good again.
+pub const EARLIEST_CLOCK_S: i64 = 1_793_491_200;
+/// How far the clock may be set back while the server runs before that is told, in milliseconds.
+pub const CLOCK_SET_BACK_MS: i64 = 60_000;
+/// How often the clock is looked at, in seconds.
+pub const CLOCK_LOOK_S: u64 = 1;
 /// Sign-ins of one organization at once; one more ends the oldest.
 pub const SIGN_INS: usize = 100;
 

@@ -219,6 +219,6 @@ fn admit(request: &HttpRequest, app: &App, now: Timestamp) -> Result<(Asset, Gra
     if let Some(owner) = standing.owner(&grant) {
         request.extensions_mut().insert(LoggedOrganization(owner));
     }
-    let asset = admit_asset(grant.clone(), &standing, || app.prolonged_until(&grant), now)?;
+    let asset = admit_asset(grant.clone(), &standing, || app.prolonged_until(&grant, now), now)?;
     Ok((asset, grant))
 }

@@ -234,7 +234,7 @@ impl Urls {
         // A viewer who pauses for an hour comes back to a session that can go on: its end is what bounds the token.
         let renew = Grant { purpose: Purpose::Renew, expires_at: grant.ends_at, ..grant.clone() };
         Ok(Self {
-            grant: app.asset_keys().sign(grant).ok_or_else(no_key)?,
+            grant: app.asset_keys().sign(&Grant { started_at: now, ..grant.clone() }).ok_or_else(no_key)?,
             renew_token: app.asset_keys().sign(&renew).ok_or_else(no_key)?,
             renew_uri: format!("{base}/api/v1/videos/{}/sessions/{}/renew", grant.video, grant.session),
             expires_at: grant.expires_at,
