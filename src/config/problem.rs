@@ -29,7 +29,8 @@ impl fmt::Display for Source {
         match self {
             Self::Default => f.write_str("default"),
             Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Environment(variable) => write!(f, "environment {variable}"),
+            // The name of a variable is whatever somebody set.
+            Self::Environment(variable) => write!(f, "environment {}", shown(variable)),
             Self::InForce => f.write_str("configuration in force"),
         }
     }

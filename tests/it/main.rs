@@ -20,6 +20,7 @@ mod hostile_media;
 mod hostile_tokens;
 mod judges;
 mod large_upload;
+mod mutations;
 mod oembed;
 mod origins;
 mod packaging;

@@ -1,0 +1,127 @@
+//! What the fuzz targets hold to, on stable and in short: the texts that each begins with, and what becomes of them
+//! under random edits. `fuzz/run` goes on from there, guided by coverage.
+//!
+//! `SCREENER_MUTATIONS` says how many of each.
+
+#[path = "../../fuzz/properties/mod.rs"]
+mod properties;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::{Config, TestRunner};
+
+/// One edit of a text, at a place that follows from its length.
+#[derive(Debug, Clone)]
+enum Edit {
+    Flip(Index, u8),
+    Insert(Index, Vec<u8>),
+    Remove(Index, usize),
+    Repeat(Index, usize),
+    Cut(Index),
+    /// A number of four bytes, in network order: lengths, counts and offsets are written so.
+    Number(Index, u32),
+}
+
+impl Edit {
+    fn apply(&self, text: &mut Vec<u8>) {
+        let at = |index: &Index| index.index(text.len() + 1);
+        match self {
+            Self::Flip(index, mask) => {
+                let at = at(index);
+                if let Some(byte) = text.get_mut(at) {
+                    *byte ^= mask;
+                }
+            }
+            Self::Insert(index, bytes) => {
+                let at = at(index);
+                text.splice(at..at, bytes.iter().copied());
+            }
+            Self::Remove(index, count) => {
+                let at = at(index);
+                text.drain(at..text.len().min(at + count));
+            }
+            Self::Repeat(index, count) => {
+                let at = at(index);
+                let part = text[at..text.len().min(at + count)].to_vec();
+                text.splice(at..at, part);
+            }
+            Self::Cut(index) => text.truncate(at(index)),
+            Self::Number(index, number) => {
+                let at = at(index);
+                for (byte, new) in text.iter_mut().skip(at).zip(number.to_be_bytes()) {
+                    *byte = new;
+                }
+            }
+        }
+    }
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let words =
+        select(vec!["\0", "\r\n", "\"", "{", "}", "=", "-", ",", ".", "%00", "../", "\u{202e}", "é", "null", "-1"]);
+    let numbers = prop_oneof![Just(0), Just(1), Just(u32::MAX), Just(1 << 31), any::<u32>(), 0..64_u32];
+    prop_oneof![
+        4 => (any::<Index>(), 1..=u8::MAX).prop_map(|(at, mask)| Edit::Flip(at, mask)),
+        2 => (any::<Index>(), words).prop_map(|(at, word)| Edit::Insert(at, word.into())),
+        1 => (any::<Index>(), prop::collection::vec(any::<u8>(), 1..8)).prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
+        2 => (any::<Index>(), 1..16_usize).prop_map(|(at, count)| Edit::Remove(at, count)),
+        1 => (any::<Index>(), 1..64_usize).prop_map(|(at, count)| Edit::Repeat(at, count)),
+        1 => any::<Index>().prop_map(Edit::Cut),
+        3 => (any::<Index>(), numbers).prop_map(|(at, number)| Edit::Number(at, number)),
+    ]
+}
+
+/// Checks every seed, and then as many changed ones as are asked for.
+fn check(seeds: &[&'static [u8]], usual: u32, hold: fn(&[u8])) {
+    seeds.iter().for_each(|seed| hold(seed));
+    let cases = std::env::var("SCREENER_MUTATIONS")
+        .map_or(usual, |count| count.parse().expect("SCREENER_MUTATIONS is a number"));
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let mutated = (select(seeds.to_vec()), prop::collection::vec(edit(), 1..8)).prop_map(|(seed, edits)| {
+        let mut text = seed.to_vec();
+        edits.iter().for_each(|edit| edit.apply(&mut text));
+        text
+    });
+    let outcome = TestRunner::new(config).run(&mutated, |text| {
+        hold(&text);
+        Ok(())
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn a_changed_film_is_refused_or_packaged_as_its_index_says() {
+    check(properties::media::SEEDS, 5_000, properties::media::hold);
+}
+
+#[test]
+fn changed_captions_and_pictures_are_refused_or_of_a_form_that_browsers_take() {
+    check(properties::extras::SEEDS, 20_000, properties::extras::hold);
+}
+
+#[test]
+fn a_changed_token_is_refused_or_fulfils_the_contract() {
+    check(properties::token::SEEDS, 100_000, properties::token::hold);
+}
+
+#[test]
+fn a_changed_grant_opens_nothing_that_was_not_signed() {
+    check(properties::grant::SEEDS, 100_000, properties::grant::hold);
+}
+
+#[test]
+fn changed_ranges_and_conditions_stay_within_the_representation() {
+    check(properties::headers::SEEDS, 100_000, properties::headers::hold);
+}
+
+#[test]
+fn a_changed_configuration_is_taken_or_refused_with_sentences() {
+    check(properties::configuration::SEEDS, 5_000, properties::configuration::hold);
+}
+
+#[test]
+fn a_changed_request_is_answered_and_tells_no_secret() {
+    check(properties::requests::SEEDS, 5_000, properties::requests::hold);
+}
