@@ -92,7 +92,7 @@ pub(super) static KEYS: [Key; 29] = [
         form: Form::Text,
         preset: Preset::Value("\"127.0.0.1:8443\""),
         unit: "an IP address and port",
-        meaning: "Address the server accepts connections on.",
+        meaning: "Address the server accepts connections on. Not used where systemd hands over a socket.",
         reason: "Only this machine by default: opening a server to the world is a decision. Use \"0.0.0.0:443\" or \
                  \"[::]:443\" for that.",
         set: |config, given| given.parsed().map(|value| config.server.listen = value),
@@ -186,10 +186,11 @@ pub(super) static KEYS: [Key; 29] = [
     Key {
         name: "server.shutdown_grace_s",
         form: Form::Integer { min: 0, max: 600 },
-        preset: Preset::Value("30"),
+        preset: Preset::Value("25"),
         unit: "seconds",
         meaning: "How long running requests may finish after SIGTERM before they are cut off.",
-        reason: "Players resume by Range, uploads only by tus. Keep systemd's TimeoutStopSec above it.",
+        reason: "The whole stop is over within 30 seconds. Players resume by Range, uploads only by tus. With a socket \
+                 from systemd new viewers wait for it, so that a shorter one restarts sooner.",
         set: |config, given| given.number().map(|value| config.server.shutdown_grace_s = value),
         show: |config| Some(config.server.shutdown_grace_s.to_string()),
     },

@@ -3,6 +3,7 @@
 //! Relies on the table in `keys`, which alone says what keys there are. Never holds a secret, only the paths of files
 //! that do; never reads the process environment by itself (but `PATH`, to find ffmpeg), so that tests need none.
 
+mod changes;
 mod check;
 mod example;
 mod given;
@@ -14,11 +15,14 @@ mod problem;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod tls_pair;
 
+pub use changes::Changes;
 pub use example::render_example;
 pub use layers::process_environment;
 pub use load::Loaded;
 pub use problem::{Problem, Source};
+pub use tls_pair::read_tls_pair;
 
 use self::layers::Layer;
 use std::net::{IpAddr, SocketAddr};
@@ -69,6 +73,11 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    /// Whether it would serve without TLS on `address` where other machines may listen in, and was not told to.
+    pub fn is_exposed_on(&self, address: SocketAddr) -> bool {
+        self.plain_http && !self.insecure_http && !address.ip().to_canonical().is_loopback()
+    }
+
     /// The URL of a server that only knows its own `address`: what `public_url` is when not set.
     ///
     /// Whoever listens on port 0 sets `public_url` to this once the port is known.
