@@ -10,9 +10,13 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// The rates of one server.
-pub struct RateLimits {
+/// The rates of one server. They may change while it runs.
+pub struct RateLimits(RwLock<Arc<Rates>>);
+
+/// Rates as they were configured at one time, and who has made how much use of them.
+struct Rates {
     playback: Option<DefaultKeyedRateLimiter<IpAddr>>,
     admin_failures: Option<DefaultKeyedRateLimiter<IpAddr>>,
     trusted_proxies: Vec<IpAddr>,
@@ -22,6 +26,41 @@ pub struct RateLimits {
 impl RateLimits {
     /// From the configuration; a rate of 0 is no limit.
     pub fn new(config: &Config) -> Self {
+        Self(RwLock::new(Arc::new(Rates::new(config))))
+    }
+
+    /// Takes other rates over. What was counted before is forgotten.
+    pub fn set(&self, config: &Config) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rates::new(config));
+    }
+
+    /// Counts one playback, embed or renewal request.
+    pub fn count_playback(&self, request: &HttpRequest) -> Result<(), Problem> {
+        let rates = self.in_force();
+        rates.count(rates.playback.as_ref(), request)
+    }
+
+    /// Counts one wrong private key. The right key is never held up.
+    pub fn count_admin_failure(&self, request: &HttpRequest) -> Result<(), Problem> {
+        let rates = self.in_force();
+        rates.count(rates.admin_failures.as_ref(), request)
+    }
+
+    /// Forgets addresses that have been quiet.
+    pub fn sweep(&self) {
+        let rates = self.in_force();
+        for limiter in [&rates.playback, &rates.admin_failures].into_iter().flatten() {
+            limiter.retain_recent();
+        }
+    }
+
+    fn in_force(&self) -> Arc<Rates> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Rates {
+    fn new(config: &Config) -> Self {
         let per_second = NonZeroU32::new(config.limits.playback_per_second);
         let burst = NonZeroU32::new(config.limits.playback_burst).unwrap_or(NonZeroU32::MIN);
         let failures = NonZeroU32::new(config.limits.admin_failures_per_minute);
@@ -33,16 +72,6 @@ impl RateLimits {
         }
     }
 
-    /// Counts one playback, embed or renewal request.
-    pub fn count_playback(&self, request: &HttpRequest) -> Result<(), Problem> {
-        self.count(self.playback.as_ref(), request)
-    }
-
-    /// Counts one wrong private key. The right key is never held up.
-    pub fn count_admin_failure(&self, request: &HttpRequest) -> Result<(), Problem> {
-        self.count(self.admin_failures.as_ref(), request)
-    }
-
     fn count(&self, limiter: Option<&DefaultKeyedRateLimiter<IpAddr>>, request: &HttpRequest) -> Result<(), Problem> {
         let (Some(limiter), Some(client)) = (limiter, self.client(request)) else { return Ok(()) };
         if limiter.len() >= limits::RATE_ENTRIES {
@@ -52,13 +81,6 @@ impl RateLimits {
             let wait = until.wait_time_from(self.clock.now());
             Problem::rate_limit(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
         })
-    }
-
-    /// Forgets addresses that have been quiet.
-    pub fn sweep(&self) {
-        for limiter in [&self.playback, &self.admin_failures].into_iter().flatten() {
-            limiter.retain_recent();
-        }
     }
 
     /// Who asks: the peer, or the last address in `X-Forwarded-For` that no trusted proxy wrote of itself.
