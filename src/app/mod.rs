@@ -2,6 +2,7 @@
 //! clock and randomness enter here and nowhere below.
 
 mod asset_keys;
+mod condition;
 mod ingest;
 mod media_files;
 mod packaging;
@@ -14,6 +15,7 @@ mod transcode;
 mod uploads;
 
 pub use asset_keys::OldAssetKeys;
+pub use condition::Condition;
 pub use media_files::{IngestError, take_captions};
 pub use packaging::{Outcome, Packaging};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
@@ -51,8 +53,8 @@ pub struct App {
     pub sessions: Sessions,
     /// The server's own origin.
     pub own_origin: Origin,
-    /// When its certificate is no longer good; `None` without TLS, and until the listener has read it.
-    pub certificate_ends_at: Option<Timestamp>,
+    /// What it knows of itself.
+    pub condition: Condition,
     asset_keys: RwLock<Arc<AssetKeyring>>,
     master: MasterKey,
     clock: Box<dyn Clock>,
@@ -137,7 +139,7 @@ impl App {
             uploads,
             sessions: Sessions::default(),
             own_origin,
-            certificate_ends_at: None,
+            condition: Condition::default(),
             asset_keys: RwLock::new(Arc::new(asset_keys)),
             master,
             clock,

@@ -53,7 +53,7 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
     config.limits.playback_per_second = 0;
     config.limits.admin_failures_per_minute = 0;
     let (format, level) = if args.json { (LogFormat::Json, "info") } else { (LogFormat::Text, "warn") };
-    start_logging(format, level)?;
+    let _ = start_logging(format, level)?;
     let state = if directory.join("format").exists() {
         StateDir::open(&directory)?
     } else {
@@ -72,7 +72,7 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
             }
         });
     };
-    let outcome = actix_web::rt::System::new().block_on(server::run(config, state, on_ready));
+    let outcome = actix_web::rt::System::new().block_on(server::run(config, state, None, on_ready));
     clear_away();
     Ok(outcome?)
 }

@@ -144,6 +144,21 @@ pub const SIGN_IN_IDLE_S: i64 = 2 * 3_600;
 /// Sign-ins of one organization at once; one more ends the oldest.
 pub const SIGN_INS: usize = 100;
 
+/// How often a start that takes long asks the service manager for more time, in seconds.
+pub const START_STEP_S: u64 = 10;
+/// Longest start that more time is asked for, in seconds: a catalog of five million videos takes 20, and what takes
+/// longer than this hangs.
+pub const START_MAX_S: u64 = 900;
+/// How long what was accepted last has to be heard before a stop closes silent connections, in milliseconds: a TLS
+/// handshake and a request over a line of 200 ms take 400.
+pub const LAST_CONNECTIONS_MS: u64 = 500;
+/// What a stop may take beyond the grace that running answers have, in seconds: the last records are written.
+pub const STOP_MARGIN_S: u64 = 5;
+/// How often the files of the certificate are looked at, in seconds.
+pub const CERTIFICATE_POLL_S: u64 = 60;
+/// A certificate that ends sooner is warned of, in seconds: two weeks are left to renew it by hand.
+pub const CERTIFICATE_WARNING_S: i64 = 14 * 86_400;
+
 /// Client addresses whose rates are tracked before idle ones are swept.
 pub const RATE_ENTRIES: usize = 100_000;
 /// How often `lastUsedAt` of signing keys is written down, in seconds.

@@ -19,12 +19,17 @@ pub async fn alive() -> HttpResponse {
     ok(&json!({ "status": "ok" }))
 }
 
-/// `GET /readyz`: changes are taken and reads answered.
+/// `GET /readyz`: changes are taken and reads answered, and will be.
 pub async fn ready(app: web::Data<App>) -> HttpResponse {
-    if app.store.is_healthy() {
-        ok(&json!({ "status": "ok" }))
+    let failing = |cause| {
+        super::admin::answer(StatusCode::SERVICE_UNAVAILABLE).json(json!({ "status": "failing", "cause": cause }))
+    };
+    if !app.store.is_healthy() {
+        failing("store")
+    } else if app.condition.is_stopping() {
+        failing("stopping")
     } else {
-        super::admin::answer(StatusCode::SERVICE_UNAVAILABLE).json(json!({ "status": "failing", "cause": "store" }))
+        ok(&json!({ "status": "ok" }))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::domain::limits;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{
     HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
@@ -39,9 +40,13 @@ pub async fn request(
     let span = tracing::info_span!("request", request_id = %id);
     // A browser that remembers this for "localhost" would refuse every other local server: not for a self-made
     // certificate.
-    let is_pinned = app.is_some_and(|app| app.config.server.tls_certificate_file.is_some());
+    let is_pinned = app.as_ref().is_some_and(|app| app.config.server.tls_certificate_file.is_some());
     let answer = trace_id::answering(id.clone(), respond(request, next)).instrument(span);
     let mut response = answer.await?;
+    if app.is_some_and(|app| app.condition.is_stopping()) {
+        // Whoever asks again does so on a new connection, which is not about to be closed.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(X_REQUEST_ID, id);

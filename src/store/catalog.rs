@@ -6,7 +6,7 @@ use super::index::{Expected, Index, IndexError, ListPosition};
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::write_error::WriteError;
 use super::writer::{Job, Shared, Writer, job};
-use crate::domain::{MediaFileId, OrganizationId, Record, Timestamp, limits};
+use crate::domain::{Kind, MediaFileId, OrganizationId, Record, Timestamp, limits};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use std::collections::HashSet;
@@ -194,6 +194,12 @@ impl Catalog {
     /// Wakes whenever what decides access may have changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
+    }
+
+    /// Reads one record from where reads are answered, memory and then the index: for whoever watches that it can.
+    pub fn probe(&self) -> Result<(), IndexError> {
+        let first = self.access().organizations().next().map(|organization| organization.id.0);
+        self.shared.index.row(Kind::Organization, first.unwrap_or_default()).map(drop)
     }
 
     /// Whether changes are still taken and reads answered.

@@ -34,6 +34,7 @@ mod readme;
 mod renditions;
 mod repackaging;
 mod revocation;
+mod service;
 mod sessions;
 mod state;
 mod support;

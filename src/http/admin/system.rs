@@ -47,7 +47,7 @@ impl System {
             free_bytes,
             total_bytes,
             floor_bytes: app.config.media.min_free_mib << 20,
-            certificate_ends_at: app.certificate_ends_at,
+            certificate_ends_at: app.condition.certificate_ends_at(),
             last_backup_at: app.state().last_backup(),
         })
     }

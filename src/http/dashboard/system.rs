@@ -3,15 +3,13 @@
 use super::frame::{Frame, Section};
 use super::operator::Operator;
 use super::words::{Moment, bytes};
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, limits};
 use crate::http::admin::system::System;
 use crate::http::problem::Problem;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
 
-/// A certificate that ends sooner than this is shown as a trouble, in seconds: two weeks are left to renew it by hand.
-const CERTIFICATE_WARNING_S: i64 = 14 * 86_400;
 /// A backup that is older is shown as a trouble, in seconds: one a day, and two hours to make it.
 const BACKUP_WARNING_S: i64 = 26 * 3_600;
 
@@ -59,7 +57,9 @@ pub async fn show(operator: Operator) -> Result<HttpResponse, Problem> {
         version: env!("CARGO_PKG_VERSION"),
         used_percent: used.saturating_mul(100).checked_div(system.total_bytes).unwrap_or(0),
         certificate: system.certificate_ends_at.map(Moment::from),
-        certificate_ends_soon: system.certificate_ends_at.is_some_and(|at| is_within(at, CERTIFICATE_WARNING_S)),
+        certificate_ends_soon: system
+            .certificate_ends_at
+            .is_some_and(|at| is_within(at, limits::CERTIFICATE_WARNING_S)),
         backup: system.last_backup_at.map(Moment::from),
         backup_is_old: system.last_backup_at.is_none_or(|at| is_within(at, -BACKUP_WARNING_S)),
         transcodes: operator.app.config.transcode.enabled,

@@ -5,6 +5,7 @@ mod film;
 mod media;
 mod process;
 mod server;
+mod serving;
 mod token;
 mod viewer;
 mod wire;
@@ -14,8 +15,11 @@ pub use film::{film, keyframes, probe};
 pub use media::{
     FIXTURE, assert_no_media, film_head, packaged, packaged_into, packs_to, padded, picture_head, progressive_uri,
 };
-pub use process::{Dice, copy_directory, files_below, first_difference, kill_now, run, run_with, terminate};
+pub use process::{
+    Dice, copy_directory, files_below, first_difference, kill_now, run, run_with, send_signal, terminate,
+};
 pub use server::{Options, Server, log_directory, screener};
+pub use serving::{Serving, configured, write_closed};
 pub use token::{Claims, sign, sign_raw};
 pub use viewer::{Key, RawReply, check_page, check_refused_page, path_of};
 pub use wire::{Exchange, Wire};

@@ -58,8 +58,13 @@ pub fn kill_now(pid: u32) {
 
 /// Sends SIGTERM.
 pub fn terminate(pid: u32) {
+    send_signal(pid, Signal::TERM);
+}
+
+/// Sends a signal.
+pub fn send_signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).unwrap();
-    kill_process(pid, Signal::TERM).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 /// Replaces `to` by a copy of `from`, modes and times included.
