@@ -196,21 +196,21 @@ pub async fn run(
         hurry,
     };
     let stopping = actix_web::rt::spawn(stop.on(signals));
-    let mut servers = Box::pin(futures_util::future::try_join(server, admin));
-    tokio::select! {
-        biased;
-        outcome = &mut servers => return Ok(outcome.map(drop)?),
-        () = pulse.begin(event_loops) => {}
-    }
-    let from_systemd = listening.is_kept;
-    tracing::info!(address = %listening.address, from_systemd, base_url = %base_url, version = env!("CARGO_PKG_VERSION"), "serving");
-    manager::ready(&status);
-    on_ready(Ready { base_url, ca_certificate, socket: socket_path.clone() });
-    let outcome = tokio::select! {
-        outcome = &mut servers => outcome.map(drop),
-        Ok(()) = hurried => Ok(()),
+    let announced = async {
+        pulse.begin(event_loops).await;
+        let (address, from_systemd, version) = (listening.address, listening.is_kept, env!("CARGO_PKG_VERSION"));
+        tracing::info!(%address, from_systemd, base_url = %base_url, version, "serving");
+        manager::ready(&status);
+        on_ready(Ready { base_url, ca_certificate, socket: socket_path.clone() });
+        std::future::pending::<std::convert::Infallible>().await
     };
-    drop(servers);
+    let outcome = tokio::select! {
+        biased;
+        // Polled first: this is what starts the workers.
+        outcome = futures_util::future::try_join(server, admin) => outcome.map(drop),
+        Ok(()) = hurried => Ok(()),
+        never = announced => match never {},
+    };
     stopping.abort();
     app.stop_packaging();
     app.stop_transcoding();

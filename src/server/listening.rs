@@ -28,13 +28,13 @@ impl Listening {
     ///
     /// To be called before there are threads: it takes the variables that name the sockets out of the environment.
     pub fn open(config: &mut Config) -> Result<Self, ServeError> {
-        let inherited = inherited().map_err(|error| ServeError::Inherited(error.to_string()))?;
-        let (sockets, is_kept) = match inherited.is_empty() {
-            false => (inherited, true),
-            true => (vec![listen(config.server.listen)?], false),
-        };
+        let mut sockets = inherited().map_err(|error| ServeError::Inherited(error.to_string()))?;
+        let is_kept = !sockets.is_empty();
+        if !is_kept {
+            sockets.push(listen(config.server.listen)?);
+        }
         let addresses = sockets.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-        let Some(address) = addresses.first().copied() else { return Err(no_socket()) };
+        let address = addresses.first().copied().unwrap_or(config.server.listen);
         if let Some(exposed) = addresses.into_iter().find(|address| config.server.is_exposed_on(*address)) {
             return Err(ServeError::Inherited(format!(
                 "server.plain_http would serve without TLS on {exposed}, which other machines may reach; let the socket \
@@ -52,10 +52,6 @@ impl Listening {
         }
         Ok(Self { sockets, address, is_kept })
     }
-}
-
-fn no_socket() -> ServeError {
-    ServeError::Inherited("none came".to_owned())
 }
 
 /// What systemd hands over; nothing where it does not.

@@ -102,3 +102,41 @@ pub(super) fn listener_config(certificate: Arc<Certificate>) -> Result<rustls::S
     tls.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(wrong)?;
     Ok(tls)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// Writes a new pair over the one in `directory`.
+    fn install(directory: &Path, names: &str) {
+        let made = rcgen::generate_simple_self_signed([names.to_owned()]).unwrap();
+        std::fs::write(directory.join("chain.pem"), made.cert.pem()).unwrap();
+        std::fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(directory.join("key.pem"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    #[test]
+    fn a_change_on_disk_is_seen_once_and_only_a_pair_that_fits_is_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        install(directory.path(), "old.example");
+        let mut config = Config::default_for(directory.path().join("state"));
+        config.server.tls_certificate_file = Some(directory.path().join("chain.pem"));
+        config.server.tls_key_file = Some(directory.path().join("key.pem"));
+        let certificate = Certificate::of(&config, directory.path()).unwrap();
+        let shown = || certificate.shown().cert.clone();
+        let old = shown();
+        assert!(!certificate.has_changed_on_disk());
+        std::fs::write(directory.path().join("key.pem"), "half a key").unwrap();
+        assert!(certificate.has_changed_on_disk());
+        assert!(certificate.reload().unwrap_err().contains("key.pem"));
+        // What is wrong is told once, not every minute.
+        assert!(!certificate.has_changed_on_disk());
+        assert!(shown() == old);
+        install(directory.path(), "new.example");
+        assert!(certificate.has_changed_on_disk());
+        certificate.reload().unwrap();
+        assert!(!certificate.has_changed_on_disk());
+        assert!(shown() != old);
+    }
+}

@@ -1,8 +1,8 @@
 //! Signals at any time: during a start, several at once, those that mean nothing here, and a long sleep.
 
 use crate::support::{
-    Claims, Dice, Server, Serving, configured, now, padded, progressive_uri, run, send_signal, sign, terminate,
-    wait_for,
+    Claims, Dice, Options, Server, Serving, Wire, configured, now, padded, progressive_uri, run, send_signal, sign,
+    terminate, wait_for,
 };
 use rustix::process::Signal;
 use serde_json::json;
