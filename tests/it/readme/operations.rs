@@ -79,7 +79,7 @@ fn after(reader: &mut Reader, section: &str, block: &str, printed: &str) {
         // A renewal, which finds a server to tell.
         reader.run("certbot renew");
         reader.run(WAIT_FOR_RELOAD);
-    } else if block.contains("systemctl reload") {
+    } else if block.contains("systemctl reload") && !block.contains("certbot certonly") {
         reader.run(WAIT_FOR_RELOAD);
     } else if block.contains("readyz") {
         assert!(printed.contains("\"status\":\"ok\""), "{printed}");
