@@ -5,7 +5,7 @@ use crate::app::{App, StartError, SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::domain::{Timestamp, limits};
 use crate::http::{self, Connection, Flights, RateLimits, Ui};
-use crate::store::StateDir;
+use crate::store::{StateDir, with_remedy};
 use actix_web::rt::net::TcpStream;
 use actix_web::{HttpServer, middleware, web};
 use rustls::pki_types::pem::PemObject;
@@ -274,7 +274,7 @@ fn listen_socket(path: &Path) -> Result<UnixListener, ServeError> {
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    open().map_err(|error| ServeError::Socket { path: path.to_owned(), error })
+    open().map_err(|error| ServeError::Socket { path: path.to_owned(), error: with_remedy(path, error) })
 }
 
 /// What the listener needs, the authority to trust where we made our own, and when the certificate ends.

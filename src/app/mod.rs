@@ -75,7 +75,7 @@ pub struct App {
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The state directory or the master key's file.
+    /// The state directory, the master key's file, or the directories of media and uploads.
     #[error(transparent)]
     StateDir(#[from] StateDirError),
     /// The journal.
@@ -87,9 +87,6 @@ pub enum StartError {
     /// A write that starting takes.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The media directory.
-    #[error("media directory: {0}")]
-    Media(std::io::Error),
     /// The master key opens nothing.
     #[error(
         "the master key in {0} does not fit this state directory: it does not open {1}. \
@@ -127,9 +124,9 @@ impl App {
             }
             asset_keys::open_all(&access, &master).map_err(|id| wrong_key(format!("asset key {id}")))?
         };
-        let media = MediaDir::open(state.path()).map_err(StartError::Media)?;
+        let media = MediaDir::open(state.path())?;
         let uploads = Uploads::start(state.path(), &store, &media, clock.now()).await?;
-        media.sweep(&store.media_files(), store.access().removed_media()).map_err(StartError::Media)?;
+        media.sweep(&store.media_files(), store.access().removed_media())?;
         Ok(Self {
             config,
             store,

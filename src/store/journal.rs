@@ -12,6 +12,7 @@
 //! when the commits of one group reached the disk out of order.
 
 use super::op::{Commit, Op};
+use super::remedy::with_remedy;
 use crate::domain::{Kind, Timestamp, limits};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -298,7 +299,7 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 fn io_error(path: &Path, error: io::Error) -> JournalError {
-    JournalError::Io { path: path.to_owned(), error }
+    JournalError::Io { path: path.to_owned(), error: with_remedy(path, error) }
 }
 
 fn frame(commit: &Commit) -> io::Result<Vec<u8>> {

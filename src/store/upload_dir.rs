@@ -7,14 +7,15 @@
 
 use super::appending::{Appending, Place, RunningHash, read_floor};
 use super::journal::sync_directory;
-use super::media_dir::{MediaDir, MediaError, Received, blocking, open_regular};
+use super::media_dir::{MediaDir, MediaError, Received, blocking, make_if_missing, open_regular};
+use super::state_dir::StateDirError;
 use crate::domain::{MediaFileId, Timestamp};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::fs::{DirEntry, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -35,13 +36,9 @@ pub struct UploadProgress {
 
 impl UploadDir {
     /// The directory of uploads below `state`; made if missing.
-    pub fn open(state: &Path) -> io::Result<Self> {
+    pub fn open(state: &Path) -> Result<Self, StateDirError> {
         let directory = state.join("uploads");
-        match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        sync_directory(state)?;
+        make_if_missing(&directory).and_then(|()| sync_directory(state)).map_err(StateDirError::at(&directory))?;
         Ok(Self { directory })
     }
 
@@ -53,27 +50,28 @@ impl UploadDir {
         open: &HashSet<MediaFileId>,
         media: &MediaDir,
         named: &HashSet<MediaFileId>,
-    ) -> io::Result<Vec<MediaFileId>> {
+    ) -> Result<Vec<MediaFileId>, StateDirError> {
+        let at = StateDirError::at;
         let is_file = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
-        for entry in std::fs::read_dir(&self.directory)?.flatten().filter(is_file) {
+        for entry in std::fs::read_dir(&self.directory).map_err(at(&self.directory))?.flatten().filter(is_file) {
             let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
             let id = MediaFileId::parse(name.strip_suffix(FLOOR).unwrap_or(name));
             if !id.is_some_and(|id| open.contains(&id)) {
                 tracing::info!(file = name, "removing an upload's file that no open upload names");
-                std::fs::remove_file(entry.path())?;
+                std::fs::remove_file(entry.path()).map_err(at(&entry.path()))?;
             }
         }
         let mut missing = Vec::new();
         for id in open.iter().filter(|id| !self.path(**id).exists()) {
             if !named.contains(id) && media.path(*id).exists() {
                 tracing::info!(file = %id, "an upload that was whole is looked at once more");
-                std::fs::rename(media.path(*id), self.path(*id))?;
+                std::fs::rename(media.path(*id), self.path(*id)).map_err(at(&self.path(*id)))?;
             } else {
                 missing.push(*id);
             }
         }
-        sync_directory(&self.directory)?;
+        sync_directory(&self.directory).map_err(at(&self.directory))?;
         Ok(missing)
     }
 

@@ -36,6 +36,7 @@ mod repackaging;
 mod revocation;
 mod sessions;
 mod state;
+mod state_directory;
 mod support;
 mod tokens;
 mod transcoding;

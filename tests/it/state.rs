@@ -405,7 +405,9 @@ fn a_state_directory_open_to_others_newer_or_none_at_all_is_refused() {
     std::fs::write(state.join("format"), "screener state 2\n").unwrap();
     kept.must_refuse("newer", &["was written by another version", "screener state 2"]);
     std::fs::remove_file(state.join("format")).unwrap();
-    kept.must_refuse("no format", &["is not a state directory", "screener init"]);
+    kept.must_refuse("no format", &["/format is missing", "Put the file back", "\"screener state 1\""]);
+    std::fs::remove_file(state.join("journal")).unwrap();
+    kept.must_refuse("neither format nor journal", &["is not a state directory", "screener init"]);
     std::fs::remove_dir_all(&state).unwrap();
     kept.must_refuse("nothing there", &["is not a state directory"]);
     kept.reset();

@@ -110,10 +110,10 @@ impl Uploads {
         media: &MediaDir,
         now: Timestamp,
     ) -> Result<Self, StartError> {
-        let directory = UploadDir::open(state).map_err(StartError::Media)?;
+        let directory = UploadDir::open(state)?;
         let open: HashSet<MediaFileId> =
             store.access().uploads().filter(|upload| upload.is_open()).map(|upload| upload.id).collect();
-        let missing = directory.recover(&open, media, &store.media_files()).map_err(StartError::Media)?;
+        let missing = directory.recover(&open, media, &store.media_files())?;
         for id in missing {
             tracing::warn!(upload = %id, "an open upload has no file; it is forgotten");
             let removed = store.write(now, move |draft| {
