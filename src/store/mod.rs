@@ -30,6 +30,7 @@ pub use index::IndexError;
 pub use journal::JournalError;
 pub use media_dir::{Incoming, MediaDir, MediaError, Received, StoredMedia, WorkDir};
 pub use remedy::with_remedy;
+pub use small_file::{read_small, replace_small};
 pub use state_dir::{StateDir, StateDirError, read_master_key, write_master_key};
 pub use upload_dir::{UploadDir, UploadProgress};
 pub use verify::{VerifyReport, verify_store};

@@ -265,3 +265,48 @@ fn what_the_server_may_not_use_is_named_with_its_owner_and_the_way_out() {
     wait_for("the server", START, || place.verb(&["status"]).code == 0);
     assert!(right.0.try_wait().unwrap().is_none());
 }
+
+#[test]
+fn a_damaged_certificate_of_our_own_is_set_aside_and_made_anew() {
+    let mut server = Server::start();
+    let tls = server.state().join("tls");
+    let authority = std::fs::read(server.ca()).unwrap();
+    assert!(server.stop());
+    server.serve();
+    assert_eq!(std::fs::read(server.ca()).unwrap(), authority, "undamaged, it was made anew");
+    type Damage = fn(&Path);
+    // Another letter in the midst of the base64: certificates are still read, and their signatures wrong.
+    let change: Damage = |path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        std::fs::write(path, bytes).unwrap();
+    };
+    let empty: Damage = |path| std::fs::write(path, "").unwrap();
+    let fifo: Damage = |path| {
+        remove(path);
+        make_fifo(path);
+    };
+    let directory: Damage = |path| {
+        remove(path);
+        std::fs::create_dir(path).unwrap();
+    };
+    let damages = [
+        ("certificate.pem", change),
+        ("certificate.pem", fifo),
+        ("key.pem", change),
+        ("key.pem", empty),
+        ("ca.pem", change),
+        ("ca.pem", directory),
+        ("names", directory),
+    ];
+    for (number, (name, damage)) in damages.into_iter().enumerate() {
+        assert!(server.stop());
+        damage(&tls.join(name));
+        server.serve();
+        // Its client trusts the authority that lies there now, and nobody else.
+        server.admin(Method::GET, "/organization", &Value::Null).expect(200);
+        assert!(tls.with_extension(format!("set-aside-{}", number + 1)).exists(), "{name}");
+    }
+    assert!(server.log_text().contains("whoever trusted ca.pem has to trust the new one"));
+}
