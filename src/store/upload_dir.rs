@@ -5,7 +5,7 @@
 //!
 //! Never takes a name from outside, and never changes a byte that belongs to an upload.
 
-use super::appending::{Appending, Place, RunningHash, read_floor};
+use super::appending::{Appending, Place, RunningHash, known_right};
 use super::journal::sync_directory;
 use super::media_dir::{MediaDir, MediaError, Received, blocking, make_if_missing, open_regular};
 use super::state_dir::StateDirError;
@@ -87,8 +87,8 @@ impl UploadDir {
         Ok(blocking(create).await?)
     }
 
-    /// How far an upload has come, and on disk when this answers; `None` if it has no file.
-    pub async fn progress(&self, id: MediaFileId) -> io::Result<Option<UploadProgress>> {
+    /// How far an upload of `length_bytes` has come, and on disk when this answers; `None` if it has no file.
+    pub async fn progress(&self, id: MediaFileId, length_bytes: u64) -> io::Result<Option<UploadProgress>> {
         let (path, floor) = (self.path(id), self.floor_path(id));
         blocking(move || {
             let file = match open_regular(&path) {
@@ -98,7 +98,7 @@ impl UploadDir {
             // The length before the floor: a piece that begins in between has put its floor down before its bytes.
             let metadata = file.metadata()?;
             file.sync_data()?;
-            let offset = read_floor(&floor)?.unwrap_or(u64::MAX).min(metadata.len());
+            let offset = known_right(&floor, &metadata, length_bytes)?.min(metadata.len());
             Ok(Some(UploadProgress { offset, touched: modified(&metadata)? }))
         })
         .await
@@ -236,7 +236,7 @@ mod tests {
             }
             // Dropped, it stayed; kept, it went; and what is taken back is what it was.
             media.keep(uploads.received(id, None).await.unwrap()).await.unwrap();
-            assert!(media.path(id).exists() && uploads.progress(id).await.unwrap().is_none());
+            assert!(media.path(id).exists() && uploads.progress(id, LENGTH).await.unwrap().is_none());
             for _ in 0..2 {
                 uploads.put_back(id, &media).await.unwrap();
                 assert_eq!(std::fs::read(uploads.path(id)).unwrap(), b"abcdef");

@@ -176,7 +176,7 @@ impl App {
         if self.uploads.lines.is_whole(upload.id) {
             return Ok(UploadState { upload, offset, expires_at: None });
         }
-        match self.uploads.directory.progress(upload.id).await? {
+        match self.uploads.directory.progress(upload.id, upload.length_bytes).await? {
             Some(progress) => {
                 let expires_at = Some(upload_expiry(progress.touched));
                 Ok(UploadState { upload, offset: progress.offset, expires_at })

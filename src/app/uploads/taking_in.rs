@@ -74,7 +74,7 @@ impl App {
         let all: Vec<Arc<Upload>> = self.store.access().uploads().cloned().collect();
         let (open, received): (Vec<_>, Vec<_>) = all.into_iter().partition(|upload| upload.is_open());
         for upload in open.into_iter().filter(|upload| !self.uploads.lines.is_busy(upload.id)) {
-            match self.uploads.directory.progress(upload.id).await {
+            match self.uploads.directory.progress(upload.id, upload.length_bytes).await {
                 Ok(Some(progress)) if progress.offset == upload.length_bytes => {
                     if self.uploads.lines.begin_taking_in(upload.id) {
                         self.take_in_behind(upload, None);
@@ -102,7 +102,7 @@ impl App {
     /// Removes an upload that has expired, unless somebody goes on with it at this very moment.
     async fn expire(&self, upload: &Upload, now: Timestamp) {
         let Claim::Given(turn, hash) = self.uploads.lines.claim(upload.id) else { return };
-        let progress = self.uploads.directory.progress(upload.id).await;
+        let progress = self.uploads.directory.progress(upload.id, upload.length_bytes).await;
         if !progress.is_ok_and(|progress| progress.is_some_and(|progress| upload_expiry(progress.touched) <= now)) {
             return turn.rest(hash);
         }

@@ -3,6 +3,7 @@
 
 mod clients;
 mod crash;
+mod damage;
 mod endings;
 mod pieces;
 mod protocol;
