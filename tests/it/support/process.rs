@@ -50,6 +50,47 @@ pub fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     }
 }
 
+/// A running process, looked at from outside.
+pub struct Process(pub u32);
+
+impl Process {
+    /// Seconds of processor time so far, in user and system mode.
+    pub fn cpu_s(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+        // Fields 14 and 15 of proc(5), in hundredths of a second on Linux.
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// Memory that it has, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most memory that it has had, in KiB.
+    pub fn peak_memory_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    /// From now on the peak is a new one.
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.0), "5").unwrap();
+    }
+
+    /// Open descriptors: files, sockets and whatever else.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.0)).unwrap().count()
+    }
+
+    fn status_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
 /// Sends SIGKILL to a process of ours; its end is waited for elsewhere.
 pub fn kill_now(pid: u32) {
     let pid = Pid::from_raw(pid.cast_signed()).unwrap();

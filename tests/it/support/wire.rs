@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,22 +67,25 @@ impl Exchange {
 impl Wire {
     /// A connection to a server.
     pub fn connect(server: &Server) -> Self {
-        Self::with_receive_buffer(server, None)
+        Self::over(server, |_| {})
+    }
+
+    /// A connection from another address of this machine, as another viewer has.
+    pub fn from_address(server: &Server, address: IpAddr) -> Self {
+        Self::over(server, |socket| socket.bind(&SocketAddr::new(address, 0).into()).unwrap())
     }
 
     /// A connection whose end of it holds few bytes, so that a reader who stops is soon felt by the server.
     pub fn narrow(server: &Server, receive_buffer_bytes: usize) -> Self {
-        Self::with_receive_buffer(server, Some(receive_buffer_bytes))
+        // Before connecting: the window that is offered follows from it.
+        Self::over(server, |socket| socket.set_recv_buffer_size(receive_buffer_bytes).unwrap())
     }
 
-    fn with_receive_buffer(server: &Server, receive_buffer_bytes: Option<usize>) -> Self {
+    fn over(server: &Server, prepare: impl FnOnce(&Socket)) -> Self {
         let authority = server.base_url.strip_prefix("https://").unwrap().to_owned();
         let address: SocketAddr = authority.parse().unwrap();
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-        if let Some(bytes) = receive_buffer_bytes {
-            // Before connecting: the window that is offered follows from it.
-            socket.set_recv_buffer_size(bytes).unwrap();
-        }
+        prepare(&socket);
         socket.connect(&address.into()).unwrap();
         socket.set_tcp_nodelay(true).unwrap();
         let socket = TcpStream::from(socket);
@@ -172,7 +175,7 @@ impl Wire {
         let has_body = method != "HEAD" && head.status != 304 && head.status != 204;
         let mut body = Vec::new();
         if has_body {
-            body.resize(usize::try_from(head.length().expect("a length")).unwrap(), 0);
+            body.resize(usize::try_from(head.length().ok_or(io::ErrorKind::InvalidData)?).unwrap(), 0);
             self.stream.read_exact(&mut body)?;
         }
         Ok(Exchange { head, body })
