@@ -5,7 +5,11 @@
 
 mod asset_urls;
 mod forged_urls;
+mod jose;
 mod list;
+mod reach;
+mod timing;
+mod tokens;
 
 /// How often to try something: `short` unless the long form was asked for.
 pub fn tries(short: usize, long: usize) -> usize {
