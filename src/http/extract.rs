@@ -121,7 +121,14 @@ pub fn publishable_key(request: &HttpRequest, app: &App) -> Result<Arc<Publishab
             let key = app.store.access().publishable_key(&hash).cloned();
             key.filter(|key| key.revoked_at.is_none()).ok_or_else(Problem::publishable_key_invalid)
         }
-        Some(Credential::Private(_)) => Err(Problem::private_key_not_allowed()),
+        Some(Credential::Private(hash)) => {
+            // A page or an app gives away a key of ours. What only looks like one is no news.
+            let access = app.store.access();
+            if let Some(key) = access.private_key(&hash).filter(|key| key.revoked_at.is_none()) {
+                tracing::warn!(private_key = %key.id, "a private key was sent as a publishable key: revoke it");
+            }
+            Err(Problem::private_key_not_allowed())
+        }
         Some(Credential::Signing) => {
             tracing::warn!("a signing secret was sent as a publishable key: rotate it");
             Err(Problem::publishable_key_invalid())

@@ -8,6 +8,7 @@ mod forged_urls;
 mod jose;
 mod list;
 mod reach;
+mod requests;
 mod timing;
 mod tokens;
 
