@@ -6,6 +6,8 @@
 mod asset_urls;
 mod forged_urls;
 mod jose;
+mod key_faults;
+mod keys;
 mod list;
 mod reach;
 mod requests;

@@ -27,7 +27,8 @@ pub struct Server {
     /// Copies its standard error into the log until the process ends.
     copying: Option<std::thread::JoinHandle<()>>,
     directory: tempfile::TempDir,
-    options: Options,
+    /// What its next process is started with; the configuration is written already.
+    pub options: Options,
     log: PathBuf,
     /// Base of its URLs.
     pub base_url: String,
