@@ -9,6 +9,7 @@ mod jose;
 mod key_faults;
 mod keys;
 mod list;
+mod ranges;
 mod reach;
 mod requests;
 mod timing;
