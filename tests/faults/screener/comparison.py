@@ -19,15 +19,26 @@ CODE_OF_REVOKED = {
 
 def compare(server, library, notes, keys_tried=KEYS_TRIED):
     """What was lost, a sentence each. What is found is noted: from now on it stays."""
+    return gather(server, library, [
+        lambda admin, viewer: compare_keys_of(admin, viewer, notes, keys_tried),
+        lambda admin, _: compare_members(admin, notes),
+        lambda admin, _: compare_uploads(admin, notes),
+        lambda _, viewer: compare_embeds(viewer, notes),
+        lambda admin, _: half_made(admin),
+    ])
+
+
+def compare_keys(server, library, notes, keys_tried=KEYS_TRIED):
+    """The same, of keys alone."""
+    return gather(server, library, [lambda admin, viewer: compare_keys_of(admin, viewer, notes, keys_tried)])
+
+
+def gather(server, library, parts):
     lost = []
     try:
-        admin = Admin(server, library.private_key)
-        viewer = Viewer(server, library, server.client())
-        lost.extend(compare_keys(admin, viewer, notes, keys_tried))
-        lost.extend(compare_members(admin, notes))
-        lost.extend(compare_uploads(admin, notes))
-        lost.extend(compare_embeds(viewer, notes))
-        lost.extend(half_made(admin))
+        admin, viewer = Admin(server, library.private_key), Viewer(server, library, server.client())
+        for part in parts:
+            lost.extend(part(admin, viewer))
     except (Refused, Gone, OSError) as refused:
         lost.append(f"a question after the restart was not answered: {refused!r}")
     return lost
@@ -64,7 +75,7 @@ class Viewer:
         return "revoked" if (status, code) == (401, CODE_OF_REVOKED[kind]) else f"{status} {code}"
 
 
-def compare_keys(admin, viewer, notes, keys_tried):
+def compare_keys_of(admin, viewer, notes, keys_tried):
     for kind in CODE_OF_REVOKED:
         ids = notes.of(kind)
         if not ids:
@@ -116,8 +127,8 @@ def compare_embeds(viewer, notes):
     for embed in notes.of("plays"):
         allowed, until = notes.allowed[("plays", embed)], time.monotonic() + PACKAGED_S
         found = viewer.plays(embed)
-        # A film that came whole is packaged in a moment, if nothing else than that was answered.
-        while found == "pending" and "pending" not in allowed and time.monotonic() < until:
+        # A film that came whole is packaged in a moment, and the one that it takes the place of is gone in that moment.
+        while found in ("pending", "404 media") and found not in allowed and time.monotonic() < until:
             time.sleep(0.02)
             found = viewer.plays(embed)
         if not notes.settle(("plays", embed), found):

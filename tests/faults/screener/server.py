@@ -76,9 +76,8 @@ class Server:
         """Whether it serves within the limit. `under` are the words of a program that runs it, such as strace."""
         began = time.monotonic()
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                [*under, self.binary, "serve", "--config", self.config], stderr=log, env=merged(environment)
-            )
+            words = [*under, self.binary, "serve", "--config", self.config]
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, env=merged(environment))
         while time.monotonic() - began < limit_s:
             if self.find_port():
                 self.started_s = time.monotonic() - began
@@ -106,8 +105,10 @@ class Server:
     def last_words(self, lines=2):
         return " ".join(self.said().strip().splitlines()[-lines:])[:600]
 
-    def has_panicked(self):
-        return "panicked" in self.said()
+    def panic(self):
+        """What a panic said; empty if there was none."""
+        _, found, rest = self.said().partition("panicked at ")
+        return found + " ".join(rest.splitlines()[:2])
 
     def left_behind(self):
         """What interrupted uploads left for good, a sentence each. While it serves and nothing is uploaded."""
@@ -148,7 +149,8 @@ class Server:
 
 
 def merged(environment):
-    return None if environment is None else {**os.environ, **environment}
+    """With a panic said in one line."""
+    return {**os.environ, "RUST_BACKTRACE": "0", **(environment or {})}
 
 
 # For `under`: strace runs apart (-D), so that the process is the server; fsync does nothing and says that it did.

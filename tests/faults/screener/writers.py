@@ -92,13 +92,13 @@ def upload_in_pieces(admin, notes, library, number, size_bytes=PIECES_BYTES):
         offset = upload.answered_bytes
         piece = film[offset : offset + length]
         upload.sent_bytes = offset + len(piece)
-        if upload.sent_bytes < len(film):
-            admin.add_piece(path, offset, piece, is_checked)
-        else:
-            with notes.change(("plays", embed), upload.digest):
-                admin.add_piece(path, offset, piece, is_checked)
-            del notes.uploads[path]
+        if upload.sent_bytes == len(film):
+            break
+        admin.add_piece(path, offset, piece, is_checked)
         upload.answered_bytes = upload.sent_bytes
+    with notes.change(("plays", embed), upload.digest):
+        admin.add_piece(path, offset, piece, is_checked)
+    del notes.uploads[path]
     return video, embed
 
 
