@@ -50,8 +50,8 @@ def judge(scene, case, server):
         verdict.blame("hangs" if is_late else "lost", f"the checks broke off: {error!r}")
     finally:
         server.kill()
-    if server.has_panicked():
-        verdict.blame("panics", next(line for line in server.said().splitlines() if "panicked" in line)[:300])
+    if panic := server.panic():
+        verdict.blame("panics", panic)
     return verdict
 
 

@@ -77,8 +77,15 @@ class Original:
     def __init__(self, binary, directory):
         self.directory, self.bases, self.told = directory, {}, {}
         own_directory(directory)
-        self.server = server = UserServer(binary, directory, directory.with_suffix(".log"))
-        self.keys = server.init()
+        self.server = UserServer(binary, directory, directory.with_suffix(".log"))
+        self.keys = self.server.init()
+        try:
+            self.make()
+        finally:
+            self.server.kill()
+
+    def make(self):
+        server = self.server
         self.start()
         self.library = Library(server, self.keys)
         self.make_content(Admin(server, self.keys["privateKey"]))
@@ -223,10 +230,10 @@ class Original:
         self.start()
         for number in range(10):
             self.admin().call("PATCH", f"/videos/{self.videos[0]}", {"title": f"Compacted {number}"})
-        if "journal compacted" not in self.server.said():
-            raise RuntimeError(f"a journal of {COMPACTED_BYTES} bytes is not compacted")
         self.told["compacted"] = self.tell(self.server)
         self.stop()
+        if "journal compacted" not in self.server.said():
+            raise RuntimeError(f"a journal of {COMPACTED_BYTES} bytes is not compacted")
         self.keep("compacted")
 
 
