@@ -25,6 +25,7 @@ AS_USER = ("prlimit", f"--as={MEMORY_BYTES}", "setpriv", f"--reuid={USER}", f"--
 # sled writes out every half second what it holds back: after this long the index knows of everything.
 INDEX_WRITTEN_S = 1.5
 VIDEOS = 40
+MANY_VIDEOS = 3_000
 # A journal of this size is compacted (`limits::JOURNAL_COMPACT_BYTES`).
 COMPACTED_BYTES = 16 << 20
 LISTS = ["signing-keys", "publishable-keys", "private-keys", "videos", "embeds", "uploads"]
@@ -69,9 +70,9 @@ def copy(source, target):
 class Original:
     """What the server made, and stood when it was stopped or killed.
 
-    `bases` are state directories: `stopped`, `killed`; `older`, from before anything was revoked; `copied`, made by
-    `cp -r` while keys were being made and revoked; and `compacted`, whose journal is, if it is asked for (`compact`).
-    `told` is what they must tell.
+    `bases` are state directories: `stopped`, `killed`; `many`, with thousands of videos; `older`, from before anything
+    was revoked; `copied`, made by `cp -r` while keys were being made and revoked; and `compacted`, whose journal is, if
+    it is asked for (`compact`). `told` is what they must tell.
     """
 
     def __init__(self, binary, directory):
@@ -105,6 +106,7 @@ class Original:
         self.told["killed"] = self.tell(server)
         server.kill()
         self.keep("killed")
+        self.make_many()
         self.copy_while_written_to()
 
     def admin(self):
@@ -204,6 +206,7 @@ class Original:
 
     def copy_while_written_to(self):
         """What an operator gets who copies the directory of a running server."""
+        copy(self.bases["killed"], self.server.state)
         self.start()
         notes = Notes()
         arguments = [(write_keys, self.admin(), notes, ["signing key"]) for _ in range(2)]
@@ -222,6 +225,15 @@ class Original:
         if notes.faults:
             raise RuntimeError(f"a writer was refused: {notes.faults}")
 
+
+    def make_many(self):
+        """Of the stopped one: an index large enough for sled to hang on."""
+        copy(self.bases["stopped"], self.server.state)
+        journal.add_videos(self.server.state / "journal", MANY_VIDEOS)
+        self.start()
+        self.told["many"] = self.tell(self.server)
+        self.stop()
+        self.keep("many")
 
     def compact(self):
         """Of the stopped one, by a change too many; with changes behind it."""
