@@ -4,6 +4,7 @@ use super::access::Access;
 use super::draft::Draft;
 use super::index::{Expected, Index, IndexError, ListPosition};
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
+use super::rows::Rows;
 use super::write_error::WriteError;
 use super::writer::{Job, Shared, Writer, job};
 use crate::domain::{MediaFileId, OrganizationId, Record, Timestamp, limits};
@@ -83,7 +84,7 @@ impl Catalog {
             tracing::info!(from = known_seq, to = journal.seq(), "the index was caught up from the journal");
         }
         let shared = Arc::new(Shared {
-            index,
+            rows: Rows::new(index),
             access: RwLock::new(access),
             poisoned: AtomicBool::new(false),
             changed: watch::Sender::new(0),
@@ -120,7 +121,7 @@ impl Catalog {
 
     /// One record.
     pub async fn find<R: Record>(&self, key: Uuid) -> Result<Option<R>, IndexError> {
-        let row = self.shared.index.row(R::KIND, key)?;
+        let row = self.shared.rows.row(R::KIND, key)?;
         Ok(row.map(serde_json::from_value).transpose()?)
     }
 
@@ -131,7 +132,7 @@ impl Catalog {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<R>, IndexError> {
-        let mut found = self.shared.index.owned(owner, R::KIND, after.map(|Cursor(position)| position), limit + 1)?;
+        let mut found = self.shared.rows.owned(owner, R::KIND, after.map(|Cursor(position)| position), limit + 1)?;
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| has_more).map(|(_, position)| Cursor(*position));
@@ -155,7 +156,7 @@ impl Catalog {
     ) -> Result<Page<R>, IndexError> {
         let (mut items, mut looked, mut at) = (Vec::new(), 0, after.map(|Cursor(position)| position));
         loop {
-            let step = self.shared.index.owned(owner, R::KIND, at, limits::SEARCH_STEP)?;
+            let step = self.shared.rows.owned(owner, R::KIND, at, limits::SEARCH_STEP)?;
             let is_last = step.len() < limits::SEARCH_STEP;
             for (key, position) in step {
                 if items.len() == limit || looked == scan {
@@ -175,7 +176,7 @@ impl Catalog {
     /// Up to `limit` records that hang on `parent`, newest first.
     pub async fn children<R: Record>(&self, parent: Uuid, limit: usize) -> Result<Vec<R>, IndexError> {
         let mut items = Vec::new();
-        for key in self.shared.index.children(parent, R::KIND, limit)? {
+        for key in self.shared.rows.children(parent, R::KIND, limit)? {
             items.extend(self.find::<R>(key).await?);
         }
         Ok(items)
@@ -199,7 +200,7 @@ impl Catalog {
     /// Whether changes are still taken and reads answered.
     pub fn is_healthy(&self) -> bool {
         let has_writer = self.lock_jobs().as_ref().is_some_and(|jobs| !jobs.is_closed());
-        has_writer && !self.shared.poisoned.load(Ordering::SeqCst) && self.shared.index.is_alive()
+        has_writer && !self.shared.poisoned.load(Ordering::SeqCst) && self.shared.rows.is_alive()
     }
 
     /// The journal as of one commit; for a backup.
@@ -364,7 +365,7 @@ impl IndexSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Reference, VideoId};
+    use crate::domain::{Organization, Reference, Settings, VideoId};
     use std::collections::BTreeMap;
     use std::ops::Range;
 
@@ -463,6 +464,48 @@ mod tests {
                 assert!(page.items.is_empty());
                 assert_eq!(page.next.is_some(), scan < 1000, "{limit} of {scan}");
             }
+        });
+    }
+
+    #[test]
+    fn whoever_reads_a_record_finds_in_memory_what_it_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = open(directory.path()).unwrap();
+        let is_over = AtomicBool::new(false);
+        let organization = |changes: u32| {
+            let settings = Settings { session_max_age_s: changes, ..Settings::default() };
+            Organization { id: OWNER, name: "Acme".into(), settings, created_at: Timestamp::from_secs(1) }
+        };
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let (mut looks, mut last) = (0_u32, 0);
+                actix_web::rt::System::new().block_on(async {
+                    while !is_over.load(Ordering::SeqCst) {
+                        let record = catalog.find::<Organization>(OWNER.0).await.unwrap();
+                        let record = record.map_or(0, |record| record.settings.session_max_age_s);
+                        let page = catalog.list::<Organization>(OrganizationId::APPLIANCE, None, 2).await.unwrap();
+                        let listed = page.items.first().map_or(0, |listed| listed.settings.session_max_age_s);
+                        let memory = catalog.access().organization(OWNER).map_or(0, |it| it.settings.session_max_age_s);
+                        assert!(last <= record, "{record} was read after {last}");
+                        assert!(record <= listed, "{listed} was listed after {record} was read");
+                        assert!(listed <= memory, "{memory} decides, and {listed} was read before");
+                        (looks, last) = (looks + 1, record);
+                    }
+                });
+                looks
+            });
+            actix_web::rt::System::new().block_on(async {
+                for changes in 1..=300 {
+                    let record = organization(changes);
+                    let written = catalog.write(Timestamp::from_secs(1), move |draft| {
+                        draft.put(&record);
+                        Ok::<_, WriteError>(())
+                    });
+                    written.await.unwrap();
+                }
+            });
+            is_over.store(true, Ordering::SeqCst);
+            assert!(reader.join().unwrap() > 300, "hardly anything was looked at");
         });
     }
 

@@ -133,7 +133,7 @@ impl Index {
         self.records.get(record_key(kind, key))?.map(|bytes| read_row(&bytes)).transpose()
     }
 
-    /// Up to `limit` keys of an owner's records, newest first, behind `after`; with the position of the last one.
+    /// Up to `limit` keys of an owner's records, newest first, behind `after`; with the position of each.
     pub fn owned(
         &self,
         owner: OrganizationId,
@@ -144,9 +144,9 @@ impl Index {
         list(&self.by_owner, owner.0, kind, after, limit)
     }
 
-    /// The same for the records that hang on another.
-    pub fn children(&self, parent: Uuid, kind: Kind, limit: usize) -> Result<Vec<Uuid>, IndexError> {
-        Ok(list(&self.by_parent, parent, kind, None, limit)?.into_iter().map(|(key, _)| key).collect())
+    /// The same for the records that hang on another, from the newest on.
+    pub fn children(&self, parent: Uuid, kind: Kind, limit: usize) -> Result<Vec<(Uuid, ListPosition)>, IndexError> {
+        list(&self.by_parent, parent, kind, None, limit)
     }
 
     /// Reads everything through, within `limit`, and answers whether it is what the journal says.
@@ -218,7 +218,16 @@ fn group_key(group: Uuid, kind: Kind) -> [u8; 17] {
 }
 
 fn list_key(group: Uuid, kind: Kind, order: u64, key: Uuid) -> Vec<u8> {
-    [group_key(group, kind).as_slice(), &(!order).to_be_bytes(), key.as_bytes()].concat()
+    [group_key(group, kind).as_slice(), &list_position(order, key)].concat()
+}
+
+/// Where a record stands in its lists: the newest, which has the highest order, comes first.
+pub(super) fn list_position(order: u64, key: Uuid) -> ListPosition {
+    let mut position = [0; 24];
+    let (head, tail) = position.split_at_mut(8);
+    head.copy_from_slice(&(!order).to_be_bytes());
+    tail.copy_from_slice(key.as_bytes());
+    position
 }
 
 /// A kind's byte in keys of the index. The index is rebuilt when this changes, so it need not be stable for ever.

@@ -13,6 +13,7 @@ mod index;
 mod journal;
 mod media_dir;
 mod op;
+mod rows;
 mod state_dir;
 mod upload_dir;
 mod verify;

@@ -1,11 +1,11 @@
-//! The one writer: takes changes from a queue, journals them in groups with one `fdatasync`, then applies them to the
-//! index, then to memory, then answers. In that order, always.
+//! The one writer: takes changes from a queue, journals them in groups with one `fdatasync`, then applies them to
+//! memory, then to the records and their index, then answers. In that order, always.
 
 use super::access::Access;
 use super::draft::{Draft, Overlay};
-use super::index::Index;
 use super::journal::{AppendError, CompactError, FrozenJournal, Journal, JournalError};
 use super::op::{Commit, Op};
+use super::rows::Rows;
 use super::write_error::WriteError;
 use crate::domain::{AuditEntry, AuditEvent, AuditId, OrganizationId, Timestamp, limits};
 use sha2::{Digest, Sha256};
@@ -30,7 +30,7 @@ pub(super) enum Job {
 
 /// What readers and the writer share.
 pub(super) struct Shared {
-    pub index: Index,
+    pub rows: Rows,
     pub access: RwLock<Access>,
     pub poisoned: AtomicBool,
     /// Counts changes of what decides access, so that bodies in flight can look again.
@@ -68,7 +68,7 @@ impl Writer {
             }
             self.commit(changes);
         }
-        self.shared.index.flush();
+        self.shared.rows.flush();
     }
 
     fn commit(&mut self, changes: Vec<(Timestamp, Attempt)>) {
@@ -102,7 +102,7 @@ impl Writer {
         let mut heads: HashMap<OrganizationId, (u64, String)> = HashMap::new();
         let (mut frames, mut pending, mut seq) = (Vec::new(), Vec::new(), self.journal.seq());
         for (now, attempt) in changes {
-            let mut draft = Draft::new(&self.shared.index, &access, &overlay);
+            let mut draft = Draft::new(&self.shared.rows, &access, &overlay);
             let Some(finish) = attempt(&mut draft) else { continue };
             if let Some(error) = draft.broken {
                 finish(Err(error));
@@ -146,29 +146,24 @@ impl Writer {
         (frames, pending)
     }
 
-    /// What is on disk becomes what is read: index, memory, answers.
-    fn publish(&mut self, pending: Vec<Pending>) {
-        let last_seq = self.journal.seq();
-        let mut index_fine = true;
-        for commit in pending.iter().filter_map(|pending| pending.commit.as_ref()) {
-            if let Err(error) = self.shared.index.apply(&commit.ops) {
-                // The journal has it, and memory will; the next start rebuilds the index.
-                tracing::error!(%error, seq = commit.seq, "the index did not take a commit; restart to rebuild it");
-                index_fine = false;
-            }
-        }
-        if index_fine && let Err(error) = self.shared.index.set_applied(last_seq) {
-            tracing::error!(%error, "the index did not note what it has applied");
-        }
+    /// What is on disk becomes what is read: memory, which decides access, then the records, then the index below them,
+    /// then answers. Whoever reads a record finds in memory what it says.
+    fn publish(&mut self, mut pending: Vec<Pending>) {
+        let commits: Vec<Commit> = pending.iter_mut().filter_map(|pending| pending.commit.take()).collect();
         {
             let mut access = self.shared.access.write().unwrap_or_else(PoisonError::into_inner);
-            for commit in pending.iter().filter_map(|pending| pending.commit.as_ref()) {
+            for commit in &commits {
                 if let Err(error) = access.apply(&commit.ops) {
                     tracing::error!(%error, seq = commit.seq, "a record just written does not read");
                 }
             }
         }
-        if !index_fine {
+        if let Err(error) = self.shared.rows.lay(&commits) {
+            tracing::error!(%error, "a record just written does not read");
+        }
+        if let Err(error) = self.shared.rows.settle(&commits, self.journal.seq()) {
+            // The journal has it, and memory does; the next start rebuilds the index.
+            tracing::error!(%error, seq = self.journal.seq(), "the index did not take a change; restart to rebuild it");
             self.shared.poisoned.store(true, Ordering::SeqCst);
         }
         self.shared.changed.send_modify(|count| *count += 1);
