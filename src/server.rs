@@ -147,6 +147,7 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
         actix_web::rt::spawn(http::cut_when_revoked(app.clone(), flights)),
         actix_web::rt::spawn(housekeeping(app.clone(), rates)),
         actix_web::rt::spawn(app.clone().into_inner().transcode()),
+        actix_web::rt::spawn(tend_store(app.clone())),
     ];
     app.clone().into_inner().package_all();
     let (hurry, hurried) = oneshot::channel();
@@ -228,6 +229,15 @@ async fn housekeeping(app: web::Data<App>, rates: web::Data<RateLimits>) {
         app.clone().into_inner().tend_uploads().await;
         app.clone().into_inner().package_all();
         rates.sweep();
+    }
+}
+
+/// What the disk has refused is tried again, and it is told how full it is.
+async fn tend_store(app: web::Data<App>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(limits::STORE_TEND_S));
+    loop {
+        tick.tick().await;
+        app.store.tend();
     }
 }
 

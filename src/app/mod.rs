@@ -2,6 +2,7 @@
 //! clock and randomness enter here and nowhere below.
 
 mod asset_keys;
+mod health;
 mod ingest;
 mod media_files;
 mod packaging;
@@ -14,6 +15,7 @@ mod transcode;
 mod uploads;
 
 pub use asset_keys::OldAssetKeys;
+pub use health::Concern;
 pub use media_files::{IngestError, take_captions};
 pub use packaging::{Outcome, Packaging};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
@@ -31,7 +33,9 @@ use crate::config::Config;
 use crate::domain::{
     Kind, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp, Video, VideoId, limits,
 };
-use crate::store::{Catalog, IndexError, JournalError, MediaDir, StateDir, StateDirError, WriteError, read_master_key};
+use crate::store::{
+    Catalog, Disk, IndexError, JournalError, MediaDir, StateDir, StateDirError, Watermarks, WriteError, read_master_key,
+};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -45,6 +49,8 @@ pub struct App {
     pub store: Catalog,
     /// Bytes.
     pub media: MediaDir,
+    /// Room for both.
+    pub disk: Arc<Disk>,
     /// Resumable uploads.
     pub uploads: Uploads,
     /// Live playback sessions.
@@ -112,10 +118,12 @@ impl App {
     ) -> Result<Self, StartError> {
         let own_origin = Origin::of(&config.server.public_url).ok_or(StartError::PublicUrl)?;
         let master = MasterKey::new(&Secret::new(*read_master_key(&config.state.master_key_file)?));
+        let disk = Arc::new(Disk::new(state.path(), watermarks(&config)));
         let store = Catalog::open(
             state.path(),
             config.state.index_cache_mib << 20,
             Duration::from_secs(config.state.index_open_timeout_s),
+            Arc::clone(&disk),
         )?;
         let wrong_key = |what: String| StartError::WrongMasterKey(config.state.master_key_file.clone(), what);
         asset_keys::make_first(&store, asset_keys::new_key(&master, &*entropy, clock.now())).await?;
@@ -134,6 +142,7 @@ impl App {
             config,
             store,
             media,
+            disk,
             uploads,
             sessions: Sessions::default(),
             own_origin,
@@ -255,9 +264,9 @@ impl App {
         let used = std::mem::take(&mut *self.last_used.lock().unwrap_or_else(PoisonError::into_inner));
         let used: Vec<(SigningKeyId, Timestamp)> = used.into_iter().collect();
         for chunk in used.chunks(limits::RECORDS_PER_COMMIT) {
-            let chunk = chunk.to_vec();
+            let noted = chunk.to_vec();
             let written = self.store.write(now, move |draft| {
-                for (id, at) in chunk {
+                for (id, at) in noted {
                     if let Some(mut key) = draft.find::<SigningKey>(id.0) {
                         key.last_used_at = Some(at);
                         draft.put(&key);
@@ -266,7 +275,11 @@ impl App {
                 Ok::<_, WriteError>(())
             });
             if let Err(error) = written.await {
-                tracing::warn!(%error, "the last use of signing keys was not written down");
+                tracing::warn!(%error, "the last use of signing keys was not written down; it is tried again in a minute");
+                let mut used = self.last_used.lock().unwrap_or_else(PoisonError::into_inner);
+                for (id, at) in chunk {
+                    used.entry(*id).or_insert(*at);
+                }
             }
         }
         let past: Vec<_> = {
@@ -279,7 +292,7 @@ impl App {
                 .collect()
         };
         if !past.is_empty() {
-            let forgotten = self.store.write(now, move |draft| {
+            let forgotten = self.store.write_urgent(now, move |draft| {
                 past.iter().for_each(|ended| draft.remove(ended));
                 Ok::<_, WriteError>(())
             });
@@ -287,6 +300,16 @@ impl App {
                 tracing::warn!(%error, "ended sessions were not forgotten");
             }
         }
+    }
+}
+
+fn watermarks(config: &Config) -> Watermarks {
+    Watermarks {
+        warn_percent: config.disk.warn_percent,
+        uploads_percent: config.disk.uploads_percent,
+        changes_percent: config.disk.changes_percent,
+        min_free_bytes: config.media.min_free_mib << 20,
+        reserve_bytes: config.disk.reserve_mib << 20,
     }
 }
 

@@ -86,7 +86,7 @@ fn log_level(text: &str) -> Option<String> {
 }
 
 /// Every key, in the order of the example file.
-pub(super) static KEYS: [Key; 29] = [
+pub(super) static KEYS: [Key; 33] = [
     Key {
         name: "server.listen",
         form: Form::Text,
@@ -253,6 +253,51 @@ pub(super) static KEYS: [Key; 29] = [
         show: |config| Some(config.state.index_cache_mib.to_string()),
     },
     Key {
+        name: "disk.warn_percent",
+        form: Form::Integer { min: 1, max: 100 },
+        preset: Preset::Value("85"),
+        unit: "per cent of the room users have, as df shows it",
+        meaning: "Used share of the file system of state.dir from which on it is told: in the log, by readyz, status and \
+                  the dashboard. 100 is a full disk, here and below.",
+        reason: "Soon enough to delete videos or to buy a disk before anybody is refused.",
+        set: |config, given| given.number().map(|value| config.disk.warn_percent = value),
+        show: |config| Some(config.disk.warn_percent.to_string()),
+    },
+    Key {
+        name: "disk.uploads_percent",
+        form: Form::Integer { min: 1, max: 100 },
+        preset: Preset::Value("90"),
+        unit: "per cent of the room users have, as df shows it",
+        meaning: "Used share from which on nothing large is taken: uploads are refused with 507, before their first byte, \
+                  when they and what they are packaged into would go beyond it; packaging and ffmpeg wait.",
+        reason: "The journal shares the disk, and file systems slow down when they are nearly full.",
+        set: |config, given| given.number().map(|value| config.disk.uploads_percent = value),
+        show: |config| Some(config.disk.uploads_percent.to_string()),
+    },
+    Key {
+        name: "disk.changes_percent",
+        form: Form::Integer { min: 1, max: 100 },
+        preset: Preset::Value("95"),
+        unit: "per cent of the room users have, as df shows it",
+        meaning: "Used share from which on changes are refused with 507, all but those that revoke, remove, or make a \
+                  video private. Playback goes on.",
+        reason: "What is left then is for revocations, which must not fail, and for removals, which make room.",
+        set: |config, given| given.number().map(|value| config.disk.changes_percent = value),
+        show: |config| Some(config.disk.changes_percent.to_string()),
+    },
+    Key {
+        name: "disk.reserve_mib",
+        form: Form::Integer { min: 0, max: 1_048_576 },
+        preset: Preset::Value("256"),
+        unit: "MiB, 0 = no reserve",
+        meaning: "Room held by the file reserve in state.dir, at most a twentieth of the disk. It is given up when the \
+                  journal has no room any more, and made again when there is room; until then it counts as used.",
+        reason: "Something else may fill the disk to its last byte. 256 MiB are some 100,000 revocations, or another \
+                 index of the records.",
+        set: |config, given| given.number().map(|value| config.disk.reserve_mib = value),
+        show: |config| Some(config.disk.reserve_mib.to_string()),
+    },
+    Key {
         name: "media.max_source_mib",
         form: Form::Integer { min: 1, max: 16_777_216 },
         preset: Preset::Value("1048576"),
@@ -265,10 +310,11 @@ pub(super) static KEYS: [Key; 29] = [
     Key {
         name: "media.min_free_mib",
         form: Form::Integer { min: 0, max: 1_073_741_824 },
-        preset: Preset::Value("1024"),
+        preset: Preset::Value("0"),
         unit: "MiB",
-        meaning: "Uploads are refused with 507 when they and what they are packaged into would leave less than this free.",
-        reason: "The journal shares the disk and must still be able to record a revocation.",
+        meaning: "Room that uploads and what they are packaged into leave free, where that is more than what \
+                  disk.uploads_percent leaves.",
+        reason: "The share suits most disks; this is for one that others fill as well, by known amounts.",
         set: |config, given| given.number().map(|value| config.media.min_free_mib = value),
         show: |config| Some(config.media.min_free_mib.to_string()),
     },

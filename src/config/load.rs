@@ -139,5 +139,17 @@ fn refuse_contradictions(loaded: &Loaded, problems: &mut Vec<Problem>) {
         );
         found.push(Problem::of_key("server.plain_http", "true", loaded.source("server.plain_http"), message));
     }
+    let disk = &loaded.config.disk;
+    let marks = [
+        ("disk.warn_percent", disk.warn_percent),
+        ("disk.uploads_percent", disk.uploads_percent),
+        ("disk.changes_percent", disk.changes_percent),
+    ];
+    for ((lower, below), (name, value)) in marks.into_iter().zip(marks.into_iter().skip(1)) {
+        if value < below && !is_refused(lower) && !is_refused(name) {
+            let message = format!("is below {lower} = {below}; set it to at least that, or lower the other");
+            found.push(Problem::of_key(name, &value.to_string(), loaded.source(name), message));
+        }
+    }
     problems.extend(found);
 }

@@ -31,6 +31,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where the server keeps what it knows.
     pub state: StateConfig,
+    /// How full the disk may become.
+    pub disk: DiskConfig,
     /// Uploads.
     pub media: MediaConfig,
     /// Making more of what is uploaded.
@@ -92,12 +94,25 @@ pub struct StateConfig {
     pub index_cache_mib: u64,
 }
 
+/// Section `[disk]`: of the file system of `state.dir`, in per cent of the room that users have.
+#[derive(Clone, Debug)]
+pub struct DiskConfig {
+    /// Used share from which on it is told.
+    pub warn_percent: u8,
+    /// Used share from which on nothing large is taken; not below `warn_percent`.
+    pub uploads_percent: u8,
+    /// Used share from which on only what revokes or removes is taken; not below `uploads_percent`.
+    pub changes_percent: u8,
+    /// Room held for that, in MiB.
+    pub reserve_mib: u64,
+}
+
 /// Section `[media]`.
 #[derive(Clone, Debug)]
 pub struct MediaConfig {
     /// Largest accepted upload, in MiB.
     pub max_source_mib: u64,
-    /// Uploads are refused when less than this many MiB would stay free.
+    /// Room in MiB that uploads leave free, where the disk's share is less.
     pub min_free_mib: u64,
     /// Room that one organization's files may take, in GiB; 0 is no limit.
     pub quota_gib: u64,
@@ -202,6 +217,7 @@ impl Config {
                 index_open_timeout_s: 0,
                 index_cache_mib: 0,
             },
+            disk: DiskConfig { warn_percent: 0, uploads_percent: 0, changes_percent: 0, reserve_mib: 0 },
             media: MediaConfig { max_source_mib: 0, min_free_mib: 0, quota_gib: 0, segment_s: 0 },
             transcode: TranscodeConfig { enabled: false, ffmpeg: None, nice: 0, threads: 0, stall_s: 0 },
             ui: UiConfig { static_dir: None },

@@ -180,7 +180,7 @@ fn print_shows_every_value_with_its_source_and_is_toml_again() {
         format!("server.max_connections = 16  # file {}", file.display()),
         "state.dir = \"/a\\\"b\"  # environment SCREENER__STATE__DIR".to_owned(),
         "state.master_key_file = \"/a\\\"b/master.key\"  # default".to_owned(),
-        "media.min_free_mib = 1024  # default".to_owned(),
+        "media.min_free_mib = 0  # default".to_owned(),
         format!("log.level = \"info,screener=debug\"  # file {}", file.display()),
     ] {
         assert!(printed.lines().any(|printed| printed == line), "{line}\nin\n{printed}");
@@ -275,6 +275,10 @@ fn a_number_out_of_range_is_refused_and_its_ends_are_accepted() {
         ("media.max_source_mib", [1, 16_777_216], [0, 16_777_217]),
         ("media.quota_gib", [0, 16_777_216], [-1, 16_777_217]),
         ("media.segment_s", [1, 10], [0, 11]),
+        ("disk.warn_percent", [1, 90], [0, 101]),
+        ("disk.uploads_percent", [85, 95], [0, 101]),
+        ("disk.changes_percent", [90, 100], [0, 256]),
+        ("disk.reserve_mib", [0, 1_048_576], [-1, 1_048_577]),
         ("limits.playback_per_second", [0, 1_000_000], [-1, 1_000_001]),
         ("limits.playback_burst", [1, 1_000_000], [0, i64::MAX]),
     ] {
@@ -333,6 +337,20 @@ fn plain_http_is_served_to_other_machines_only_when_insecure_http_says_so() {
         assert!(said[0].contains("server.insecure_http = true"));
         assert!(load(&format!("{text}\nserver.insecure_http = true")).is_ok(), "{listen}");
     }
+}
+
+#[test]
+fn marks_of_the_disk_come_in_order() {
+    assert_eq!(
+        said_of("[disk]\nwarn_percent = 91"),
+        [
+            "disk.uploads_percent = 90 (from default): is below disk.warn_percent = 91; set it to at least that, or lower \
+          the other"
+        ]
+    );
+    assert_eq!(said_of("[disk]\nuploads_percent = 80\nchanges_percent = 70").len(), 2);
+    let marks = "[disk]\nwarn_percent = 50\nuploads_percent = 50\nchanges_percent = 50";
+    assert_eq!(load(marks).unwrap().config.disk.changes_percent, 50);
 }
 
 #[test]

@@ -70,6 +70,13 @@ pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
 /// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.
 pub const INDEX_VALUE_BYTES: usize = 48 << 10;
 
+/// Changed records that may wait in memory for an index that failed, while another one is built: some 20 MB.
+pub const UNINDEXED_RECORDS: usize = 10_000;
+/// How often what the disk has refused is looked after, in seconds: that soon it recovers when there is room.
+pub const STORE_TEND_S: u64 = 5;
+/// Looks, one every [`STORE_TEND_S`], before another index is tried again that could not be built: a minute.
+pub const INDEX_BUILD_RETRY_LOOKS: u32 = 12;
+
 /// JSON body of an admin or renewal request, in bytes.
 pub const JSON_BODY_BYTES: usize = 64 << 10;
 /// Longest path and query of a request, in bytes: a viewer token and room.

@@ -15,6 +15,7 @@ mod extract;
 mod flights;
 mod form;
 mod headers;
+mod health;
 mod media;
 mod oembed;
 mod playback;

@@ -1,16 +1,17 @@
 //! One piece of an upload being added to its file: gathered, hashed, written in order, and at the end synced, or taken away
 //! again if it has not the checksum that it was announced with.
 
+use super::disk::allocate;
 use super::journal::sync_directory;
 use super::media_dir::{MediaError, blocking, hexadecimal};
-use super::upload_dir::{UploadProgress, modified, reserve};
+use super::upload_dir::{UploadProgress, modified};
 use crate::domain::limits;
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ pub struct Appending {
     sink: Option<Sink>,
     checked: Option<Checked>,
     buffer: BytesMut,
+    /// Bytes for which the disk holds no room yet.
+    unheld_bytes: u64,
 }
 
 /// What is needed to undo a piece with a checksum.
@@ -99,12 +102,19 @@ impl Appending {
         let hash = hash.or_else(|| (began.offset == 0).then(RunningHash::default));
         let hash = hash.filter(|hash| hash.bytes == began.offset);
         let sink = Sink { file: Arc::clone(&place.file), end: began.offset, hash, check: None };
-        Ok(Self { place, began, sink: Some(sink), checked: None, buffer: BytesMut::new() })
+        // Blocks are of 512 bytes here, whatever the file system's are (stat(2)).
+        let unheld_bytes = place.length_bytes.saturating_sub(metadata.blocks().saturating_mul(512));
+        Ok(Self { place, began, sink: Some(sink), checked: None, buffer: BytesMut::new(), unheld_bytes })
     }
 
     /// How far the upload had come before this piece.
     pub fn began(&self) -> UploadProgress {
         self.began
+    }
+
+    /// Bytes of the upload for which the disk holds no room: its file system could not.
+    pub fn unheld_bytes(&self) -> u64 {
+        self.unheld_bytes
     }
 
     /// Leaves the upload as it was.
@@ -234,7 +244,7 @@ impl Place {
     fn discard(&self, floor: u64) -> io::Result<()> {
         self.file.set_len(floor.min(self.file.metadata()?.len()))?;
         // Cutting a file gives back what was held behind its end.
-        if let Err(error) = reserve(&self.file, self.length_bytes) {
+        if let Err(error) = allocate(&self.file, self.length_bytes) {
             tracing::debug!(%error, "room for the rest of an upload is no longer held");
         }
         self.file.sync_data()?;

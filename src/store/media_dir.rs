@@ -3,7 +3,7 @@
 //!
 //! Never takes a name from outside, never changes a file's bytes.
 
-use super::journal::sync_directory;
+use super::journal::{is_for_room, sync_directory};
 use crate::domain::{MediaFileId, limits};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
@@ -41,10 +41,7 @@ pub enum MediaError {
 
 impl From<io::Error> for MediaError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
-            _ => Self::Io(error),
-        }
+        if is_for_room(&error) { Self::NoSpace } else { Self::Io(error) }
     }
 }
 
@@ -91,17 +88,6 @@ impl MediaDir {
             }
         }
         Ok(())
-    }
-
-    /// Bytes free for an ordinary user on the file system.
-    pub fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.space()?.0)
-    }
-
-    /// The same, and the file system's bytes in all.
-    pub fn space(&self) -> io::Result<(u64, u64)> {
-        let stat = rustix::fs::statvfs(&self.media)?;
-        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
     }
 
     /// Begins to receive a file of at most `limit_bytes`.

@@ -6,13 +6,12 @@
 //! Never takes a name from outside, and never changes a byte that belongs to an upload.
 
 use super::appending::{Appending, Place, RunningHash, read_floor};
+use super::disk::allocate;
 use super::journal::sync_directory;
 use super::media_dir::{MediaDir, MediaError, Received, blocking, open_regular};
 use crate::domain::{MediaFileId, Timestamp};
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
 use std::collections::HashSet;
-use std::fs::{DirEntry, File, Metadata, OpenOptions};
+use std::fs::{DirEntry, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -83,7 +82,7 @@ impl UploadDir {
         let (path, directory) = (self.path(id), self.directory.clone());
         let create = move || {
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            let made = reserve(&file, length_bytes).and_then(|()| file.sync_all());
+            let made = allocate(&file, length_bytes).and_then(|()| file.sync_all());
             made.and_then(|()| sync_directory(&directory)).inspect_err(|_| drop(std::fs::remove_file(&path)))
         };
         Ok(blocking(create).await?)
@@ -186,14 +185,6 @@ impl UploadDir {
 const FLOOR: &str = ".floor";
 /// Bytes hashed before somebody else may have the thread.
 const HASH_STEP_BYTES: usize = 8 << 20;
-
-/// Holds room for a file of this length, where the file system can.
-pub(super) fn reserve(file: &File, length_bytes: u64) -> io::Result<()> {
-    match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, length_bytes)) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-        other => Ok(other?),
-    }
-}
 
 pub(super) fn modified(metadata: &Metadata) -> io::Result<Timestamp> {
     let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -17,6 +17,7 @@ mod captions_and_poster;
 mod command_line;
 mod crash;
 mod dashboard;
+mod disk;
 mod hostile_media;
 mod hostile_tokens;
 mod judges;

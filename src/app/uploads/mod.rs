@@ -116,7 +116,7 @@ impl Uploads {
         let missing = directory.recover(&open, media, &store.media_files()).map_err(StartError::Media)?;
         for id in missing {
             tracing::warn!(upload = %id, "an open upload has no file; it is forgotten");
-            let removed = store.write(now, move |draft| {
+            let removed = store.write_urgent(now, move |draft| {
                 if let Some(upload) = draft.find::<Upload>(id.0) {
                     draft.remove(&upload);
                     draft.audit(event(
@@ -192,7 +192,7 @@ impl App {
         organization: OrganizationId,
         id: MediaFileId,
     ) -> Result<(), UploadError> {
-        let deleted = self.store.write(self.now(), move |draft| {
+        let deleted = self.store.write_urgent(self.now(), move |draft| {
             let upload = draft.find::<Upload>(id.0).filter(|upload| upload.organization == organization);
             let upload = upload.ok_or(UploadError::NotFound)?;
             draft.remove(&upload);

@@ -52,7 +52,7 @@ impl App {
     /// Writes down that an upload has ended, if that is not known from what it became.
     async fn settle(&self, upload: &Upload, refusal: Option<String>) -> Result<(), WriteError> {
         let (id, now) = (upload.id, self.now());
-        let settled = self.store.write(now, move |draft| {
+        let settled = self.store.write_urgent(now, move |draft| {
             let Some(mut upload) = draft.find::<Upload>(id.0) else { return Ok(()) };
             if upload.is_open() || refusal.is_some() {
                 upload.received_at.get_or_insert(now);
@@ -89,7 +89,7 @@ impl App {
         let past: Vec<Arc<Upload>> = received.into_iter().filter(is_past).collect();
         for chunk in past.chunks(limits::RECORDS_PER_COMMIT) {
             let chunk = chunk.to_vec();
-            let forgotten = self.store.write(now, move |draft| {
+            let forgotten = self.store.write_urgent(now, move |draft| {
                 chunk.iter().for_each(|upload| draft.remove(upload.as_ref()));
                 Ok::<_, WriteError>(())
             });
@@ -107,7 +107,7 @@ impl App {
             return turn.rest(hash);
         }
         let id = upload.id;
-        let removed = self.store.write(now, move |draft| {
+        let removed = self.store.write_urgent(now, move |draft| {
             if let Some(upload) = draft.find::<Upload>(id.0) {
                 draft.remove(&upload);
                 let detail = json!({ "videoId": upload.video.to_string(), "reason": "it has expired" });

@@ -87,7 +87,7 @@ pub async fn revoke_key(
     id: SigningKeyId,
 ) -> Result<SigningKey, Problem> {
     let now = app.now();
-    let revoked = app.store.write(now, move |draft| {
+    let revoked = app.store.write_urgent(now, move |draft| {
         let key = draft.find::<SigningKey>(id.0);
         let mut key = key
             .filter(|key| organization.is_none_or(|owner| owner == key.organization))

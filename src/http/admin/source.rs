@@ -135,14 +135,9 @@ pub(super) fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Prob
     Ok(())
 }
 
-/// Refuses early what would fill the disk: what is yet to be written has to leave `media.min_free_mib` free.
+/// Refuses early what would fill the disk.
 pub fn check_room(app: &App, needed_bytes: u64) -> Result<(), Problem> {
-    let free_bytes = app.media.free_bytes().map_err(|error| Problem::internal(&error))?;
-    let floor_bytes = app.config.media.min_free_mib << 20;
-    if free_bytes < floor_bytes.saturating_add(needed_bytes) {
-        return Err(MediaError::NoSpace.into());
-    }
-    Ok(())
+    Ok(app.disk.check_room(needed_bytes)?)
 }
 
 /// The `sha-256` of `Repr-Digest`, in lower-case hexadecimal. Other algorithms are not ours to check.

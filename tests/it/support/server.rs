@@ -116,6 +116,8 @@ impl Server {
     pub fn try_serve(&mut self) -> Result<(), String> {
         let mut process = Command::new(env!("CARGO_BIN_EXE_screener"))
             .args(["serve", "--config", self.config().to_str().unwrap()])
+            // Many servers run here at once, and none of them is to be prepared for a full disk.
+            .env("SCREENER__DISK__RESERVE_MIB", "1")
             .envs(self.options.environment.iter().cloned())
             .stderr(Stdio::piped())
             .spawn()
