@@ -109,11 +109,7 @@ impl Writer {
         }
         let (frames, pending) = self.draft(changes);
         let last_seq = pending.iter().rev().find_map(|pending| pending.commit.as_ref()).map(|commit| commit.seq);
-        let Some(last_seq) = last_seq else {
-            // As long as nobody knows what the journal ends with, "it is so already" may not be so after a start.
-            let is_known = self.journal.is_sound();
-            return finish_all(pending, || if is_known { Ok(()) } else { Err(WriteError::Unknown) });
-        };
+        let Some(last_seq) = last_seq else { return finish_all(pending, || Ok(())) };
         match self.append(&frames, last_seq) {
             Ok(()) => self.publish(pending),
             Err(error) if error.is_for_room() => {
