@@ -4,16 +4,14 @@
 use crate::app::{App, StartError, SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::domain::{Timestamp, limits};
-use crate::http::{self, Connection, Flights, RateLimits, Ui};
+use crate::http::{self, Flights, RateLimits, Ui};
 use crate::store::StateDir;
-use actix_web::rt::net::TcpStream;
 use actix_web::{HttpServer, middleware, web};
+use listener::Size;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use socket2::{Domain, SockRef, Socket, Type};
-use std::any::Any;
+use socket2::{Domain, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -23,6 +21,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 mod certificate;
+mod line;
+mod listener;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -69,7 +69,7 @@ pub enum ServeError {
 
 /// Runs until a signal ends it. `on_ready` is called once, when requests are answered.
 pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
-    raise_file_limit();
+    let descriptors = raise_file_limit();
     // Heard from the first moment on: a signal that comes right after the server says that it serves is no accident.
     let signals = Signals::new()?;
     let listener = listen(config.server.listen)?;
@@ -89,6 +89,9 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
     let socket = listen_socket(&socket_path)?;
     let mut app = App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?;
     app.certificate_ends_at = certificate_ends_at;
+    if certificate_ends_at.is_some_and(|ends_at| ends_at <= app.now()) {
+        tracing::warn!("the TLS certificate has ended: browsers refuse this server until it is renewed");
+    }
     let base_url = app.config.server.public_url.clone();
     let (ui, rates) = (web::Data::new(Ui::new(&app.config)), web::Data::new(RateLimits::new(&app.config)));
     let app = web::Data::new(app);
@@ -121,21 +124,12 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let server = HttpServer::new(public)
-        .workers(workers)
-        .max_connections(server_config.max_connections.div_ceil(workers))
-        .tcp_nodelay(true)
-        .keep_alive(Duration::from_secs(limits::KEEP_ALIVE_S))
-        .client_request_timeout(Duration::from_secs(limits::REQUEST_HEAD_S))
-        .tls_handshake_timeout(Duration::from_secs(limits::TLS_HANDSHAKE_S))
-        .shutdown_timeout(server_config.shutdown_grace_s)
-        .on_connect(note_connection)
-        .disable_signals();
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
-    }
-    .run();
+    let size = Size {
+        workers,
+        connections: connections(server_config.max_connections, descriptors),
+        shutdown_grace_s: server_config.shutdown_grace_s,
+    };
+    let server = listener::serve(public, listener, tls, &size)?;
     let admin = HttpServer::new(appliance)
         .workers(1)
         .shutdown_timeout(server_config.shutdown_grace_s)
@@ -189,13 +183,36 @@ impl Signals {
     }
 }
 
-/// A connection takes two descriptors and a download one more; the usual soft limit of 1,024 is for `select`.
-fn raise_file_limit() {
+/// How many descriptors the system gives, once it has given all it will; the usual soft limit of 1,024 is for `select`.
+fn raise_file_limit() -> u64 {
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let before = limit.current;
     limit.current = limit.maximum;
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit) {
-        tracing::debug!(%error, "the limit on open files stays as it is");
+    match rustix::process::setrlimit(rustix::process::Resource::Nofile, limit) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::debug!(%error, "the limit on open files stays as it is");
+            before
+        }
     }
+    .unwrap_or(u64::MAX)
+}
+
+/// As many connections as are wanted, or as there are descriptors for when the store has those it needs: a server that
+/// runs out of them could not write down a revocation.
+fn connections(wanted: usize, descriptors: u64) -> usize {
+    let reserved = limits::STORE_DESCRIPTORS.min(descriptors / 2);
+    let possible = (descriptors - reserved) / limits::CONNECTION_DESCRIPTORS;
+    let possible = usize::try_from(possible).unwrap_or(usize::MAX).max(1);
+    if possible < wanted {
+        tracing::warn!(
+            wanted,
+            possible,
+            descriptors,
+            "fewer connections than server.max_connections: the limit on open files is too low; raise LimitNOFILE, or ulimit -n"
+        );
+    }
+    wanted.min(possible)
 }
 
 /// First signal: no new connections, running answers get their grace. Second: now.
@@ -228,25 +245,6 @@ async fn housekeeping(app: web::Data<App>, rates: web::Data<RateLimits>) {
         app.clone().into_inner().tend_uploads().await;
         app.clone().into_inner().package_all();
         rates.sweep();
-    }
-}
-
-/// Every connection keeps a second handle on its socket, for cutting what it carries, and gives up on a peer that
-/// acknowledges nothing.
-fn note_connection(connection: &dyn Any, data: &mut actix_web::dev::Extensions) {
-    let tls = connection.downcast_ref::<actix_tls::accept::rustls_0_23::TlsStream<TcpStream>>();
-    let stream = tls.map(|tls| tls.get_ref().0).or_else(|| connection.downcast_ref::<TcpStream>());
-    let Some(stream) = stream else { return };
-    let stall = Duration::from_secs(limits::WRITE_STALL_S);
-    let socket = SockRef::from(stream);
-    let set =
-        socket.set_tcp_user_timeout(Some(stall)).and_then(|()| socket.set_tcp_notsent_lowat(limits::UNSENT_BYTES));
-    if let Err(error) = set {
-        tracing::debug!(%error, "a connection's limits were not set");
-    }
-    match stream.as_fd().try_clone_to_owned() {
-        Ok(socket) => drop(data.insert(Connection::new(socket))),
-        Err(error) => tracing::warn!(%error, "a connection has no second handle; it can't be cut in mid-answer"),
     }
 }
 
@@ -302,6 +300,8 @@ fn tls_config(config: &Config, state: &Path) -> Result<Tls, ServeError> {
         .with_no_client_auth()
         .with_single_cert(chain, private_key)
         .map_err(|error| at(&certificate, &error))?;
+    // Whoever offers other protocols alone is refused (RFC 7301 §3.2).
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     // Resuming spares a viewer the second round trip of every new connection.
     tls.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| ServeError::Tls(error.to_string()))?;
     Ok((tls, ca, ends_at))

@@ -86,7 +86,7 @@ fn log_level(text: &str) -> Option<String> {
 }
 
 /// Every key, in the order of the example file.
-pub(super) static KEYS: [Key; 29] = [
+pub(super) static KEYS: [Key; 33] = [
     Key {
         name: "server.listen",
         form: Form::Text,
@@ -178,7 +178,8 @@ pub(super) static KEYS: [Key; 29] = [
         form: Form::Integer { min: 16, max: 100_000 },
         preset: Preset::Value("8192"),
         unit: "connections",
-        meaning: "Connections open at once, over all workers. Further ones wait in the kernel's queue.",
+        meaning: "Connections open at once, over all workers. Further ones wait in the kernel's queue. Fewer where the \
+                  limit on open files does not allow three for each and 256 besides.",
         reason: "Each may hold a send buffer and file handles; 8192 viewers at 1.2 Mbit/s fill a 10 Gbit/s line.",
         set: |config, given| given.number().map(|value| config.server.max_connections = value),
         show: |config| Some(config.server.max_connections.to_string()),
@@ -374,6 +375,47 @@ pub(super) static KEYS: [Key; 29] = [
         reason: "An event that starts on the minute brings its audience within seconds.",
         set: |config, given| given.number().map(|value| config.limits.playback_burst = value),
         show: |config| Some(config.limits.playback_burst.to_string()),
+    },
+    Key {
+        name: "limits.organization_per_second",
+        form: Form::Integer { min: 0, max: 1_000_000 },
+        preset: Preset::Value("5000"),
+        unit: "viewers per second, 0 = off",
+        meaning: "Viewers of one organization who are let in, by playback, embed and renewal requests.",
+        reason: "One tenant's event must leave room for the others. Refused viewers don't count: nobody can keep out those \
+                 who have a token.",
+        set: |config, given| given.number().map(|value| config.limits.organization_per_second = value),
+        show: |config| Some(config.limits.organization_per_second.to_string()),
+    },
+    Key {
+        name: "limits.organization_burst",
+        form: Form::Integer { min: 1, max: 1_000_000 },
+        preset: Preset::Value("20000"),
+        unit: "viewers",
+        meaning: "Viewers of an organization who may come at once before organization_per_second paces them.",
+        reason: "Twice as many as there are connections: all of them may come back after a restart.",
+        set: |config, given| given.number().map(|value| config.limits.organization_burst = value),
+        show: |config| Some(config.limits.organization_burst.to_string()),
+    },
+    Key {
+        name: "limits.admin_per_second",
+        form: Form::Integer { min: 0, max: 1_000_000 },
+        preset: Preset::Value("1000"),
+        unit: "requests per second, 0 = off",
+        meaning: "Requests with one private key, and with the sign-ins that stand on it.",
+        reason: "A loop in one backend must leave the others their turn at the disk: every change waits for it.",
+        set: |config, given| given.number().map(|value| config.limits.admin_per_second = value),
+        show: |config| Some(config.limits.admin_per_second.to_string()),
+    },
+    Key {
+        name: "limits.admin_burst",
+        form: Form::Integer { min: 1, max: 1_000_000 },
+        preset: Preset::Value("5000"),
+        unit: "requests",
+        meaning: "Requests a private key may make at once before admin_per_second paces it.",
+        reason: "A script that brings a library over works through it without a pause.",
+        set: |config, given| given.number().map(|value| config.limits.admin_burst = value),
+        show: |config| Some(config.limits.admin_burst.to_string()),
     },
     Key {
         name: "limits.admin_failures_per_minute",

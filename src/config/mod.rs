@@ -37,7 +37,7 @@ pub struct Config {
     pub transcode: TranscodeConfig,
     /// Pages.
     pub ui: UiConfig,
-    /// Rates per client address.
+    /// Rates per client address, organization and private key.
     pub limits: LimitsConfig,
     /// Log lines.
     pub log: LogConfig,
@@ -134,6 +134,14 @@ pub struct LimitsConfig {
     pub playback_per_second: u32,
     /// Requests a client address may make at once before it is paced.
     pub playback_burst: u32,
+    /// Viewers let in per second and organization, by playback, embed and renewal requests; 0 is no limit.
+    pub organization_per_second: u32,
+    /// Viewers of an organization who may come at once before they are paced.
+    pub organization_burst: u32,
+    /// Requests per second and private key; 0 is no limit.
+    pub admin_per_second: u32,
+    /// Requests a private key may make at once before it is paced.
+    pub admin_burst: u32,
     /// Wrong private keys per minute and client address before 429; 0 is no limit.
     pub admin_failures_per_minute: u32,
 }
@@ -205,7 +213,15 @@ impl Config {
             media: MediaConfig { max_source_mib: 0, min_free_mib: 0, quota_gib: 0, segment_s: 0 },
             transcode: TranscodeConfig { enabled: false, ffmpeg: None, nice: 0, threads: 0, stall_s: 0 },
             ui: UiConfig { static_dir: None },
-            limits: LimitsConfig { playback_per_second: 0, playback_burst: 0, admin_failures_per_minute: 0 },
+            limits: LimitsConfig {
+                playback_per_second: 0,
+                playback_burst: 0,
+                organization_per_second: 0,
+                organization_burst: 0,
+                admin_per_second: 0,
+                admin_burst: 0,
+                admin_failures_per_minute: 0,
+            },
             log: LogConfig { format: LogFormat::Json, level: String::new() },
         }
     }

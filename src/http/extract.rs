@@ -44,7 +44,7 @@ impl Admin {
         let credential = match single(request, &AUTHORIZATION) {
             Ok(Some(text)) => bearer(text).map(Credential::parse),
             Ok(None) => match Self::signed_in(request) {
-                Some(admin) if request.method().is_safe() || is_from_here(request) => return Ok(admin),
+                Some(admin) if request.method().is_safe() || is_from_here(request) => return admin.counted(request),
                 Some(_) => return Err(Problem::cross_site()),
                 None => None,
             },
@@ -55,7 +55,7 @@ impl Admin {
                 let key = app.store.access().private_key(&hash).cloned();
                 if let Some(key) = key.filter(|key| key.revoked_at.is_none()) {
                     request.extensions_mut().insert(LoggedOrganization(key.organization));
-                    return Ok(Self { organization: key.organization, key: key.id, sign_in: None });
+                    return Self { organization: key.organization, key: key.id, sign_in: None }.counted(request);
                 }
             }
             Some(Credential::Publishable(_)) => return Err(Problem::publishable_key_not_allowed()),
@@ -64,6 +64,12 @@ impl Admin {
         }
         state::<RateLimits>(request)?.count_admin_failure(request)?;
         Err(Problem::private_key_invalid())
+    }
+
+    /// The same, where their key does not ask too often.
+    pub fn counted(self, request: &HttpRequest) -> Result<Self, Problem> {
+        state::<RateLimits>(request)?.count_private_key(self.key)?;
+        Ok(self)
     }
 
     /// Whoever is signed in to the dashboard with this browser. A request that changes something must be

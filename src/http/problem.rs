@@ -149,13 +149,9 @@ impl Problem {
     }
 
     /// 429 with when to come back.
-    pub fn rate_limit(retry_after_s: u64) -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate_limit",
-            "Too many requests from this address. Try again shortly.",
-        )
-        .with(RETRY_AFTER, HeaderValue::from(retry_after_s.max(1)))
+    pub fn rate_limit(sentence: &'static str, retry_after_s: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", sentence)
+            .with(RETRY_AFTER, HeaderValue::from(retry_after_s.max(1)))
     }
 
     /// 500 that says nothing more; the log does.

@@ -1,6 +1,6 @@
 //! Conditional and range requests (RFC 9110 §13, §14) on a real asset, one case a row.
 
-use crate::support::{Exchange, Server, Wire, now, packaged, packs_to, path_of, progressive_uri, wait_for};
+use crate::support::{Exchange, Process, Server, Wire, now, packaged, packs_to, path_of, progressive_uri, wait_for};
 use std::fs::OpenOptions;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -433,7 +433,7 @@ fn a_file_cut_short_under_an_answer_ends_the_connection_and_not_the_server() {
 #[test]
 fn readers_who_hang_up_leave_nothing_open() {
     let played = Played::of_length(8 << 20);
-    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", played.server.pid())).unwrap().count();
+    let descriptors = || Process(played.server.pid()).descriptors();
     let _ = Wire::connect(&played.server).exchange("GET", &played.path, &[("Range", "bytes=0-0")]);
     let before = descriptors();
     for _ in 0..200 {

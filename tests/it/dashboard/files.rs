@@ -177,6 +177,10 @@ fn a_form_that_breaks_off_or_is_none_leaves_nothing() {
     let no_disposition = format!("--{BOUNDARY}\r\nContent-Type: video/mp4\r\n\r\nx\r\n--{BOUNDARY}--\r\n").into_bytes();
     let long_head =
         format!("--{BOUNDARY}\r\nX-Long: {}\r\n\r\nx\r\n--{BOUNDARY}--\r\n", "x".repeat(1 << 20)).into_bytes();
+    let nested = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"\r\nContent-Type: multipart/mixed; boundary=in\r\n\r\n\
+         --in\r\nContent-Disposition: file; filename=\"film.mp4\"\r\n\r\nx\r\n--in--\r\n--{BOUNDARY}--\r\n"
+    );
     let at = |part: usize| whole[..whole.len() - part].to_vec();
     let right = typed(BOUNDARY);
     let cases: Vec<(&str, String, Vec<u8>)> = vec![
@@ -196,6 +200,7 @@ fn a_form_that_breaks_off_or_is_none_leaves_nothing() {
         ("a thousand files without a name", right.clone(), unnamed),
         ("a part without a name", right.clone(), no_disposition),
         ("a head of a megabyte", right.clone(), long_head),
+        ("a form inside a form", right.clone(), nested.into_bytes()),
     ];
     for (what, content_type, sent) in &cases {
         for path in ["/dashboard/videos".to_owned(), format!("/dashboard/videos/{video}/poster")] {

@@ -50,6 +50,39 @@ pub fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     }
 }
 
+/// A process, looked at from outside (proc(5)).
+#[derive(Clone, Copy)]
+pub struct Process(pub u32);
+
+impl Process {
+    /// Seconds of processor time so far, in user and system mode.
+    pub fn cpu_s(self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+        // Fields 14 and 15, in hundredths of a second on Linux.
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// A line of its status, in KiB: `VmRSS:`, `VmHWM:`.
+    pub fn memory_kib(self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Sets `VmHWM:` back.
+    pub fn forget_peak(self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.0), "5").unwrap();
+    }
+
+    /// Descriptors that are open.
+    pub fn descriptors(self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.0)).unwrap().count()
+    }
+}
+
 /// Sends SIGKILL to a process of ours; its end is waited for elsewhere.
 pub fn kill_now(pid: u32) {
     let pid = Pid::from_raw(pid.cast_signed()).unwrap();

@@ -35,6 +35,14 @@ pub struct Exchange {
 }
 
 impl Head {
+    fn parse(text: &str) -> Self {
+        let mut lines = text.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.filter_map(|line| line.split_once(':'));
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        Self { status, headers }
+    }
+
     /// A header's text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
@@ -62,6 +70,32 @@ impl Exchange {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body["code"].as_str().unwrap_or_default().to_owned()
     }
+}
+
+/// Parts what came back on one connection into its answers, as a client does that sent no HEAD.
+#[track_caller]
+pub fn answers(mut bytes: &[u8]) -> Vec<Exchange> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(bytes))) + 4;
+        let head = Head::parse(std::str::from_utf8(&bytes[..end]).unwrap());
+        let has_body = head.status >= 200 && head.status != 204 && head.status != 304;
+        let length = if has_body { usize::try_from(head.length().expect("a length")).unwrap() } else { 0 };
+        assert!(bytes.len() >= end + length, "an answer breaks off: {}", String::from_utf8_lossy(bytes));
+        let body = bytes[end..end + length].to_vec();
+        bytes = &bytes[end + length..];
+        found.push(Exchange { head, body });
+    }
+    found
+}
+
+/// A connection below TLS.
+pub fn plain(server: &Server) -> TcpStream {
+    let authority = server.base_url.split_once("://").unwrap().1;
+    let socket = TcpStream::connect(authority).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket
 }
 
 impl Wire {
@@ -115,6 +149,12 @@ impl Wire {
         self.stream.flush()
     }
 
+    /// Says that nothing more comes, and still listens (RFC 8446 §6.1).
+    pub fn finish(&mut self) {
+        self.stream.conn.send_close_notify();
+        let _ = self.stream.flush();
+    }
+
     /// Reads an answer's head.
     pub fn head(&mut self) -> Head {
         self.try_head().unwrap()
@@ -127,12 +167,7 @@ impl Wire {
             self.stream.read_exact(&mut byte)?;
             text.push(byte[0]);
         }
-        let text = String::from_utf8(text).unwrap();
-        let mut lines = text.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-        Ok(Head { status, headers })
+        Ok(Head::parse(&String::from_utf8(text).unwrap()))
     }
 
     /// Reads what is there of a body.
