@@ -25,17 +25,20 @@ pub use uploads::{Piece, Quota, UploadError, UploadState, Uploads};
 
 use crate::auth::{
     AssetKeyring, Authority, Grant, GrantStanding, KeyStanding, MasterKey, Secret, Sessions, Unsealable, VerifyingKey,
-    mint_token,
+    mint, mint_token,
 };
 use crate::config::Config;
 use crate::domain::{
-    Kind, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp, Video, VideoId, limits,
+    Kind, Organization, OrganizationId, Origin, Sealed, SigningKey, SigningKeyId, Timestamp, Video, VideoId, limits,
 };
 use crate::store::{Catalog, IndexError, JournalError, MediaDir, StateDir, StateDirError, WriteError, read_master_key};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
+
+/// What the decoy is sealed for: no record has this id.
+const DECOY: &str = "decoy";
 
 /// The assembled server.
 pub struct App {
@@ -55,6 +58,8 @@ pub struct App {
     pub certificate_ends_at: Option<Timestamp>,
     asset_keys: RwLock<Arc<AssetKeyring>>,
     master: MasterKey,
+    /// Opened in place of a signing key that does not exist.
+    decoy: Sealed,
     clock: Box<dyn Clock>,
     entropy: Box<dyn Entropy>,
     /// When each signing key last opened a video, until it is written down.
@@ -111,7 +116,7 @@ impl App {
         entropy: Box<dyn Entropy>,
     ) -> Result<Self, StartError> {
         let own_origin = Origin::of(&config.server.public_url).ok_or(StartError::PublicUrl)?;
-        let master = MasterKey::new(&Secret::new(*read_master_key(&config.state.master_key_file)?));
+        let master = MasterKey::new(&*read_master_key(&config.state.master_key_file)?);
         let store = Catalog::open(
             state.path(),
             config.state.index_cache_mib << 20,
@@ -139,6 +144,7 @@ impl App {
             own_origin,
             certificate_ends_at: None,
             asset_keys: RwLock::new(Arc::new(asset_keys)),
+            decoy: master.seal(DECOY, &[0; mint::SIGNING_CHARS], entropy.random()),
             master,
             clock,
             entropy,
@@ -183,16 +189,18 @@ impl App {
     }
 
     /// Seals a signing key's secret.
-    pub fn seal(&self, id: SigningKeyId, secret: &Secret<String>) -> crate::domain::Sealed {
+    pub fn seal(&self, id: SigningKeyId, secret: &Secret<String>) -> Sealed {
         self.master.seal(&id.to_string(), secret.expose().as_bytes(), self.random())
     }
 
     /// The signing key that a token names, if it is `organization`'s.
     pub fn verifying_key(&self, organization: OrganizationId, id: SigningKeyId) -> Option<VerifyingKey> {
-        let key: Arc<SigningKey> = Arc::clone(self.store.access().signing_key(id)?);
-        if key.organization != organization {
+        let found = self.store.access().signing_key(id).filter(|key| key.organization == organization).cloned();
+        let Some(key) = found else {
+            // Opening takes its time: without it, how soon a token is refused would tell which ids exist.
+            let _ = self.master.open(DECOY, &self.decoy);
             return None;
-        }
+        };
         let secret = self.master.open(&id.to_string(), &key.secret).ok()?;
         Some(VerifyingKey { secret, revoked: key.revoked_at.is_some() })
     }

@@ -137,6 +137,8 @@ const DEFAULT_CONFIG: &str = "/etc/screener/config.toml";
 pub fn main() -> ExitCode {
     // One crypto library for TLS and tokens. A second installation is the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // Whoever else runs as this user is not to look into this memory, and no core file is to keep it (prctl(2)).
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let cli = Cli::parse();
     // Whatever is made from here on is for this user alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);

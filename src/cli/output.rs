@@ -69,7 +69,8 @@ pub(super) fn print_verified(report: &VerifyReport, as_json: bool) -> anyhow::Re
     if report.problems.is_empty() { Ok(()) } else { Err(anyhow!("{}", report.problems.join("\n"))) }
 }
 
-/// Starts the log.
+/// Starts the log. A panic becomes a line of it that says where; what the panic says is left out, for it may quote what
+/// somebody sent.
 pub(super) fn start_logging(format: LogFormat, level: &str) -> anyhow::Result<()> {
     let targets: Targets = level.parse()?;
     let layer = fmt::layer().with_writer(std::io::stderr);
@@ -78,5 +79,9 @@ pub(super) fn start_logging(format: LogFormat, level: &str) -> anyhow::Result<()
         LogFormat::Text => layer.with_ansi(false).with_target(false).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(targets)).try_init()?;
+    std::panic::set_hook(Box::new(|panic| {
+        let (thread, place) = (std::thread::current(), panic.location().map(ToString::to_string));
+        tracing::error!("thread '{}' panicked at {}", thread.name().unwrap_or("unnamed"), place.unwrap_or_default());
+    }));
     Ok(())
 }

@@ -62,6 +62,9 @@ impl Admin {
             Some(Credential::Signing) => tracing::warn!("a signing secret was sent as a private key: rotate it"),
             Some(Credential::Unknown) | None => {}
         }
+        if Credential::private_in(request.query_string()) {
+            tracing::warn!("a private key was sent in a URL, which others write down: revoke it");
+        }
         state::<RateLimits>(request)?.count_admin_failure(request)?;
         Err(Problem::private_key_invalid())
     }

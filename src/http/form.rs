@@ -2,7 +2,7 @@
 //! callers, the fields of an HTML form from the dashboard. Both go the same way from there.
 
 use super::problem::Problem;
-use crate::domain::{OriginRule, limits};
+use crate::domain::{JsonObject, OriginRule, limits};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
@@ -41,9 +41,13 @@ impl Form {
             ));
         }
         let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?;
-        match serde_json::from_slice(&body) {
-            Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new(), syntax: Syntax::Json }),
-            Ok(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not a JSON object.")),
+        match serde_json::from_slice::<JsonObject>(&body) {
+            Ok(object) => Ok(Self { members: object.into_members(), errors: Map::new(), syntax: Syntax::Json }),
+            Err(error) if error.is_data() => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "malformed_json",
+                "The body is not a JSON object in which every name stands once.",
+            )),
             Err(error) => Err(Problem::new(
                 StatusCode::BAD_REQUEST,
                 "malformed_json",

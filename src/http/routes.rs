@@ -27,11 +27,11 @@ fn resource(path: &str, methods: &[Method]) -> Resource {
 
 /// What the public listener serves.
 pub fn public(config: &mut web::ServiceConfig, app: &App, ui: &Ui) {
-    for prefix in ["/api/v1", "/v1"] {
-        config.service(resource!(&format!("{prefix}/embeds/{{id}}/playback"),
-            GET => playback::playback, HEAD => playback::playback, OPTIONS => playback::preflight));
-    }
     config
+        .service(resource!("/api/v1/embeds/{id}/playback",
+            GET => playback::playback, HEAD => playback::playback, OPTIONS => playback::preflight))
+        .service(resource!("/v1/embeds/{id}/playback",
+            GET => playback::playback, HEAD => playback::playback, OPTIONS => playback::preflight))
         .service(resource!("/api/v1/videos/{video}/sessions/{session}/renew",
             POST => sessions::renew, OPTIONS => sessions::preflight))
         .service(resource!("/embed/{id}", GET => embed::page, HEAD => embed::page))

@@ -9,17 +9,22 @@ use crate::app::App;
 use crate::domain::limits;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{
-    HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, web};
+use actix_web::{Error, HttpMessage, ResponseError, web};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 use tracing::Instrument;
 
 /// Request id on the wire, and `traceId` of error bodies.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// What the log says of a request whose answering panicked.
+const PANICKED: &str = "its handler panicked";
 
 /// Whose request it turned out to be; put into the request's extensions for the log line.
 #[derive(Clone, Copy)]
@@ -40,10 +45,27 @@ pub async fn request(
     // A browser that remembers this for "localhost" would refuse every other local server: not for a self-made
     // certificate.
     let is_pinned = app.is_some_and(|app| app.config.server.tls_certificate_file.is_some());
-    let answer = trace_id::answering(id.clone(), respond(request, next)).instrument(span);
-    let mut response = answer.await?;
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&id) {
+    let work = async {
+        let answered = AssertUnwindSafe(respond(request, next)).catch_unwind().await;
+        // One panic is one answer, not the end of a connection. What was shared bears it: no lock is left half-changed.
+        answered.map_err(|_| Problem::internal(&PANICKED).error_response())
+    };
+    match trace_id::answering(id.clone(), work).instrument(span).await {
+        Ok(answered) => {
+            let mut response = answered?;
+            dress(response.headers_mut(), &id, is_pinned);
+            Ok(response)
+        }
+        Err(mut failed) => {
+            dress(failed.headers_mut(), &id, is_pinned);
+            Err(InternalError::from_response(PANICKED, failed).into())
+        }
+    }
+}
+
+/// Adds what every answer carries.
+fn dress(headers: &mut HeaderMap, id: &str, is_pinned: bool) {
+    if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(X_REQUEST_ID, id);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -57,7 +79,6 @@ pub async fn request(
             headers.insert(name, HeaderValue::from_static(value));
         }
     }
-    Ok(response)
 }
 
 async fn respond(
@@ -100,4 +121,36 @@ fn odd_target(request: &ServiceRequest) -> Option<Problem> {
         && !path.split('/').skip(1).any(|segment| segment == "." || segment == "..")
         && !path.contains("//");
     (!is_plain).then(Problem::not_found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::body::to_bytes;
+    use actix_web::dev::Service;
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, init_service};
+    use actix_web::{App as Actix, HttpResponse};
+
+    #[actix_web::test]
+    async fn a_handler_that_panics_is_answered_500_and_tells_nothing() {
+        async fn panics() -> HttpResponse {
+            let text = String::from("mvi_priv_of_somebody");
+            panic!("{text}")
+        }
+        let routes = Actix::new().wrap(from_fn(request)).route("/panics", web::get().to(panics));
+        let service = init_service(routes.route("/answers", web::get().to(HttpResponse::Ok))).await;
+        let error = service.call(TestRequest::get().uri("/panics").to_request()).await.unwrap_err();
+        let response = error.error_response();
+        assert_eq!(response.status().as_u16(), 500);
+        for name in [X_REQUEST_ID, X_CONTENT_TYPE_OPTIONS, REFERRER_POLICY] {
+            assert!(response.headers().contains_key(&name), "{name}");
+        }
+        let body = to_bytes(response.into_body()).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["code"], "internal_error");
+        assert!(!body.to_string().contains("mvi_"), "{body}");
+        let response = service.call(TestRequest::get().uri("/answers").to_request()).await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+    }
 }

@@ -712,6 +712,8 @@ fn the_configured_certificate_is_the_one_that_is_shown() {
     };
     let answer = client(&made.cert.pem()).get(format!("{base_url}/healthz")).send().unwrap();
     assert_eq!(answer.status(), 200);
+    // Browsers are to stay with TLS: this certificate is one that they can go on trusting.
+    assert_eq!(answer.headers().get("strict-transport-security").unwrap(), "max-age=31536000");
     assert!(!state.path().join("state/tls").exists(), "one of its own was made all the same");
     // The twin: who trusts another certificate is not served.
     let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();

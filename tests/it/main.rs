@@ -12,6 +12,7 @@ mod access_points;
 mod admin_api;
 mod architecture;
 mod asset_urls;
+mod attacks;
 mod backup;
 mod captions_and_poster;
 mod command_line;

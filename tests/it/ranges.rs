@@ -1,6 +1,8 @@
 //! Conditional and range requests (RFC 9110 §13, §14) on a real asset, one case a row.
 
-use crate::support::{Exchange, Server, Wire, now, packaged, packs_to, path_of, progressive_uri, wait_for};
+use crate::support::{
+    Exchange, Server, Wire, descriptors, now, packaged, packs_to, path_of, progressive_uri, wait_for,
+};
 use std::fs::OpenOptions;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -433,16 +435,16 @@ fn a_file_cut_short_under_an_answer_ends_the_connection_and_not_the_server() {
 #[test]
 fn readers_who_hang_up_leave_nothing_open() {
     let played = Played::of_length(8 << 20);
-    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", played.server.pid())).unwrap().count();
+    let open = || descriptors(played.server.pid()).len();
     let _ = Wire::connect(&played.server).exchange("GET", &played.path, &[("Range", "bytes=0-0")]);
-    let before = descriptors();
+    let before = open();
     for _ in 0..200 {
         let mut wire = Wire::narrow(&played.server, 16 << 10);
         wire.send("GET", &played.path, &[]);
         assert_eq!(wire.head().status, 200);
         wire.read_exact(&mut [0]).unwrap();
     }
-    wait_for("the answers' files to be closed", Duration::from_secs(10), || descriptors() <= before);
+    wait_for("the answers' files to be closed", Duration::from_secs(10), || open() <= before);
 }
 
 #[test]

@@ -5,7 +5,6 @@ mod files;
 mod keys;
 mod organizations;
 mod pages;
-mod routes;
 mod samples;
 mod sessions;
 mod settings;

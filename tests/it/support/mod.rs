@@ -2,8 +2,10 @@
 
 mod client;
 mod film;
+pub mod form;
 mod media;
 mod process;
+pub mod routes;
 mod server;
 mod token;
 mod viewer;
@@ -14,7 +16,9 @@ pub use film::{film, keyframes, probe};
 pub use media::{
     FIXTURE, assert_no_media, film_head, packaged, packaged_into, packs_to, padded, picture_head, progressive_uri,
 };
-pub use process::{Dice, copy_directory, files_below, first_difference, kill_now, run, run_with, terminate};
+pub use process::{
+    Dice, as_root, copy_directory, descriptors, files_below, first_difference, kill_now, run, run_with, terminate,
+};
 pub use server::{Options, Server, log_directory, screener};
 pub use token::{Claims, sign, sign_raw};
 pub use viewer::{Key, RawReply, check_page, check_refused_page, path_of};

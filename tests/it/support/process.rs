@@ -3,7 +3,7 @@
 use super::client::Reply;
 use super::server::Server;
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -60,6 +60,23 @@ pub fn kill_now(pid: u32) {
 pub fn terminate(pid: u32) {
     let pid = Pid::from_raw(pid.cast_signed()).unwrap();
     kill_process(pid, Signal::TERM).unwrap();
+}
+
+/// A command as root: what belongs to a process that hides its memory is for root alone, the process's own user excepted.
+pub fn as_root(program: &str) -> Command {
+    if geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["--non-interactive", program]);
+    command
+}
+
+/// What a process has open, one a line, as `ls -l` says it.
+pub fn descriptors(pid: u32) -> Vec<String> {
+    let listed = as_root("ls").args(["-l", &format!("/proc/{pid}/fd")]).output().unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    String::from_utf8_lossy(&listed.stdout).lines().skip(1).map(str::to_owned).collect()
 }
 
 /// Replaces `to` by a copy of `from`, modes and times included.

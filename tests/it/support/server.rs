@@ -7,7 +7,7 @@ use reqwest::blocking::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -194,6 +194,13 @@ impl Server {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().unwrap().id()
+    }
+
+    /// Waits for the end that something else brought about, and tells which it was.
+    pub fn ended(&mut self) -> ExitStatus {
+        let status = self.process.take().unwrap().wait().unwrap();
+        self.finish_log();
+        status
     }
 
     /// SIGKILL, and waits for the end.

@@ -97,16 +97,19 @@ impl Wire {
 
     /// Sends a request without a body.
     pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) {
-        self.try_send(method, target, headers).unwrap();
+        self.try_send(method, target, headers, &[]).unwrap();
     }
 
-    fn try_send(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<()> {
+    fn try_send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
         let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", self.host);
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
+        if !body.is_empty() {
+            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
         request.push_str("\r\n");
-        self.stream.write_all(request.as_bytes())
+        self.stream.write_all(&[request.as_bytes(), body].concat())
     }
 
     /// Sends bytes as they stand.
@@ -167,7 +170,18 @@ impl Wire {
 
     /// The same, where the server may end the connection instead.
     pub fn try_exchange(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Exchange> {
-        self.try_send(method, target, headers)?;
+        self.try_exchange_with(method, target, headers, &[])
+    }
+
+    /// The same with a body.
+    pub fn try_exchange_with(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Exchange> {
+        self.try_send(method, target, headers, body)?;
         let head = self.try_head()?;
         let has_body = method != "HEAD" && head.status != 304 && head.status != 204;
         let mut body = Vec::new();
