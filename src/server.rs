@@ -3,30 +3,35 @@
 
 use crate::app::{App, Clock, StartError, SystemClock, SystemEntropy, check_clock};
 use crate::config::Config;
-use crate::domain::{Timestamp, limits};
-use crate::http::{self, Connection, Flights, RateLimits, Ui};
-use crate::store::StateDir;
-use actix_web::rt::net::TcpStream;
+use crate::domain::limits;
+use crate::http::{self, Flights, RateLimits, Ui};
+use crate::store::{StateDir, StateDirError};
 use actix_web::{HttpServer, middleware, web};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use socket2::{Domain, SockRef, Socket, Type};
-use std::any::Any;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use listener::Size;
+use listening::Listening;
+use reload::Reloading;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use stopping::{Signals, Stop};
+use tls::Certificate;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use watchdog::Pulse;
 
 mod certificate;
 mod clock;
+mod line;
+mod listener;
+mod listening;
+mod manager;
+mod reload;
+mod stopping;
+mod tls;
+mod watchdog;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+pub use reload::Reload;
 
 /// What is known once the server answers.
 pub struct Ready {
@@ -52,6 +57,9 @@ pub enum ServeError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// What systemd hands over.
+    #[error("the socket from systemd: {0}")]
+    Inherited(String),
     /// The certificate or its key.
     #[error("TLS: {0}")]
     Tls(String),
@@ -68,38 +76,54 @@ pub enum ServeError {
     Io(#[from] std::io::Error),
 }
 
-/// Runs until a signal ends it. `on_ready` is called once, when requests are answered.
-pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
-    raise_file_limit();
-    check_clock(SystemClock.now()).map_err(StartError::from)?;
-    // Heard from the first moment on: a signal that comes right after the server says that it serves is no accident.
-    let signals = Signals::new()?;
-    let listener = listen(config.server.listen)?;
-    let address = listener.local_addr()?;
-    if config.server.public_url == config.server.url_of_address(config.server.listen) {
-        // Port 0 becomes a real one here.
-        config.server.public_url = config.server.url_of_address(address);
+impl From<StateDirError> for ServeError {
+    fn from(error: StateDirError) -> Self {
+        Self::Start(error.into())
     }
-    let (tls, ca_certificate, certificate_ends_at) = if config.server.plain_http {
-        (None, None, None)
-    } else {
-        let (tls, ca, ends_at) = tls_config(&config, state.path())?;
-        (Some(tls), ca, ends_at)
+}
+
+/// Runs until a signal ends it. `on_ready` is called once, when requests are answered. SIGHUP reloads, if `reload`
+/// says from where; else it ends the process.
+pub async fn run(
+    mut config: Config,
+    state: StateDir,
+    reload: Option<Reload>,
+    on_ready: impl FnOnce(Ready),
+) -> Result<(), ServeError> {
+    check_clock(SystemClock.now()).map_err(StartError::from)?;
+    let as_configured = config.clone();
+    let listening = Listening::open(&mut config)?;
+    let descriptors = raise_file_limit();
+    stopping::ignore_others()?;
+    let reload = reload.map(|reload| Ok::<_, std::io::Error>((signal(SignalKind::hangup())?, reload))).transpose()?;
+    let certificate = match config.server.plain_http {
+        true => None,
+        false => Some(Arc::new(Certificate::of(&config, state.path())?)),
     };
+    let tls = certificate.clone().map(tls::listener_config).transpose()?;
     let server_config = config.server.clone();
     let socket_path = StateDir::socket(state.path());
-    let socket = listen_socket(&socket_path)?;
-    let mut app = App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?;
-    app.certificate_ends_at = certificate_ends_at;
+    let app = {
+        let _patience = manager::Patience::ask_for("Opening the store");
+        App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?
+    };
+    // Until here a signal ends the process on the spot, which loses nothing. From here on it is heard: one that comes
+    // right after the server says that it serves is no accident.
+    let signals = Signals::new()?;
+    let socket = listening::listen_for_appliance(&socket_path)?;
+    app.condition.note_certificate_end(certificate.as_ref().and_then(|certificate| certificate.ends_at()));
     let base_url = app.config.server.public_url.clone();
     let (ui, rates) = (web::Data::new(Ui::new(&app.config)), web::Data::new(RateLimits::new(&app.config)));
-    let app = web::Data::new(app);
+    let (app, pulse) = (web::Data::new(app), web::Data::new(Pulse::default()));
     app.clone().into_inner().tend_uploads().await;
     let flights = Arc::new(Flights::default());
 
     let public = {
         let (app, ui, rates, flights) = (app.clone(), ui, rates.clone(), web::Data::new(Arc::clone(&flights)));
+        let pulse = pulse.clone();
         move || {
+            // Called once by each worker for each socket, on the worker's thread.
+            pulse.attach();
             actix_web::App::new()
                 .app_data(app.clone())
                 .app_data(ui.clone())
@@ -123,21 +147,13 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let server = HttpServer::new(public)
-        .workers(workers)
-        .max_connections(server_config.max_connections.div_ceil(workers))
-        .tcp_nodelay(true)
-        .keep_alive(Duration::from_secs(limits::KEEP_ALIVE_S))
-        .client_request_timeout(Duration::from_secs(limits::REQUEST_HEAD_S))
-        .tls_handshake_timeout(Duration::from_secs(limits::TLS_HANDSHAKE_S))
-        .shutdown_timeout(server_config.shutdown_grace_s)
-        .on_connect(note_connection)
-        .disable_signals();
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
-    }
-    .run();
+    let event_loops = workers * listening.sockets.len();
+    let size = Size {
+        workers,
+        connections: connections(server_config.max_connections, descriptors),
+        shutdown_grace_s: server_config.shutdown_grace_s,
+    };
+    let server = listener::serve(public, listening.sockets, tls, &size)?;
     let admin = HttpServer::new(appliance)
         .workers(1)
         .shutdown_timeout(server_config.shutdown_grace_s)
@@ -145,22 +161,47 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
         .listen_uds(socket)?
         .run();
 
-    let background = [
+    let status = format!("Serving {base_url}");
+    let mut background = vec![
         actix_web::rt::spawn(http::cut_when_revoked(app.clone(), flights)),
-        actix_web::rt::spawn(housekeeping(app.clone(), rates)),
+        actix_web::rt::spawn(housekeeping(app.clone(), rates.clone())),
         actix_web::rt::spawn(app.clone().into_inner().transcode()),
+        actix_web::rt::spawn(tend_store(app.clone())),
+        actix_web::rt::spawn(watchdog::feed(app.clone(), pulse.clone(), event_loops)),
     ];
+    let ca_certificate = certificate.as_ref().and_then(|certificate| certificate.ca.clone());
+    background.extend(certificate.clone().map(|it| actix_web::rt::spawn(reload::watch_certificate(app.clone(), it))));
+    background.extend(reload.map(|(hangup, given)| {
+        let (app, rates, status) = (app.clone(), rates, status.clone());
+        let reloading = Reloading { app, rates, certificate, in_force: as_configured, status };
+        actix_web::rt::spawn(reloading.on(hangup, given))
+    }));
     app.clone().into_inner().package_all();
     let (hurry, hurried) = oneshot::channel();
-    let stopping = actix_web::rt::spawn(stop_on_signal(signals, server.handle(), admin.handle(), hurry));
-    tracing::info!(address = %address, base_url = %base_url, version = env!("CARGO_PKG_VERSION"), "serving");
-    // Without systemd there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    on_ready(Ready { base_url, ca_certificate, socket: socket_path.clone() });
+    let stop = Stop {
+        app: app.clone(),
+        server: server.handle(),
+        admin: admin.handle(),
+        grace: Duration::from_secs(server_config.shutdown_grace_s),
+        is_kept: listening.is_kept,
+        hurry,
+    };
+    let stopping = actix_web::rt::spawn(stop.on(signals));
+    let announced = async {
+        pulse.begin(event_loops).await;
+        let (address, from_systemd, version) = (listening.address, listening.is_kept, env!("CARGO_PKG_VERSION"));
+        tracing::info!(%address, from_systemd, base_url = %base_url, version, "serving");
+        manager::ready(&status);
+        on_ready(Ready { base_url, ca_certificate, socket: socket_path.clone() });
+        std::future::pending::<std::convert::Infallible>().await
+    };
     let outcome = tokio::select! {
+        biased;
+        // Polled first: this is what starts the workers.
         outcome = futures_util::future::try_join(server, admin) => outcome.map(drop).map_err(ServeError::Io),
         Ok(()) = hurried => Ok(()),
         behind = clock::until_behind(app.clone()) => Err(StartError::from(behind).into()),
+        never = announced => match never {},
     };
     stopping.abort();
     app.stop_packaging();
@@ -173,53 +214,40 @@ pub async fn run(mut config: Config, state: StateDir, on_ready: impl FnOnce(Read
     outcome
 }
 
-/// What ends the server.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// A connection takes two descriptors and a download one more; the usual soft limit of 1,024 is for `select`.
-fn raise_file_limit() {
+/// How many descriptors the system gives, once it has given all it will; the usual soft limit of 1,024 is for `select`.
+fn raise_file_limit() -> u64 {
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit) {
-        tracing::debug!(%error, "the limit on open files stays as it is");
+    let before = limit.current;
+    // Under systemd both are LimitNOFILE already, and the sandbox forbids to change them.
+    if before == limit.maximum {
+        return before.unwrap_or(u64::MAX);
     }
-}
-
-/// First signal: no new connections, running answers get their grace. Second: now.
-async fn stop_on_signal(
-    mut signals: Signals,
-    server: actix_web::dev::ServerHandle,
-    admin: actix_web::dev::ServerHandle,
-    hurry: oneshot::Sender<()>,
-) {
-    signals.next().await;
-    tracing::info!("stopping; once more to stop at once");
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    let graceful = futures_util::future::join(server.stop(true), admin.stop(true));
-    tokio::select! {
-        _ = graceful => {}
-        () = signals.next() => {
-            tracing::warn!("stopping at once");
-            // A server that waits for its workers hears nothing more; it is dropped instead. Whoever runs it listens.
-            let _ = hurry.send(());
+    limit.current = limit.maximum;
+    match rustix::process::setrlimit(rustix::process::Resource::Nofile, limit) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::debug!(%error, "the limit on open files stays as it is");
+            before
         }
     }
+    .unwrap_or(u64::MAX)
+}
+
+/// As many connections as are wanted, or as there are descriptors for when the store has those it needs: a server that
+/// runs out of them could not write down a revocation.
+fn connections(wanted: usize, descriptors: u64) -> usize {
+    let reserved = limits::STORE_DESCRIPTORS.min(descriptors / 2);
+    let possible = (descriptors - reserved) / limits::CONNECTION_DESCRIPTORS;
+    let possible = usize::try_from(possible).unwrap_or(usize::MAX).max(1);
+    if possible < wanted {
+        tracing::warn!(
+            wanted,
+            possible,
+            descriptors,
+            "fewer connections than server.max_connections: the limit on open files is too low; raise LimitNOFILE, or ulimit -n"
+        );
+    }
+    wanted.min(possible)
 }
 
 async fn housekeeping(app: web::Data<App>, rates: web::Data<RateLimits>) {
@@ -234,78 +262,11 @@ async fn housekeeping(app: web::Data<App>, rates: web::Data<RateLimits>) {
     }
 }
 
-/// Every connection keeps a second handle on its socket, for cutting what it carries, and gives up on a peer that
-/// acknowledges nothing.
-fn note_connection(connection: &dyn Any, data: &mut actix_web::dev::Extensions) {
-    let tls = connection.downcast_ref::<actix_tls::accept::rustls_0_23::TlsStream<TcpStream>>();
-    let stream = tls.map(|tls| tls.get_ref().0).or_else(|| connection.downcast_ref::<TcpStream>());
-    let Some(stream) = stream else { return };
-    let stall = Duration::from_secs(limits::WRITE_STALL_S);
-    let socket = SockRef::from(stream);
-    let set =
-        socket.set_tcp_user_timeout(Some(stall)).and_then(|()| socket.set_tcp_notsent_lowat(limits::UNSENT_BYTES));
-    if let Err(error) = set {
-        tracing::debug!(%error, "a connection's limits were not set");
+/// What the disk has refused is tried again, and it is told how full it is.
+async fn tend_store(app: web::Data<App>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(limits::STORE_TEND_S));
+    loop {
+        tick.tick().await;
+        app.store.tend();
     }
-    match stream.as_fd().try_clone_to_owned() {
-        Ok(socket) => drop(data.insert(Connection::new(socket))),
-        Err(error) => tracing::warn!(%error, "a connection has no second handle; it can't be cut in mid-answer"),
-    }
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let open = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        Ok(TcpListener::from(socket))
-    };
-    open().map_err(|error| ServeError::Listen { address, error })
-}
-
-/// The state directory is ours alone (0700, locked), so that a socket left there by a killed process is nobody's.
-fn listen_socket(path: &Path) -> Result<UnixListener, ServeError> {
-    let open = || {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    open().map_err(|error| ServeError::Socket { path: path.to_owned(), error })
-}
-
-/// What the listener needs, the authority to trust where we made our own, and when the certificate ends.
-type Tls = (rustls::ServerConfig, Option<PathBuf>, Option<Timestamp>);
-
-/// TLS 1.2 and 1.3, the certificate from the configuration or made by ourselves.
-fn tls_config(config: &Config, state: &Path) -> Result<Tls, ServeError> {
-    let (certificate, key, ca) = match (&config.server.tls_certificate_file, &config.server.tls_key_file) {
-        (Some(certificate), Some(key)) => (certificate.clone(), key.clone(), None),
-        _ => {
-            let made = certificate::self_made(&state.join("tls"), config).map_err(ServeError::Tls)?;
-            (made.chain, made.key, Some(made.ca))
-        }
-    };
-    let at = |path: &Path, error: &dyn std::fmt::Display| ServeError::Tls(format!("{}: {error}", path.display()));
-    let chain = CertificateDer::pem_file_iter(&certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| at(&certificate, &error))?;
-    let ends_at = chain.first().and_then(certificate::ends_at);
-    let private_key = PrivateKeyDer::from_pem_file(&key).map_err(|error| at(&key, &error))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|error| ServeError::Tls(error.to_string()))?
-        .with_no_client_auth()
-        .with_single_cert(chain, private_key)
-        .map_err(|error| at(&certificate, &error))?;
-    // Resuming spares a viewer the second round trip of every new connection.
-    tls.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| ServeError::Tls(error.to_string()))?;
-    Ok((tls, ca, ends_at))
 }

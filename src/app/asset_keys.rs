@@ -3,7 +3,7 @@
 use super::{App, Entropy, subject};
 use crate::auth::{AssetKeyring, MasterKey, Secret, Unsealable};
 use crate::domain::{Actor, AssetKey, AssetKeyId, AuditEvent, Kind, OrganizationId, Timestamp, limits};
-use crate::store::{Access, Catalog, WriteError};
+use crate::store::{Access, Catalog, Draft, WriteError};
 use serde_json::json;
 use std::sync::{Arc, PoisonError};
 
@@ -61,22 +61,24 @@ impl App {
         let made_at = self.moment().max(Timestamp::from_millis(newest.saturating_add(1)));
         let key = new_key(&self.master, &*self.entropy, made_at);
         let (short_id, now) = (key.short_id(), key.created_at);
-        self.store
-            .write(now, move |draft| {
-                draft.put(&key);
-                if old == OldAssetKeys::Dropped {
-                    before.iter().for_each(|key| draft.remove(key));
-                }
-                draft.audit(AuditEvent {
-                    actor: Actor::Appliance,
-                    organization: OrganizationId::APPLIANCE,
-                    action: "asset_key.rotate",
-                    subject: subject(Kind::AssetKey, key.id.0),
-                    detail: json!({ "oldKeysDropped": old == OldAssetKeys::Dropped }),
-                });
-                Ok::<_, WriteError>(())
-            })
-            .await?;
+        let change = move |draft: &mut Draft<'_>| {
+            draft.put(&key);
+            if old == OldAssetKeys::Dropped {
+                before.iter().for_each(|key| draft.remove(key));
+            }
+            draft.audit(AuditEvent {
+                actor: Actor::Appliance,
+                organization: OrganizationId::APPLIANCE,
+                action: "asset_key.rotate",
+                subject: subject(Kind::AssetKey, key.id.0),
+                detail: json!({ "oldKeysDropped": old == OldAssetKeys::Dropped }),
+            });
+            Ok::<_, WriteError>(())
+        };
+        match old {
+            OldAssetKeys::Dropped => self.store.write_urgent(now, change).await?,
+            OldAssetKeys::Kept => self.store.write(now, change).await?,
+        }
         self.reload_asset_keys();
         Ok(short_id)
     }
@@ -96,7 +98,7 @@ impl App {
         if old.is_empty() {
             return;
         }
-        let removed = self.store.write(now, move |draft| {
+        let removed = self.store.write_urgent(now, move |draft| {
             old.iter().for_each(|key| draft.remove(key));
             Ok::<_, WriteError>(())
         });

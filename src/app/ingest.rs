@@ -104,7 +104,7 @@ impl App {
         reason: String,
     ) -> Result<(), IngestError> {
         let now = self.now();
-        let dropped = self.store.write(now, move |draft| {
+        let dropped = self.store.write_urgent(now, move |draft| {
             let mut video: Video = draft.find(id.0).ok_or(IngestError::VideoGone)?;
             let is_next = video.next_source.as_ref().is_some_and(|next| Some(next.file) == file);
             if file.is_some() && !is_next {

@@ -163,8 +163,8 @@ impl App {
                 self.media.remove(replaced).await;
                 Ok(video)
             }
-            // Whether a poisoned journal holds the row is not known: then the files stay, for the next start to judge.
-            Err(error @ IngestError::Write(WriteError::Poisoned)) => Err(error),
+            // Whether the journal holds the row is not known: then the files stay, for the next start to judge.
+            Err(error @ IngestError::Write(WriteError::Unknown)) => Err(error),
             Err(error) => {
                 self.take_back(kept).await;
                 Err(error)
@@ -193,7 +193,7 @@ impl App {
         change: impl FnOnce(&mut Video) -> Option<Vec<MediaFileId>> + Send + 'static,
     ) -> Result<Video, IngestError> {
         let now = self.now();
-        let written = self.store.write(now, move |draft| {
+        let written = self.store.write_urgent(now, move |draft| {
             let mut video: Video = draft.find(id.0).ok_or(IngestError::VideoGone)?;
             let files = change(&mut video).ok_or(IngestError::VideoGone)?;
             for file in &files {

@@ -3,6 +3,8 @@
 
 mod asset_keys;
 mod clock_watch;
+mod condition;
+mod health;
 mod ingest;
 mod media_files;
 mod overdue;
@@ -17,6 +19,8 @@ mod uploads;
 
 pub use asset_keys::OldAssetKeys;
 pub use clock_watch::{ClockBehind, check_clock};
+pub use condition::Condition;
+pub use health::Concern;
 pub use media_files::{IngestError, take_captions};
 pub use packaging::{Outcome, Packaging};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
@@ -28,19 +32,24 @@ pub use uploads::{Piece, Quota, UploadError, UploadState, Uploads};
 
 use crate::auth::{
     AssetKeyring, Authority, Grant, GrantStanding, KeyStanding, MasterKey, Secret, Sessions, Unsealable, VerifyingKey,
-    is_ahead, mint_token,
+    is_ahead, mint, mint_token,
 };
 use crate::config::Config;
 use crate::domain::{
-    Kind, Organization, OrganizationId, Origin, SigningKey, SigningKeyId, Timestamp, Video, VideoId, limits,
+    Kind, Organization, OrganizationId, Origin, Sealed, SigningKey, SigningKeyId, Timestamp, Video, VideoId, limits,
 };
-use crate::store::{Catalog, IndexError, JournalError, MediaDir, StateDir, StateDirError, WriteError, read_master_key};
+use crate::store::{
+    Catalog, Disk, IndexError, JournalError, MediaDir, StateDir, StateDirError, Watermarks, WriteError, read_master_key,
+};
 use clock_watch::ClockWatch;
 use overdue::Overdue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+/// What the decoy is sealed for: no record has this id.
+const DECOY: &str = "decoy";
 
 /// The assembled server.
 pub struct App {
@@ -50,16 +59,20 @@ pub struct App {
     pub store: Catalog,
     /// Bytes.
     pub media: MediaDir,
+    /// Room for both.
+    pub disk: Arc<Disk>,
     /// Resumable uploads.
     pub uploads: Uploads,
     /// Live playback sessions.
     pub sessions: Sessions,
     /// The server's own origin.
     pub own_origin: Origin,
-    /// When its certificate is no longer good; `None` without TLS, and until the listener has read it.
-    pub certificate_ends_at: Option<Timestamp>,
+    /// What it knows of itself.
+    pub condition: Condition,
     asset_keys: RwLock<Arc<AssetKeyring>>,
     master: MasterKey,
+    /// Opened in place of a signing key that does not exist.
+    decoy: Sealed,
     clock: Box<dyn Clock>,
     entropy: Box<dyn Entropy>,
     /// When each signing key last opened a video, until it is written down.
@@ -83,7 +96,7 @@ pub struct App {
 /// Why the server can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The state directory or the master key's file.
+    /// The state directory, the master key's file, or the directories of media and uploads.
     #[error(transparent)]
     StateDir(#[from] StateDirError),
     /// The journal.
@@ -95,9 +108,6 @@ pub enum StartError {
     /// A write that starting takes.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The media directory.
-    #[error("media directory: {0}")]
-    Media(std::io::Error),
     /// The master key opens nothing.
     #[error(
         "the master key in {0} does not fit this state directory: it does not open {1}. \
@@ -123,11 +133,13 @@ impl App {
     ) -> Result<Self, StartError> {
         check_clock(clock.now())?;
         let own_origin = Origin::of(&config.server.public_url).ok_or(StartError::PublicUrl)?;
-        let master = MasterKey::new(&Secret::new(*read_master_key(&config.state.master_key_file)?));
+        let master = MasterKey::new(&*read_master_key(&config.state.master_key_file)?);
+        let disk = Arc::new(Disk::new(state.path(), watermarks(&config)));
         let store = Catalog::open(
             state.path(),
             config.state.index_cache_mib << 20,
             Duration::from_secs(config.state.index_open_timeout_s),
+            Arc::clone(&disk),
         )?;
         let wrong_key = |what: String| StartError::WrongMasterKey(config.state.master_key_file.clone(), what);
         asset_keys::make_first(&store, asset_keys::new_key(&master, &*entropy, clock.now())).await?;
@@ -139,18 +151,20 @@ impl App {
             }
             asset_keys::open_all(&access, &master).map_err(|id| wrong_key(format!("asset key {id}")))?
         };
-        let media = MediaDir::open(state.path()).map_err(StartError::Media)?;
+        let media = MediaDir::open(state.path())?;
         let uploads = Uploads::start(state.path(), &store, &media, clock.now()).await?;
-        media.sweep(&store.media_files(), store.access().removed_media()).map_err(StartError::Media)?;
+        media.sweep(&store.media_files(), store.access().removed_media())?;
         Ok(Self {
             config,
             store,
             media,
+            disk,
             uploads,
             sessions: Sessions::default(),
             own_origin,
-            certificate_ends_at: None,
+            condition: Condition::default(),
             asset_keys: RwLock::new(Arc::new(asset_keys)),
+            decoy: master.seal(DECOY, &[0; mint::SIGNING_CHARS], entropy.random()),
             master,
             clock,
             entropy,
@@ -197,16 +211,18 @@ impl App {
     }
 
     /// Seals a signing key's secret.
-    pub fn seal(&self, id: SigningKeyId, secret: &Secret<String>) -> crate::domain::Sealed {
+    pub fn seal(&self, id: SigningKeyId, secret: &Secret<String>) -> Sealed {
         self.master.seal(&id.to_string(), secret.expose().as_bytes(), self.random())
     }
 
     /// The signing key that a token names, if it is `organization`'s.
     pub fn verifying_key(&self, organization: OrganizationId, id: SigningKeyId) -> Option<VerifyingKey> {
-        let key: Arc<SigningKey> = Arc::clone(self.store.access().signing_key(id)?);
-        if key.organization != organization {
+        let found = self.store.access().signing_key(id).filter(|key| key.organization == organization).cloned();
+        let Some(key) = found else {
+            // Opening takes its time: without it, how soon a token is refused would tell which ids exist.
+            let _ = self.master.open(DECOY, &self.decoy);
             return None;
-        }
+        };
         let secret = self.master.open(&id.to_string(), &key.secret).ok()?;
         Some(VerifyingKey { secret, revoked: key.revoked_at.is_some() })
     }
@@ -274,9 +290,9 @@ impl App {
         let used = std::mem::take(&mut *self.last_used.lock().unwrap_or_else(PoisonError::into_inner));
         let used: Vec<(SigningKeyId, Timestamp)> = used.into_iter().collect();
         for chunk in used.chunks(limits::RECORDS_PER_COMMIT) {
-            let chunk = chunk.to_vec();
+            let noted = chunk.to_vec();
             let written = self.store.write(now, move |draft| {
-                for (id, at) in chunk {
+                for (id, at) in noted {
                     if let Some(mut key) = draft.find::<SigningKey>(id.0) {
                         key.last_used_at = Some(at);
                         draft.put(&key);
@@ -285,7 +301,11 @@ impl App {
                 Ok::<_, WriteError>(())
             });
             if let Err(error) = written.await {
-                tracing::warn!(%error, "the last use of signing keys was not written down");
+                tracing::warn!(%error, "the last use of signing keys was not written down; it is tried again in a minute");
+                let mut used = self.last_used.lock().unwrap_or_else(PoisonError::into_inner);
+                for (id, at) in chunk {
+                    used.entry(*id).or_insert(*at);
+                }
             }
         }
         let past: Vec<_> = {
@@ -300,7 +320,7 @@ impl App {
                 .collect()
         };
         if !past.is_empty() {
-            let forgotten = self.store.write(now, move |draft| {
+            let forgotten = self.store.write_urgent(now, move |draft| {
                 past.iter().for_each(|ended| draft.remove(ended));
                 Ok::<_, WriteError>(())
             });
@@ -308,6 +328,16 @@ impl App {
                 tracing::warn!(%error, "ended sessions were not forgotten");
             }
         }
+    }
+}
+
+fn watermarks(config: &Config) -> Watermarks {
+    Watermarks {
+        warn_percent: config.disk.warn_percent,
+        uploads_percent: config.disk.uploads_percent,
+        changes_percent: config.disk.changes_percent,
+        min_free_bytes: config.media.min_free_mib << 20,
+        reserve_bytes: config.disk.reserve_mib << 20,
     }
 }
 

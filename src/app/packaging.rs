@@ -225,10 +225,7 @@ impl App {
     ) -> Result<PackagedFiles, IngestError> {
         let package = Package::plan(media, self.config.media.segment_s)?;
         let total = package.size_bytes();
-        let floor_bytes = self.config.media.min_free_mib << 20;
-        if self.media.free_bytes().map_err(MediaError::from)? < total.saturating_add(floor_bytes) {
-            return Err(MediaError::NoSpace.into());
-        }
+        self.disk.check_room(total)?;
         let mut file = self.media.create(MediaFileId::from_random(self.random()))?;
         let mut written = 0_u64;
         let outcome = package.write(media, &mut |bytes: &[u8]| {

@@ -29,8 +29,9 @@ impl App {
             self.store.access().sign_ins().filter(|other| other.organization == key.organization).cloned().collect();
         others.sort_by_key(|other| std::cmp::Reverse(other.created_at));
         let surplus = others.split_off(others.len().min(limits::SIGN_INS - 1));
+        // Whoever has to make room on a full disk signs in to do so.
         self.store
-            .write(self.now(), move |draft| {
+            .write_urgent(self.now(), move |draft| {
                 surplus.iter().take(limits::RECORDS_PER_COMMIT).for_each(|other| draft.remove(&**other));
                 draft.put(&sign_in);
                 draft.audit(event(&sign_in, "dashboard.sign_in"));
@@ -62,7 +63,7 @@ impl App {
     /// Ends a sign-in.
     pub async fn sign_out(&self, sign_in: Arc<SignIn>) -> Result<(), WriteError> {
         self.store
-            .write(self.now(), move |draft| {
+            .write_urgent(self.now(), move |draft| {
                 if draft.find::<SignIn>(sign_in.id.0).is_some() {
                     draft.remove(&*sign_in);
                     draft.audit(event(&sign_in, "dashboard.sign_out"));
@@ -83,7 +84,7 @@ impl App {
             access.sign_ins().filter(|one| is_gone(one)).take(limits::RECORDS_PER_COMMIT).cloned().collect()
         };
         if !over.is_empty() {
-            let forgotten = self.store.write(now, move |draft| {
+            let forgotten = self.store.write_urgent(now, move |draft| {
                 over.iter().for_each(|one| draft.remove(&**one));
                 Ok::<_, WriteError>(())
             });

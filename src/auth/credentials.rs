@@ -29,6 +29,11 @@ impl Credential {
         (text.len() == BODY_CHARS).then(|| credential_hash(text))
     }
 
+    /// Whether a private key stands anywhere in a text.
+    pub fn private_in(text: &str) -> bool {
+        text.contains(PRIVATE)
+    }
+
     /// Tells what `text` is. A text of the wrong length is `Unknown` before it is hashed.
     pub fn parse(text: &str) -> Self {
         let is_key = |prefix: &str| text.strip_prefix(prefix).is_some_and(|body| body.len() == BODY_CHARS);
@@ -46,7 +51,9 @@ impl Credential {
 
 /// Making new keys of 32 random bytes, which are handed in.
 pub mod mint {
-    use super::{BASE64_URL_SAFE_NO_PAD, Engine, PRIVATE, PUBLISHABLE, SIGNING, Secret, SecretHash, credential_hash};
+    use super::{
+        BASE64_URL_SAFE_NO_PAD, BODY_CHARS, Engine, PRIVATE, PUBLISHABLE, SIGNING, Secret, SecretHash, credential_hash,
+    };
 
     /// A new credential: the text that is shown once, and what is stored of it.
     pub struct Minted {
@@ -67,6 +74,9 @@ pub mod mint {
     pub fn private(random: [u8; 32]) -> Minted {
         minted(PRIVATE, random)
     }
+
+    /// Characters of a signing key's secret.
+    pub const SIGNING_CHARS: usize = SIGNING.len() + BODY_CHARS;
 
     /// A signing key's secret. The HMAC key is the whole text, prefix included.
     pub fn signing(random: [u8; 32]) -> Secret<String> {

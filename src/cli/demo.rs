@@ -7,7 +7,7 @@ use super::output::{line, start_logging};
 use super::socket::Client;
 use crate::app::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::auth::mint_token;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, DiskConfig, LogFormat};
 use crate::domain::{SigningKeyId, VideoId};
 use crate::server::{self, Ready};
 use crate::store::StateDir;
@@ -48,16 +48,19 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
     let mut config = Config::default_for(directory.clone());
     config.server.listen = args.listen;
     config.server.public_url = config.server.url_of_address(args.listen);
-    config.media.min_free_mib = 0;
+    // It may be tried on a full laptop; what it makes is small and goes again.
+    config.disk = DiskConfig { warn_percent: 100, uploads_percent: 100, changes_percent: 100, reserve_mib: 0 };
     // A demo is there to be tried at will, attacks included; whoever does so shares one address.
     config.limits.playback_per_second = 0;
     config.limits.admin_failures_per_minute = 0;
     let (format, level) = if args.json { (LogFormat::Json, "info") } else { (LogFormat::Text, "warn") };
-    start_logging(format, level)?;
+    let _ = start_logging(format, level)?;
     let state = if directory.join("format").exists() {
         StateDir::open(&directory)?
     } else {
-        create_state(&directory, &config.state.master_key_file)?
+        let state = create_state(&directory, &config.state.master_key_file)?;
+        state.finish()?;
+        state
     };
     // Left behind, it would only be clutter below the temporary directory.
     let clear_away = move || is_temporary.then(|| std::fs::remove_dir_all(&directory));
@@ -72,7 +75,7 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
             }
         });
     };
-    let outcome = actix_web::rt::System::new().block_on(server::run(config, state, on_ready));
+    let outcome = actix_web::rt::System::new().block_on(server::run(config, state, None, on_ready));
     clear_away();
     Ok(outcome?)
 }

@@ -26,6 +26,7 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
         let state = create_state(&config.state.dir, &config.state.master_key_file)?;
         let app = App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?;
         let keys = new_organization(&app, Actor::Appliance, name).await?;
+        app.state().finish()?;
         app.store.close();
         Ok::<_, anyhow::Error>(json!({
             "organizationId": keys.organization.id.to_string(),
@@ -40,17 +41,22 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
     print_first_keys(&made, args.common.output.json)
 }
 
-/// A new state directory and master key. Neither may exist: `init` never runs twice.
+/// A new state directory, to be finished, and a master key. Neither may exist: `init` never runs twice, unless the first
+/// was interrupted.
 pub(super) fn create_state(directory: &Path, master_key: &Path) -> anyhow::Result<StateDir> {
-    if master_key.exists() {
+    let has_key = master_key.exists();
+    if has_key && !StateDir::is_unfinished(directory) {
         return Err(anyhow!(
-            "{} exists already: this was initialised before. Start with `screener serve`; to begin anew, name another state.dir",
+            "{} exists already: this was initialised before. Start with `screener serve`, and make keys with \
+             `screener organization create` if the first ones were never seen; to begin anew, name another state.dir",
             master_key.display()
         ));
     }
     let state = StateDir::create(directory)?;
-    let entropy: &dyn Entropy = &SystemEntropy;
-    write_master_key(master_key, &entropy.random())?;
+    if !has_key {
+        let entropy: &dyn Entropy = &SystemEntropy;
+        write_master_key(master_key, &entropy.random())?;
+    }
     Ok(state)
 }
 

@@ -3,16 +3,18 @@
 mod backup;
 mod child;
 mod demo;
+mod exit;
 mod init;
 mod output;
 mod socket;
 mod token;
 
 use crate::config::{Config, Loaded, process_environment};
-use crate::server;
+use crate::server::{self, Reload, ServeError};
 use crate::store::{StateDir, verify_store};
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use exit::Misconfigured;
 use output::{Output, line};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -133,10 +135,13 @@ enum StoreVerb {
 
 const DEFAULT_CONFIG: &str = "/etc/screener/config.toml";
 
-/// Runs the command; exit codes: 0 done, 1 failed, 2 wrong usage.
+/// Runs the command; exit codes: 0 done, 1 failed, 2 wrong usage, 73 a state directory that can't be used now, 78 a wrong
+/// configuration.
 pub fn main() -> ExitCode {
     // One crypto library for TLS and tokens. A second installation is the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // Whoever else runs as this user is not to look into this memory, and no core file is to keep it (prctl(2)).
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let cli = Cli::parse();
     // Whatever is made from here on is for this user alone.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
@@ -145,7 +150,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::failure(&error, json);
-            ExitCode::FAILURE
+            exit::code(&error)
         }
     }
 }
@@ -235,17 +240,25 @@ impl Common {
 
 /// Reads the configuration; the error lists every problem.
 fn load(path: &Path) -> anyhow::Result<Loaded> {
-    Config::load(Some(path), process_environment()).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        anyhow!("the configuration is not right:\n{}", lines.join("\n"))
-    })
+    Ok(Config::load(Some(path), process_environment()).map_err(Misconfigured)?)
 }
 
 fn serve(common: &Common) -> anyhow::Result<()> {
-    let config = common.load()?.config;
-    output::start_logging(config.log.format, &config.log.level)?;
-    let state = StateDir::open(&config.state.dir)?;
-    actix_web::rt::System::new().block_on(server::run(config, state, greet))?;
+    let loaded = common.load()?;
+    let problems = loaded.check_before_serving();
+    if !problems.is_empty() {
+        return Err(Misconfigured(problems).into());
+    }
+    let config = loaded.config;
+    let set_log_level = output::start_logging(config.log.format, &config.log.level)?;
+    let state = StateDir::open(&config.state.dir).map_err(ServeError::from)?;
+    let path = common.config.clone();
+    let read = move || match Config::load(Some(&path), process_environment()) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
+    };
+    let reload = Reload { read: Box::new(read), set_log_level: Box::new(set_log_level) };
+    actix_web::rt::System::new().block_on(server::run(config, state, Some(reload), greet))?;
     Ok(())
 }
 
@@ -288,8 +301,7 @@ fn check_config(args: &CheckArgs) -> anyhow::Result<()> {
     if json {
         line(&body.to_string())?;
     }
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    Err(anyhow!("the configuration is not right:\n{}", lines.join("\n")))
+    Err(Misconfigured(problems).into())
 }
 
 fn verify(common: &Common) -> anyhow::Result<()> {

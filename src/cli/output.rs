@@ -8,7 +8,7 @@ use std::io::Write;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, fmt, reload};
 
 /// How results are printed.
 pub(super) struct Output {
@@ -69,14 +69,25 @@ pub(super) fn print_verified(report: &VerifyReport, as_json: bool) -> anyhow::Re
     if report.problems.is_empty() { Ok(()) } else { Err(anyhow!("{}", report.problems.join("\n"))) }
 }
 
-/// Starts the log.
-pub(super) fn start_logging(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    let targets: Targets = level.parse()?;
+/// Starts the log; answers what changes its level. A panic becomes a line of it that says where; what the panic says is
+/// left out, for it may quote what somebody sent.
+pub(super) fn start_logging(format: LogFormat, level: &str) -> anyhow::Result<impl Fn(&str) + use<>> {
+    let (targets, handle) = reload::Layer::new(level.parse::<Targets>()?);
     let layer = fmt::layer().with_writer(std::io::stderr);
     let layer = match format {
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         LogFormat::Text => layer.with_ansi(false).with_target(false).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(targets)).try_init()?;
-    Ok(())
+    std::panic::set_hook(Box::new(|panic| {
+        let (thread, place) = (std::thread::current(), panic.location().map(ToString::to_string));
+        tracing::error!("thread '{}' panicked at {}", thread.name().unwrap_or("unnamed"), place.unwrap_or_default());
+    }));
+    Ok(move |level: &str| {
+        let changed =
+            level.parse::<Targets>().map_err(anyhow::Error::from).and_then(|targets| Ok(handle.reload(targets)?));
+        if let Err(error) = changed {
+            tracing::error!(%error, level, "the log level was not changed");
+        }
+    })
 }

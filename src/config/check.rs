@@ -3,33 +3,43 @@
 //! Relies on rustls to judge the pair. Never binds a port, never changes a file.
 
 use super::keys::Key;
-use super::layers::read_bounded;
 use super::problem::{Problem, Source};
+use super::tls_pair::read_tls_pair;
 use super::{Config, Loaded, TranscodeConfig};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Largest PEM file that is read, in bytes: a chain has a few KiB.
-const PEM_MAX_BYTES: u64 = 1 << 20;
+/// File systems that forget, or that other machines change: type, name, and why the state may not lie there.
+/// Types are those of linux/magic.h.
+const UNSUITABLE: [(i64, &str, &str); 6] = [
+    (0x0102_1994, "tmpfs", "it is gone after a reboot"),
+    (0x8584_58f6, "ramfs", "it is gone after a reboot"),
+    (0x6969, "NFS", "its locks and syncs are another machine's"),
+    (0x517b, "SMB", "its locks and syncs are another machine's"),
+    (0xff53_4d42, "CIFS", "its locks and syncs are another machine's"),
+    (0xfe53_4d42, "SMB2", "its locks and syncs are another machine's"),
+];
 
 impl Config {
     /// Looks at the files the configuration names and returns everything that would stop or endanger the server.
     ///
     /// Blocks on the disk. Whether the listen address is free is not tested: the running server holds it.
     pub fn check_environment(&self) -> Vec<Problem> {
+        let mut problems = self.check_before_serving();
+        self.check_ffmpeg(&mut problems);
+        self.check_static_dir(&mut problems);
+        problems
+    }
+
+    /// The part of [`Config::check_environment`] without which a server does not even start.
+    pub fn check_before_serving(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.check_public_url(&mut problems);
         self.check_certificate(&mut problems);
         self.check_state_dir(&mut problems);
         self.check_master_key_file(&mut problems);
-        self.check_ffmpeg(&mut problems);
-        self.check_static_dir(&mut problems);
         problems
     }
 
@@ -43,31 +53,8 @@ impl Config {
     }
 
     fn check_certificate(&self, problems: &mut Vec<Problem>) {
-        let (Some(certificate_file), Some(key_file)) = (&self.server.tls_certificate_file, &self.server.tls_key_file)
-        else {
-            return;
-        };
-        let chain = read_pem(certificate_file, "certificate (BEGIN CERTIFICATE)", |pem| {
-            let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
-            if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) }
-        });
-        let key = read_pem(key_file, "unencrypted private key (BEGIN PRIVATE KEY)", PrivateKeyDer::from_pem_slice);
-        match (chain, key) {
-            (Ok(chain), Ok(key)) => {
-                if let Err(error) = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()) {
-                    let message = format!(
-                        "does not make a pair with server.tls_key_file ({}): {error}; name the certificate and key \
-                         that were made together",
-                        key_file.display()
-                    );
-                    problems.push(self.problem("server.tls_certificate_file", message));
-                }
-            }
-            (chain, key) => {
-                let chain = chain.err().map(|message| self.problem("server.tls_certificate_file", message));
-                let key = key.err().map(|message| self.problem("server.tls_key_file", message));
-                problems.extend(chain.into_iter().chain(key));
-            }
+        if let (Some(certificate), Some(key)) = (&self.server.tls_certificate_file, &self.server.tls_key_file) {
+            problems.extend(read_tls_pair(certificate, key).err().into_iter().flatten());
         }
     }
 
@@ -79,7 +66,10 @@ impl Config {
             Ok(Some(found)) if mode(&found) & 0o077 != 0 => {
                 format!("is open to other users (mode {:04o}); run: chmod 0700 {}", mode(&found), dir.display())
             }
-            Ok(Some(_)) => return,
+            Ok(Some(_)) => match unsuitable(dir) {
+                Some((name, why)) => format!("lies on {name}: {why}; name a directory on a disk of this machine"),
+                None => return,
+            },
             Err(message) => message,
         };
         problems.push(self.problem("state.dir", message));
@@ -144,13 +134,29 @@ impl TranscodeConfig {
 impl Loaded {
     /// [`Config::check_environment`], with each problem saying where its value was written.
     pub fn check_environment(&self) -> Vec<Problem> {
+        self.sourced(self.config.check_environment())
+    }
+
+    /// [`Config::check_before_serving`], in the same way.
+    pub fn check_before_serving(&self) -> Vec<Problem> {
+        self.sourced(self.config.check_before_serving())
+    }
+
+    fn sourced(&self, problems: Vec<Problem>) -> Vec<Problem> {
         let sourced = |problem: Problem| Problem { source: self.source(&problem.key), ..problem };
-        self.config.check_environment().into_iter().map(sourced).collect()
+        problems.into_iter().map(sourced).collect()
     }
 }
 
+/// The file system that `dir` lies on, and what is wrong with it, if something is.
+fn unsuitable(dir: &Path) -> Option<(&'static str, &'static str)> {
+    // 32 bits in a word that may extend their sign.
+    let found = rustix::fs::statfs(dir).ok()?.f_type & 0xffff_ffff;
+    UNSUITABLE.iter().find(|(kind, _, _)| *kind == found).map(|(_, name, why)| (*name, *why))
+}
+
 /// What stands at `path`, `None` if nothing.
-fn existing(path: &Path) -> Result<Option<Metadata>, String> {
+pub(super) fn existing(path: &Path) -> Result<Option<Metadata>, String> {
     match fs::metadata(path) {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -158,23 +164,8 @@ fn existing(path: &Path) -> Result<Option<Metadata>, String> {
     }
 }
 
-fn mode(found: &Metadata) -> u32 {
+pub(super) fn mode(found: &Metadata) -> u32 {
     found.permissions().mode() & 0o7777
-}
-
-/// What `parse` finds in the file, or why it is no `wanted`.
-fn read_pem<T>(path: &Path, wanted: &str, parse: impl Fn(&[u8]) -> Result<T, pem::Error>) -> Result<T, String> {
-    match existing(path)? {
-        None => return Err("does not exist; correct the path or create the file".to_owned()),
-        Some(found) if !found.is_file() => return Err("is not a file; name a PEM file".to_owned()),
-        Some(_) => {}
-    }
-    let bytes = read_bounded(path, PEM_MAX_BYTES).map_err(|error| match error.kind() {
-        io::ErrorKind::FileTooLarge => "is over 1 MiB; name a PEM file".to_owned(),
-        _ => format!("cannot be read: {error}; give the user that runs the server read access"),
-    })?;
-    // The parser's own words are left out: they may quote the file.
-    parse(&bytes).map_err(|_| format!("holds no {wanted} in PEM; name a file that does"))
 }
 
 #[cfg(test)]
@@ -191,6 +182,7 @@ mod tests {
         let key_file = dir.path().join("key.pem");
         fs::write(&certificate_file, made.cert.pem()).unwrap();
         fs::write(&key_file, made.signing_key.serialize_pem()).unwrap();
+        set_mode(&key_file, 0o640);
         fs::create_dir(&config.state.dir).unwrap();
         set_mode(&config.state.dir, 0o700);
         fs::write(&config.state.master_key_file, [0; 32]).unwrap();
@@ -231,6 +223,27 @@ mod tests {
         drop(other_dir);
         let (key, message) = only_problem(&mixed);
         assert_eq!((key.as_str(), message.starts_with("does not exist; ")), ("server.tls_key_file", true));
+    }
+
+    #[test]
+    fn a_key_that_any_user_may_read_is_refused_with_the_command_that_closes_it() {
+        let (_dir, config) = sound();
+        let file = config.server.tls_key_file.clone().unwrap();
+        set_mode(&file, 0o644);
+        let remedy = format!("is open to other users (mode 0644); run: chmod o= {}", file.display());
+        assert_eq!(only_problem(&config), ("server.tls_key_file".to_owned(), remedy));
+    }
+
+    #[test]
+    fn state_on_a_file_system_in_memory_is_refused() {
+        let (_dir, mut config) = sound();
+        // Every Linux has one there (file-hierarchy(7)).
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        set_mode(memory.path(), 0o700);
+        config.state.dir = memory.path().to_owned();
+        let (key, message) = only_problem(&config);
+        assert_eq!(key, "state.dir");
+        assert!(message.starts_with("lies on tmpfs: it is gone after a reboot; "), "{message}");
     }
 
     #[test]

@@ -15,7 +15,9 @@ const HEAD: &str = "Screener's configuration. Every key is here, commented out a
 const RULES: &str = "An environment variable SCREENER__SECTION__KEY, such as SCREENER__SERVER__LISTEN, overrides the \
     file. A name that is no key is an error, in the file as in the environment. Relative paths start at the directory \
     of this file. No key holds a secret: secrets are files, and keys name them. Before a restart run screener \
-    check-config; with --print it shows each value in force and where it came from.";
+    check-config; with --print it shows each value in force and where it came from. A reload (SIGHUP) takes over the \
+    certificate, [limits], log.level and server.trusted_proxies; what else has changed waits for a restart, and the log \
+    names it.";
 
 /// The example file: every key commented out at its default, under its meaning, unit and reason.
 pub fn render_example() -> String {

@@ -86,13 +86,13 @@ fn log_level(text: &str) -> Option<String> {
 }
 
 /// Every key, in the order of the example file.
-pub(super) static KEYS: [Key; 29] = [
+pub(super) static KEYS: [Key; 37] = [
     Key {
         name: "server.listen",
         form: Form::Text,
         preset: Preset::Value("\"127.0.0.1:8443\""),
         unit: "an IP address and port",
-        meaning: "Address the server accepts connections on.",
+        meaning: "Address the server accepts connections on. Not used where systemd hands over a socket.",
         reason: "Only this machine by default: opening a server to the world is a decision. Use \"0.0.0.0:443\" or \
                  \"[::]:443\" for that.",
         set: |config, given| given.parsed().map(|value| config.server.listen = value),
@@ -178,7 +178,8 @@ pub(super) static KEYS: [Key; 29] = [
         form: Form::Integer { min: 16, max: 100_000 },
         preset: Preset::Value("8192"),
         unit: "connections",
-        meaning: "Connections open at once, over all workers. Further ones wait in the kernel's queue.",
+        meaning: "Connections open at once, over all workers. Further ones wait in the kernel's queue. Fewer where the \
+                  limit on open files does not allow three for each and 256 besides.",
         reason: "Each may hold a send buffer and file handles; 8192 viewers at 1.2 Mbit/s fill a 10 Gbit/s line.",
         set: |config, given| given.number().map(|value| config.server.max_connections = value),
         show: |config| Some(config.server.max_connections.to_string()),
@@ -186,10 +187,11 @@ pub(super) static KEYS: [Key; 29] = [
     Key {
         name: "server.shutdown_grace_s",
         form: Form::Integer { min: 0, max: 600 },
-        preset: Preset::Value("30"),
+        preset: Preset::Value("25"),
         unit: "seconds",
         meaning: "How long running requests may finish after SIGTERM before they are cut off.",
-        reason: "Players resume by Range, uploads only by tus. Keep systemd's TimeoutStopSec above it.",
+        reason: "The whole stop is over within 30 seconds. Players resume by Range, uploads only by tus. With a socket \
+                 from systemd new viewers wait for it, so that a shorter one restarts sooner.",
         set: |config, given| given.number().map(|value| config.server.shutdown_grace_s = value),
         show: |config| Some(config.server.shutdown_grace_s.to_string()),
     },
@@ -253,6 +255,51 @@ pub(super) static KEYS: [Key; 29] = [
         show: |config| Some(config.state.index_cache_mib.to_string()),
     },
     Key {
+        name: "disk.warn_percent",
+        form: Form::Integer { min: 1, max: 100 },
+        preset: Preset::Value("85"),
+        unit: "per cent of the room users have, as df shows it",
+        meaning: "Used share of the file system of state.dir from which on it is told: in the log, by readyz, status and \
+                  the dashboard. 100 is a full disk, here and below.",
+        reason: "Soon enough to delete videos or to buy a disk before anybody is refused.",
+        set: |config, given| given.number().map(|value| config.disk.warn_percent = value),
+        show: |config| Some(config.disk.warn_percent.to_string()),
+    },
+    Key {
+        name: "disk.uploads_percent",
+        form: Form::Integer { min: 1, max: 100 },
+        preset: Preset::Value("90"),
+        unit: "per cent of the room users have, as df shows it",
+        meaning: "Used share from which on nothing large is taken: uploads are refused with 507, before their first byte, \
+                  when they and what they are packaged into would go beyond it; packaging and ffmpeg wait.",
+        reason: "The journal shares the disk, and file systems slow down when they are nearly full.",
+        set: |config, given| given.number().map(|value| config.disk.uploads_percent = value),
+        show: |config| Some(config.disk.uploads_percent.to_string()),
+    },
+    Key {
+        name: "disk.changes_percent",
+        form: Form::Integer { min: 1, max: 100 },
+        preset: Preset::Value("95"),
+        unit: "per cent of the room users have, as df shows it",
+        meaning: "Used share from which on changes are refused with 507, all but those that revoke, remove, or make a \
+                  video private. Playback goes on.",
+        reason: "What is left then is for revocations, which must not fail, and for removals, which make room.",
+        set: |config, given| given.number().map(|value| config.disk.changes_percent = value),
+        show: |config| Some(config.disk.changes_percent.to_string()),
+    },
+    Key {
+        name: "disk.reserve_mib",
+        form: Form::Integer { min: 0, max: 1_048_576 },
+        preset: Preset::Value("256"),
+        unit: "MiB, 0 = no reserve",
+        meaning: "Room held by the file reserve in state.dir, at most a twentieth of the disk. It is given up when the \
+                  journal has no room any more, and made again when there is room; until then it counts as used.",
+        reason: "Something else may fill the disk to its last byte. 256 MiB are some 100,000 revocations, or another \
+                 index of the records.",
+        set: |config, given| given.number().map(|value| config.disk.reserve_mib = value),
+        show: |config| Some(config.disk.reserve_mib.to_string()),
+    },
+    Key {
         name: "media.max_source_mib",
         form: Form::Integer { min: 1, max: 16_777_216 },
         preset: Preset::Value("1048576"),
@@ -265,10 +312,11 @@ pub(super) static KEYS: [Key; 29] = [
     Key {
         name: "media.min_free_mib",
         form: Form::Integer { min: 0, max: 1_073_741_824 },
-        preset: Preset::Value("1024"),
+        preset: Preset::Value("0"),
         unit: "MiB",
-        meaning: "Uploads are refused with 507 when they and what they are packaged into would leave less than this free.",
-        reason: "The journal shares the disk and must still be able to record a revocation.",
+        meaning: "Room that uploads and what they are packaged into leave free, where that is more than what \
+                  disk.uploads_percent leaves.",
+        reason: "The share suits most disks; this is for one that others fill as well, by known amounts.",
         set: |config, given| given.number().map(|value| config.media.min_free_mib = value),
         show: |config| Some(config.media.min_free_mib.to_string()),
     },
@@ -374,6 +422,47 @@ pub(super) static KEYS: [Key; 29] = [
         reason: "An event that starts on the minute brings its audience within seconds.",
         set: |config, given| given.number().map(|value| config.limits.playback_burst = value),
         show: |config| Some(config.limits.playback_burst.to_string()),
+    },
+    Key {
+        name: "limits.organization_per_second",
+        form: Form::Integer { min: 0, max: 1_000_000 },
+        preset: Preset::Value("5000"),
+        unit: "viewers per second, 0 = off",
+        meaning: "Viewers of one organization who are let in, by playback, embed and renewal requests.",
+        reason: "One tenant's event must leave room for the others. Refused viewers don't count: nobody can keep out those \
+                 who have a token.",
+        set: |config, given| given.number().map(|value| config.limits.organization_per_second = value),
+        show: |config| Some(config.limits.organization_per_second.to_string()),
+    },
+    Key {
+        name: "limits.organization_burst",
+        form: Form::Integer { min: 1, max: 1_000_000 },
+        preset: Preset::Value("20000"),
+        unit: "viewers",
+        meaning: "Viewers of an organization who may come at once before organization_per_second paces them.",
+        reason: "Twice as many as there are connections: all of them may come back after a restart.",
+        set: |config, given| given.number().map(|value| config.limits.organization_burst = value),
+        show: |config| Some(config.limits.organization_burst.to_string()),
+    },
+    Key {
+        name: "limits.admin_per_second",
+        form: Form::Integer { min: 0, max: 1_000_000 },
+        preset: Preset::Value("1000"),
+        unit: "requests per second, 0 = off",
+        meaning: "Requests with one private key, and with the sign-ins that stand on it.",
+        reason: "A loop in one backend must leave the others their turn at the disk: every change waits for it.",
+        set: |config, given| given.number().map(|value| config.limits.admin_per_second = value),
+        show: |config| Some(config.limits.admin_per_second.to_string()),
+    },
+    Key {
+        name: "limits.admin_burst",
+        form: Form::Integer { min: 1, max: 1_000_000 },
+        preset: Preset::Value("5000"),
+        unit: "requests",
+        meaning: "Requests a private key may make at once before admin_per_second paces it.",
+        reason: "A script that brings a library over works through it without a pause.",
+        set: |config, given| given.number().map(|value| config.limits.admin_burst = value),
+        show: |config| Some(config.limits.admin_burst.to_string()),
     },
     Key {
         name: "limits.admin_failures_per_minute",

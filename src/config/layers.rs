@@ -7,7 +7,7 @@ use super::given::{toml_text, toml_value};
 use super::keys::{KEYS, Key};
 use super::names::{remedy_for_unknown, sounds_secret};
 use super::problem::{PROBLEMS_MAX, Problem, Source};
-use super::syntax;
+use super::syntax::{self, Lines};
 use ::config::{FileFormat, Map, Source as _, Value, ValueKind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,15 +22,19 @@ const FILE_MAX_BYTES: u64 = 1 << 20;
 
 /// The values one place holds for known keys.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Layer(BTreeMap<&'static str, Value>);
+pub(super) struct Layer {
+    values: BTreeMap<&'static str, Value>,
+    /// Where in a file each stands, as far as it is known.
+    lines: BTreeMap<&'static str, usize>,
+}
 
 impl Layer {
     /// Reads the file at `path`; whatever is wrong with it goes to `problems`.
     pub(super) fn from_file(path: &Path, problems: &mut Vec<Problem>) -> Self {
-        let source = Source::File(path.to_owned());
-        let table = match read_text(path).map_err(|message| Problem::of_source(source.clone(), message)) {
+        let source = Source::File { path: path.to_owned(), line: None };
+        let (table, lines) = match read_text(path).map_err(|message| Problem::of_source(source.clone(), message)) {
             Ok(text) => match ::config::File::from_str(&text, FileFormat::Toml).collect() {
-                Ok(table) => table,
+                Ok(table) => (table, Lines::of(&text)),
                 Err(error) => {
                     problems.push(syntax::problem(&error, &text, source));
                     return Self::default();
@@ -42,9 +46,11 @@ impl Layer {
             }
         };
         let mut layer = Self::default();
+        let source = |name: &str| Source::File { path: path.to_owned(), line: lines.of_key(name) };
         for (name, value) in sorted(table) {
             layer.take(&[name], value, &source, problems);
         }
+        layer.lines = layer.values.keys().filter_map(|name| Some((*name, lines.of_key(name)?))).collect();
         layer
     }
 
@@ -58,7 +64,7 @@ impl Layer {
             environment.into_iter().filter(|(variable, _)| variable.starts_with(VARIABLE_PREFIX)).collect();
         for (variable, text) in ours {
             if let Some(key) = KEYS.iter().find(|key| key.variable() == variable) {
-                layer.0.insert(key.name, Value::new(None, text));
+                layer.values.insert(key.name, Value::new(None, text));
                 continue;
             }
             let name = variable.trim_start_matches(VARIABLE_PREFIX).to_ascii_lowercase().replace("__", ".");
@@ -71,16 +77,21 @@ impl Layer {
 
     /// Whether this place holds a value of `key`.
     pub(super) fn holds(&self, key: &Key) -> bool {
-        self.0.contains_key(key.name)
+        self.values.contains_key(key.name)
+    }
+
+    /// Where in a file the value of `key` stands, counted from 1.
+    pub(super) fn line(&self, key: &Key) -> Option<usize> {
+        self.lines.get(key.name).copied()
     }
 
     /// Keeps `value` if `path` is a known key, goes down if it is a table, refuses it otherwise.
-    fn take(&mut self, path: &[String], value: Value, source: &Source, problems: &mut Vec<Problem>) {
+    fn take(&mut self, path: &[String], value: Value, source: &impl Fn(&str) -> Source, problems: &mut Vec<Problem>) {
         // A quoted name may itself contain a dot: `"server.listen"` is not `server.listen`.
         let spelled = |part: &String| if part.contains('.') { toml_text(part) } else { part.clone() };
         let name = path.iter().map(spelled).collect::<Vec<_>>().join(".");
         if let Some(key) = Key::named(&name) {
-            self.0.insert(key.name, value);
+            self.values.insert(key.name, value);
             return;
         }
         let is_section = path.len() == 1 && KEYS.iter().any(|key| key.parts().0 == name);
@@ -100,7 +111,7 @@ impl Layer {
                     String::new()
                 };
                 let value = if sounds_secret(&name) { HIDDEN.to_owned() } else { toml_value(&value) };
-                problems.push(Problem::of_key(&name, &value, source.clone(), message));
+                problems.push(Problem::of_key(&name, &value, source(&name), message));
             }
         }
     }
@@ -112,7 +123,7 @@ impl ::config::Source for Layer {
     }
 
     fn collect(&self) -> Result<Map<String, Value>, ::config::ConfigError> {
-        Ok(self.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+        Ok(self.values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use super::keys::{KEYS, Key, Preset};
 use super::layers::Layer;
 use super::problem::{PROBLEMS_MAX, Problem, Source};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A configuration together with where each of its values was written.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Config {
         if problems.len() > PROBLEMS_MAX {
             let more = problems.len() - PROBLEMS_MAX;
             problems.truncate(PROBLEMS_MAX);
-            let source = path.map_or(Source::InForce, |path| Source::File(path.to_owned()));
+            let source = path.map_or(Source::InForce, |path| Source::File { path: path.to_owned(), line: None });
             problems.push(Problem::of_source(source, format!("has {more} more problems; correct these first")));
         }
         Err(problems)
@@ -73,7 +73,7 @@ impl Config {
 pub(super) fn read(path: Option<&Path>, file: Layer, environment: Layer, problems: &mut Vec<Problem>) -> Loaded {
     let source = |key: &'static Key| match path {
         _ if environment.holds(key) => Source::Environment(key.variable()),
-        Some(path) if file.holds(key) => Source::File(path.to_owned()),
+        Some(path) if file.holds(key) => Source::File { path: path.to_owned(), line: file.line(key) },
         _ => Source::Default,
     };
     let sources: BTreeMap<_, _> = KEYS.iter().map(|key| (key.name, source(key))).collect();
@@ -130,14 +130,43 @@ fn refuse_contradictions(loaded: &Loaded, problems: &mut Vec<Problem>) {
             Problem::of_key(name, &toml_text(path.display()), loaded.source(name), message)
         }));
     }
-    let is_loopback = server.listen.ip().to_canonical().is_loopback();
-    if server.plain_http && !server.insecure_http && !is_loopback && !is_refused("server.insecure_http") {
+    if server.is_exposed_on(server.listen) && !is_refused("server.insecure_http") {
         let message = format!(
             "would serve without TLS on {}, which other machines may reach; listen on 127.0.0.1, remove plain_http, or \
              set server.insecure_http = true if a proxy ends TLS on a private network",
             server.listen
         );
         found.push(Problem::of_key("server.plain_http", "true", loaded.source("server.plain_http"), message));
+    }
+    let disk = &loaded.config.disk;
+    let marks = [
+        ("disk.warn_percent", disk.warn_percent),
+        ("disk.uploads_percent", disk.uploads_percent),
+        ("disk.changes_percent", disk.changes_percent),
+    ];
+    for ((lower, below), (name, value)) in marks.into_iter().zip(marks.into_iter().skip(1)) {
+        if value < below && !is_refused(lower) && !is_refused(name) {
+            let message = format!("is below {lower} = {below}; set it to at least that, or lower the other");
+            found.push(Problem::of_key(name, &value.to_string(), loaded.source(name), message));
+        }
+    }
+    if let Some(public) = &loaded.config.ui.static_dir {
+        let state = &loaded.config.state;
+        let secret = [
+            ("state.dir", Some(&state.dir)),
+            ("state.master_key_file", Some(&state.master_key_file).filter(|path| !path.as_os_str().is_empty())),
+            ("server.tls_key_file", server.tls_key_file.as_ref()),
+        ];
+        let overlapping = |path: &PathBuf| path.starts_with(public) || public.starts_with(path);
+        let overlaps = secret.into_iter().find_map(|(name, path)| Some((name, path.filter(|path| overlapping(path))?)));
+        found.extend(overlaps.map(|(name, path)| {
+            let message = format!(
+                "overlaps {name} ({}), and everything in it is public; name a directory of its own",
+                path.display()
+            );
+            let value = toml_text(public.display());
+            Problem::of_key("ui.static_dir", &value, loaded.source("ui.static_dir"), message)
+        }));
     }
     problems.extend(found);
 }

@@ -3,6 +3,7 @@
 //! Relies on the table in `keys`, which alone says what keys there are. Never holds a secret, only the paths of files
 //! that do; never reads the process environment by itself (but `PATH`, to find ffmpeg), so that tests need none.
 
+mod changes;
 mod check;
 mod example;
 mod given;
@@ -14,11 +15,14 @@ mod problem;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod tls_pair;
 
+pub use changes::Changes;
 pub use example::render_example;
 pub use layers::process_environment;
 pub use load::Loaded;
 pub use problem::{Problem, Source};
+pub use tls_pair::read_tls_pair;
 
 use self::layers::Layer;
 use std::net::{IpAddr, SocketAddr};
@@ -31,13 +35,15 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where the server keeps what it knows.
     pub state: StateConfig,
+    /// How full the disk may become.
+    pub disk: DiskConfig,
     /// Uploads.
     pub media: MediaConfig,
     /// Making more of what is uploaded.
     pub transcode: TranscodeConfig,
     /// Pages.
     pub ui: UiConfig,
-    /// Rates per client address.
+    /// Rates per client address, organization and private key.
     pub limits: LimitsConfig,
     /// Log lines.
     pub log: LogConfig,
@@ -69,6 +75,11 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    /// Whether it would serve without TLS on `address` where other machines may listen in, and was not told to.
+    pub fn is_exposed_on(&self, address: SocketAddr) -> bool {
+        self.plain_http && !self.insecure_http && !address.ip().to_canonical().is_loopback()
+    }
+
     /// The URL of a server that only knows its own `address`: what `public_url` is when not set.
     ///
     /// Whoever listens on port 0 sets `public_url` to this once the port is known.
@@ -92,12 +103,25 @@ pub struct StateConfig {
     pub index_cache_mib: u64,
 }
 
+/// Section `[disk]`: of the file system of `state.dir`, in per cent of the room that users have.
+#[derive(Clone, Debug)]
+pub struct DiskConfig {
+    /// Used share from which on it is told.
+    pub warn_percent: u8,
+    /// Used share from which on nothing large is taken; not below `warn_percent`.
+    pub uploads_percent: u8,
+    /// Used share from which on only what revokes or removes is taken; not below `uploads_percent`.
+    pub changes_percent: u8,
+    /// Room held for that, in MiB.
+    pub reserve_mib: u64,
+}
+
 /// Section `[media]`.
 #[derive(Clone, Debug)]
 pub struct MediaConfig {
     /// Largest accepted upload, in MiB.
     pub max_source_mib: u64,
-    /// Uploads are refused when less than this many MiB would stay free.
+    /// Room in MiB that uploads leave free, where the disk's share is less.
     pub min_free_mib: u64,
     /// Room that one organization's files may take, in GiB; 0 is no limit.
     pub quota_gib: u64,
@@ -134,6 +158,14 @@ pub struct LimitsConfig {
     pub playback_per_second: u32,
     /// Requests a client address may make at once before it is paced.
     pub playback_burst: u32,
+    /// Viewers let in per second and organization, by playback, embed and renewal requests; 0 is no limit.
+    pub organization_per_second: u32,
+    /// Viewers of an organization who may come at once before they are paced.
+    pub organization_burst: u32,
+    /// Requests per second and private key; 0 is no limit.
+    pub admin_per_second: u32,
+    /// Requests a private key may make at once before it is paced.
+    pub admin_burst: u32,
     /// Wrong private keys per minute and client address before 429; 0 is no limit.
     pub admin_failures_per_minute: u32,
 }
@@ -202,10 +234,19 @@ impl Config {
                 index_open_timeout_s: 0,
                 index_cache_mib: 0,
             },
+            disk: DiskConfig { warn_percent: 0, uploads_percent: 0, changes_percent: 0, reserve_mib: 0 },
             media: MediaConfig { max_source_mib: 0, min_free_mib: 0, quota_gib: 0, segment_s: 0 },
             transcode: TranscodeConfig { enabled: false, ffmpeg: None, nice: 0, threads: 0, stall_s: 0 },
             ui: UiConfig { static_dir: None },
-            limits: LimitsConfig { playback_per_second: 0, playback_burst: 0, admin_failures_per_minute: 0 },
+            limits: LimitsConfig {
+                playback_per_second: 0,
+                playback_burst: 0,
+                organization_per_second: 0,
+                organization_burst: 0,
+                admin_per_second: 0,
+                admin_burst: 0,
+                admin_failures_per_minute: 0,
+            },
             log: LogConfig { format: LogFormat::Json, level: String::new() },
         }
     }

@@ -17,7 +17,12 @@ pub enum Source {
     /// Nowhere: the built-in default is in force.
     Default,
     /// In this configuration file.
-    File(PathBuf),
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, counted from 1; `None` for the file as a whole, and for a key spelled in a way not looked for.
+        line: Option<usize>,
+    },
     /// In the environment variable of this name.
     Environment(String),
     /// Not known: the configuration was handed over as a struct.
@@ -28,7 +33,8 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::File { path, line: None } => write!(f, "file {}", path.display()),
+            Self::File { path, line: Some(line) } => write!(f, "file {}, line {line}", path.display()),
             // The name of a variable is whatever somebody set.
             Self::Environment(variable) => write!(f, "environment {}", shown(variable)),
             Self::InForce => f.write_str("configuration in force"),
@@ -93,9 +99,10 @@ mod tests {
 
     #[test]
     fn a_problem_reads_key_value_source_and_remedy() {
-        let problem = Problem::of_key("server.listen", "\"x\"", Source::File("F".into()), "is not A; write B");
-        assert_eq!(problem.to_string(), "server.listen = \"x\" (from file F): is not A; write B");
-        let problem = Problem::of_source(Source::File("F".into()), "does not exist");
+        let file = |line| Source::File { path: "F".into(), line };
+        let problem = Problem::of_key("server.listen", "\"x\"", file(Some(3)), "is not A; write B");
+        assert_eq!(problem.to_string(), "server.listen = \"x\" (from file F, line 3): is not A; write B");
+        let problem = Problem::of_source(file(None), "does not exist");
         assert_eq!(problem.to_string(), "file F: does not exist");
     }
 

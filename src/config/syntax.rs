@@ -4,6 +4,7 @@
 
 use super::problem::{Problem, Source};
 use ::config::ConfigError;
+use std::collections::BTreeMap;
 
 /// The problem behind `error`, which parsing `text` gave.
 pub(super) fn problem(error: &ConfigError, text: &str, source: Source) -> Problem {
@@ -39,16 +40,51 @@ pub(super) fn problem(error: &ConfigError, text: &str, source: Source) -> Proble
     }
 }
 
+/// Where each dotted key of `text` is assigned, counted from 1, as far as the text alone tells.
+pub(super) struct Lines(BTreeMap<String, usize>);
+
+impl Lines {
+    /// Reads the headers and assignments of a TOML document.
+    pub(super) fn of(text: &str) -> Self {
+        let mut lines = BTreeMap::new();
+        let mut section = String::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            if let Some(name) = header(line) {
+                section = name;
+            } else if let Some(name) = assigned(line) {
+                lines.entry(dotted(&section, name)).or_insert(number);
+            }
+        }
+        Self(lines)
+    }
+
+    /// The line of `name`, or of the inline table that it stands in.
+    pub(super) fn of_key(&self, name: &str) -> Option<usize> {
+        let tables = std::iter::successors(Some(name), |name| Some(name.rsplit_once('.')?.0));
+        tables.into_iter().find_map(|name| self.0.get(name).copied())
+    }
+}
+
 /// The dotted key that line `number`, counted from 1, assigns, as far as the text alone tells.
 fn key_at(text: &str, number: usize) -> Option<String> {
-    let line = text.lines().nth(number.checked_sub(1)?)?.trim();
-    let name = line.split_once('=').map(|(name, _)| name.trim()).filter(|name| is_name(name))?;
-    let header = |line: &str| {
-        let inner = line.trim().strip_prefix('[')?.split_once(']')?.0.trim().to_owned();
-        is_name(&inner).then_some(inner)
-    };
+    let name = assigned(text.lines().nth(number.checked_sub(1)?)?)?;
     let section = text.lines().take(number - 1).filter_map(header).last();
-    Some(section.map_or_else(|| name.to_owned(), |section| format!("{section}.{name}")))
+    Some(dotted(&section.unwrap_or_default(), name))
+}
+
+/// The section that a line opens.
+fn header(line: &str) -> Option<String> {
+    let inner = line.trim().strip_prefix('[')?.split_once(']')?.0.trim();
+    is_name(inner).then(|| inner.to_owned())
+}
+
+/// The name that a line gives a value to.
+fn assigned(line: &str) -> Option<&str> {
+    line.trim().split_once('=').map(|(name, _)| name.trim()).filter(|name| is_name(name))
+}
+
+fn dotted(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
 }
 
 fn is_name(text: &str) -> bool {

@@ -59,7 +59,7 @@ fn a_configuration_made_in_code_keeps_all_state_in_its_directory() {
 fn an_unknown_key_in_the_file_is_refused_with_the_nearest_key() {
     assert_eq!(
         said_of("[server]\nlisen = \"[::]:1\""),
-        ["server.lisen = \"[::]:1\" (from file F): is not a known key; did you mean server.listen?"]
+        ["server.lisen = \"[::]:1\" (from file F, line 2): is not a known key; did you mean server.listen?"]
     );
 }
 
@@ -68,16 +68,17 @@ fn unknown_sections_are_refused_key_by_key_however_deep() {
     assert_eq!(
         said_of("[server.tls]\ncertificate_file = \"a\"\n[a.b.c]\nd = 1\ne = [true]\n[empty]\n"),
         [
-            "a.b.c.d = 1 (from file F): is not a known key; remove it (config.example.toml lists every key)",
-            "a.b.c.e = [true] (from file F): is not a known key; remove it (config.example.toml lists every key)",
+            "a.b.c.d = 1 (from file F, line 4): is not a known key; remove it (config.example.toml lists every key)",
+            "a.b.c.e = [true] (from file F, line 5): is not a known key; remove it (config.example.toml lists every \
+             key)",
             "empty = {  } (from file F): is not a known key; remove it (config.example.toml lists every key)",
-            "server.tls.certificate_file = \"a\" (from file F): is not a known key; did you mean \
+            "server.tls.certificate_file = \"a\" (from file F, line 2): is not a known key; did you mean \
              server.tls_certificate_file?",
         ]
     );
     assert_eq!(
         said_of("server = 5"),
-        ["server = 5 (from file F): is a section, not a value; write [server] and its keys below"]
+        ["server = 5 (from file F, line 1): is a section, not a value; write [server] and its keys below"]
     );
     assert_eq!(
         said_of("\"server.listen\" = \"[::1]:1\""),
@@ -113,7 +114,7 @@ fn a_secret_in_the_configuration_is_refused_and_not_repeated() {
     assert!(!format!("{said:?}").contains("hunter2"));
     assert!(
         said.contains(
-            &"state.master_key = (not shown) (from file F): is not a known key; secrets are given as files: use \
+            &"state.master_key = (not shown) (from file F, line 2): is not a known key; secrets are given as files: use \
           state.master_key_file"
                 .to_owned()
         )
@@ -177,11 +178,11 @@ fn print_shows_every_value_with_its_source_and_is_toml_again() {
         "server.listen = \"127.0.0.1:2\"  # environment SCREENER__SERVER__LISTEN".to_owned(),
         "server.public_url = \"https://127.0.0.1:2\"  # default".to_owned(),
         "# server.tls_key_file is not set: a self-signed certificate made in state.dir  # default".to_owned(),
-        format!("server.max_connections = 16  # file {}", file.display()),
+        format!("server.max_connections = 16  # file {}, line 4", file.display()),
         "state.dir = \"/a\\\"b\"  # environment SCREENER__STATE__DIR".to_owned(),
         "state.master_key_file = \"/a\\\"b/master.key\"  # default".to_owned(),
-        "media.min_free_mib = 1024  # default".to_owned(),
-        format!("log.level = \"info,screener=debug\"  # file {}", file.display()),
+        "media.min_free_mib = 0  # default".to_owned(),
+        format!("log.level = \"info,screener=debug\"  # file {}, line 2", file.display()),
     ] {
         assert!(printed.lines().any(|printed| printed == line), "{line}\nin\n{printed}");
     }
@@ -219,31 +220,31 @@ fn a_value_of_the_wrong_type_is_refused_with_what_to_write() {
     for (text, said) in [
         (
             "server.workers = \"4\"",
-            "server.workers = \"4\" (from file F): is not a whole number; write one from 0 to 256 (threads, 0 = one \
+            "server.workers = \"4\" (from file F, line 1): is not a whole number; write one from 0 to 256 (threads, 0 = one \
              per core), without quotes",
         ),
         (
             "server.plain_http = \"true\"",
-            "server.plain_http = \"true\" (from file F): is neither true nor false; write true or false, without \
+            "server.plain_http = \"true\" (from file F, line 1): is neither true nor false; write true or false, without \
              quotes",
         ),
         (
             "server.listen = 8443",
-            "server.listen = 8443 (from file F): is not an IP address and port; write one such as \"127.0.0.1:8443\"",
+            "server.listen = 8443 (from file F, line 1): is not an IP address and port; write one such as \"127.0.0.1:8443\"",
         ),
         (
             "server.trusted_proxies = [\"10.0.0.0/8\"]",
-            "server.trusted_proxies = [\"10.0.0.0/8\"] (from file F): contains \"10.0.0.0/8\"; write a list of single \
+            "server.trusted_proxies = [\"10.0.0.0/8\"] (from file F, line 1): contains \"10.0.0.0/8\"; write a list of single \
              IP addresses, such as [\"192.0.2.1\", \"2001:db8::1\"]",
         ),
         (
             "server.public_url = \"https://a.example/\"",
-            "server.public_url = \"https://a.example/\" (from file F): is not an origin: scheme://host or \
+            "server.public_url = \"https://a.example/\" (from file F, line 1): is not an origin: scheme://host or \
              scheme://host:port, no path, no trailing slash; write one such as \"https://video.example.com\"",
         ),
         (
             "log.format = \"xml\"",
-            "log.format = \"xml\" (from file F): is not \"json\" or \"text\"; write one such as \"json\"",
+            "log.format = \"xml\" (from file F, line 1): is not \"json\" or \"text\"; write one such as \"json\"",
         ),
     ] {
         assert_eq!(said_of(text), [said]);
@@ -275,6 +276,10 @@ fn a_number_out_of_range_is_refused_and_its_ends_are_accepted() {
         ("media.max_source_mib", [1, 16_777_216], [0, 16_777_217]),
         ("media.quota_gib", [0, 16_777_216], [-1, 16_777_217]),
         ("media.segment_s", [1, 10], [0, 11]),
+        ("disk.warn_percent", [1, 90], [0, 101]),
+        ("disk.uploads_percent", [85, 95], [0, 101]),
+        ("disk.changes_percent", [90, 100], [0, 256]),
+        ("disk.reserve_mib", [0, 1_048_576], [-1, 1_048_577]),
         ("limits.playback_per_second", [0, 1_000_000], [-1, 1_000_001]),
         ("limits.playback_burst", [1, 1_000_000], [0, i64::MAX]),
     ] {
@@ -284,7 +289,9 @@ fn a_number_out_of_range_is_refused_and_its_ends_are_accepted() {
         for number in outside {
             let said = said_of(format!("{key} = {number}"));
             assert!(
-                said[0].starts_with(&format!("{key} = {number} (from file F): is out of range; write a number from"))
+                said[0].starts_with(&format!(
+                    "{key} = {number} (from file F, line 1): is out of range; write a number from"
+                ))
             );
         }
     }
@@ -329,10 +336,27 @@ fn plain_http_is_served_to_other_machines_only_when_insecure_http_says_so() {
     for listen in ["0.0.0.0:80", "[::]:80", "192.0.2.1:80"] {
         let text = format!("server.plain_http = true\nserver.listen = \"{listen}\"");
         let said = said_of(&text);
-        assert!(said[0].starts_with("server.plain_http = true (from file F): would serve without TLS on "), "{said:?}");
+        assert!(
+            said[0].starts_with("server.plain_http = true (from file F, line 1): would serve without TLS on "),
+            "{said:?}"
+        );
         assert!(said[0].contains("server.insecure_http = true"));
         assert!(load(&format!("{text}\nserver.insecure_http = true")).is_ok(), "{listen}");
     }
+}
+
+#[test]
+fn marks_of_the_disk_come_in_order() {
+    assert_eq!(
+        said_of("[disk]\nwarn_percent = 91"),
+        [
+            "disk.uploads_percent = 90 (from default): is below disk.warn_percent = 91; set it to at least that, or lower \
+          the other"
+        ]
+    );
+    assert_eq!(said_of("[disk]\nuploads_percent = 80\nchanges_percent = 70").len(), 2);
+    let marks = "[disk]\nwarn_percent = 50\nuploads_percent = 50\nchanges_percent = 50";
+    assert_eq!(load(marks).unwrap().config.disk.changes_percent, 50);
 }
 
 #[test]
@@ -340,10 +364,39 @@ fn certificate_and_key_come_together() {
     let said = said_of("server.tls_key_file = \"/k\"");
     assert_eq!(
         said,
-        ["server.tls_key_file = \"/k\" (from file F): stands alone; set server.tls_certificate_file too, or neither \
-          for a self-signed certificate"]
+        [
+            "server.tls_key_file = \"/k\" (from file F, line 1): stands alone; set server.tls_certificate_file too, or neither \
+          for a self-signed certificate"
+        ]
     );
     assert_eq!(said_of("server.tls_certificate_file = \"/c\"").len(), 1);
     assert_eq!(said_of("server.tls_certificate_file = \"/c\"\nserver.tls_key_file = 1").len(), 1);
     assert!(load("server.tls_certificate_file = \"/c\"\nserver.tls_key_file = \"/k\"").is_ok());
+}
+
+#[test]
+fn a_directory_of_public_files_that_overlaps_a_secret_one_is_refused() {
+    for (public, state) in [("/srv", "/srv/state"), ("/srv/state/static", "/srv/state"), ("/srv", "/srv")] {
+        let said = said_of(format!("ui.static_dir = \"{public}\"\nstate.dir = \"{state}\""));
+        let begins = format!("ui.static_dir = \"{public}\" (from file F, line 1): overlaps state.dir ({state}), ");
+        assert!(said.len() == 1 && said[0].starts_with(&begins), "{said:?}");
+    }
+    let pair = "server.tls_certificate_file = \"/etc/tls/c.pem\"\nserver.tls_key_file = \"/etc/tls/k.pem\"";
+    assert!(said_of(format!("{pair}\nui.static_dir = \"/etc/tls\""))[0].contains("overlaps server.tls_key_file"));
+    assert!(said_of("state.master_key_file = \"/etc/s/k\"\nui.static_dir = \"/etc/s\"")[0].contains("master_key_file"));
+    assert!(load("ui.static_dir = \"/srv/static\"\nstate.dir = \"/srv/state\"").is_ok());
+}
+
+#[test]
+fn a_problem_names_the_line_however_the_key_is_spelled() {
+    for (text, line) in [
+        ("server.workers = \"x\"", ", line 1"),
+        ("# a comment\n[server]\n\nworkers = \"x\"", ", line 4"),
+        ("server = { listen = \"127.0.0.1:1\", workers = \"x\" }", ", line 1"),
+        ("[media]\n[server]\n  workers=\"x\" # here", ", line 3"),
+        ("[server]\n\"workers\" = \"x\"", ""),
+    ] {
+        let said = said_of(text);
+        assert!(said[0].contains(&format!("(from file F{line}): ")), "{said:?}");
+    }
 }

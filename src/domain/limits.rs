@@ -70,24 +70,43 @@ pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
 /// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.
 pub const INDEX_VALUE_BYTES: usize = 48 << 10;
 
+/// Changed records that may wait in memory for an index that failed, while another one is built: some 20 MB.
+pub const UNINDEXED_RECORDS: usize = 10_000;
+/// How often what the disk has refused is looked after, in seconds: that soon it recovers when there is room.
+pub const STORE_TEND_S: u64 = 5;
+/// Looks, one every [`STORE_TEND_S`], before another index is tried again that could not be built: a minute.
+pub const INDEX_BUILD_RETRY_LOOKS: u32 = 12;
+
 /// JSON body of an admin or renewal request, in bytes.
 pub const JSON_BODY_BYTES: usize = 64 << 10;
+/// Arrays and objects inside each other in such a body: the API's own have two.
+pub const JSON_DEPTH: usize = 16;
 /// Longest path and query of a request, in bytes: a viewer token and room.
 pub const TARGET_BYTES: usize = 12 << 10;
-/// Time to receive a request's head, in seconds.
+/// Longest head of a request, in bytes: its longest target and its longest token do not come together.
+pub const HEAD_BYTES: usize = 16 << 10;
+/// Lines of a head after its first: browsers behind two proxies send 30.
+pub const HEADERS: usize = 64;
+/// Time to receive a request's head from its first byte, in seconds.
 pub const REQUEST_HEAD_S: u64 = 5;
 /// Time for a TLS handshake, in seconds.
 pub const TLS_HANDSHAKE_S: u64 = 5;
 /// Life of an idle connection, in seconds.
 pub const KEEP_ALIVE_S: u64 = 15;
+/// Bytes of a body that may come before its reader has taken some of it: with what lies in other buffers, enough to keep
+/// a fast line busy, and what a connection can hold of a server's memory.
+pub const BODY_WINDOW_BYTES: usize = 64 << 10;
+/// How long what still comes is thrown away at the end of a connection, in seconds: a client that is still sending then
+/// gets the answer, and not a reset.
+pub const LINGER_S: u64 = 2;
 /// Longest silence inside a request body, in seconds.
 pub const BODY_IDLE_S: u64 = 15;
 /// Time for a whole body that is held in memory (JSON, a poster, captions), in seconds.
 pub const WHOLE_BODY_S: u64 = 60;
-/// Slowest upload, in bytes a second over all of it, after [`UPLOAD_GRACE_S`].
-pub const UPLOAD_BYTES_PER_S: u64 = 8 << 10;
-/// Time before an upload's rate counts, in seconds.
-pub const UPLOAD_GRACE_S: u64 = 30;
+/// Slowest body, in bytes a second over all of it, after [`BODY_GRACE_S`] (64 kbit/s): any line is faster today.
+pub const BODY_BYTES_PER_S: u64 = 8 << 10;
+/// Time before a body's rate counts, in seconds: a line that pauses once is none that is held open.
+pub const BODY_GRACE_S: u64 = 30;
 /// Longest time that bytes may wait for a peer that takes none, in seconds (`TCP_USER_TIMEOUT`): frees what a dead one
 /// holds. A player that has buffered enough stops reading just like one, so it must not be short.
 pub const WRITE_STALL_S: u64 = 300;
@@ -99,8 +118,11 @@ pub const UNSENT_BYTES: u32 = 128 << 10;
 pub const MEDIA_STEP_BYTES: usize = 256 << 10;
 /// The same for one who does not: what waits for a slow viewer is in memory.
 pub const SLOW_MEDIA_STEP_BYTES: usize = 64 << 10;
-/// How soon a step must have been taken for the next to be a large one, in milliseconds.
+/// How soon a step must have been taken to count as taken at once, in milliseconds.
 pub const FAST_STEP_MS: u64 = 50;
+/// Steps in a row that must have been taken at once for the next to be a large one. TLS and the kernel take in the first
+/// ones from a viewer who reads nothing, too.
+pub const FAST_STEPS: u32 = 6;
 /// Sources read at the same time: each may hold its whole index, up to 64 MiB.
 pub const SOURCES_READ_AT_ONCE: usize = 2;
 /// How long an upload is not answered for the sake of its packaging, in seconds: most are done by then, and no proxy has
@@ -154,6 +176,26 @@ pub const CLOCK_LOOK_S: u64 = 1;
 /// Sign-ins of one organization at once; one more ends the oldest.
 pub const SIGN_INS: usize = 100;
 
+/// How often a start that takes long asks the service manager for more time, in seconds.
+pub const START_STEP_S: u64 = 10;
+/// Longest start that more time is asked for, in seconds: a catalog of five million videos takes 20, and what takes
+/// longer than this hangs.
+pub const START_MAX_S: u64 = 900;
+/// How long what was accepted last has to be heard before a stop closes silent connections, in milliseconds: a TLS
+/// handshake and a request over a line of 200 ms take 400.
+pub const LAST_CONNECTIONS_MS: u64 = 500;
+/// What a stop may take beyond the grace that running answers have, in seconds: the last records are written.
+pub const STOP_MARGIN_S: u64 = 5;
+/// How often the files of the certificate are looked at, in seconds.
+pub const CERTIFICATE_POLL_S: u64 = 60;
+/// A certificate that ends sooner is warned of, in seconds: two weeks are left to renew it by hand.
+pub const CERTIFICATE_WARNING_S: i64 = 14 * 86_400;
+
+/// Descriptors of one connection: its socket, a second handle for cutting it, and a file that is sent or received.
+pub const CONNECTION_DESCRIPTORS: u64 = 3;
+/// Descriptors that no connection gets, for the journal, the index, backups and ffmpeg. Where the system gives fewer than
+/// twice as many, half of them.
+pub const STORE_DESCRIPTORS: u64 = 256;
 /// Client addresses whose rates are tracked before idle ones are swept.
 pub const RATE_ENTRIES: usize = 100_000;
 /// How often `lastUsedAt` of signing keys is written down, in seconds.

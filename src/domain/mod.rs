@@ -6,6 +6,7 @@ mod audit;
 mod credentials;
 mod embed;
 mod ids;
+mod json_object;
 pub mod limits;
 mod media_file;
 mod organization;
@@ -26,6 +27,7 @@ pub use ids::{
     AssetKeyId, AuditId, EmbedId, MediaFileId, OrganizationId, PrivateKeyId, PublishableKeyId, SessionId, SignInId,
     SigningKeyId, VideoId,
 };
+pub use json_object::JsonObject;
 pub use media_file::{MediaFile, MediaKind};
 pub use organization::{Organization, Settings};
 pub use origin::{Origin, OriginRule, OriginRuleError, admits};

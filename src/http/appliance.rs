@@ -1,10 +1,11 @@
-//! What concerns the whole appliance: health on the public listener, and over the unix socket organizations, keys of
-//! any organization, backups. Whoever may open the socket is root or the service's own user.
+//! What concerns the whole appliance, over the unix socket: how it is, organizations, keys of any organization, backups.
+//! Whoever may open the socket is root or the service's own user.
 
 use super::admin::signing_keys::{self, revoke_key};
 use super::admin::{created, explain as explaining, ok, page, with};
 use super::extract::{PageRequest, path_id};
 use super::form::Form;
+use super::health::{self, is_healthy};
 use super::problem::Problem;
 use crate::app::{App, OldAssetKeys, new_organization};
 use crate::domain::{Actor, Organization, OrganizationId, SigningKey, SigningKeyId, limits};
@@ -14,31 +15,20 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// `GET /healthz`: the process answers.
-pub async fn alive() -> HttpResponse {
-    ok(&json!({ "status": "ok" }))
-}
-
-/// `GET /readyz`: changes are taken and reads answered.
-pub async fn ready(app: web::Data<App>) -> HttpResponse {
-    if app.store.is_healthy() {
-        ok(&json!({ "status": "ok" }))
-    } else {
-        super::admin::answer(StatusCode::SERVICE_UNAVAILABLE).json(json!({ "status": "failing", "cause": "store" }))
-    }
-}
-
 /// `GET /appliance/v1/status`
 pub async fn status(app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    let free_bytes = app.media.free_bytes().map_err(|error| Problem::internal(&error))?;
+    let room = app.disk.room().map_err(|error| Problem::storage_unavailable(&error))?;
+    let concerns = app.concerns();
     let organizations = app.store.access().organizations().count();
     Ok(ok(&json!({
         "version": env!("CARGO_PKG_VERSION"),
         "publicUrl": app.config.server.public_url,
         "stateDir": app.state().path().display().to_string(),
         "organizations": organizations,
-        "freeBytes": free_bytes,
-        "healthy": app.store.is_healthy()
+        "freeBytes": room.free_bytes,
+        "usedPercent": room.used_percent,
+        "healthy": is_healthy(&concerns),
+        "concerns": health::list(&concerns)
     })))
 }
 

@@ -21,6 +21,8 @@ struct Sending {
     asset: Asset,
     /// When the last step was handed over.
     stepped_at: Option<Instant>,
+    /// Steps in a row that were taken at once.
+    fast_steps: u32,
     /// Keeps the answer on the list of those under way.
     _flight: Flight,
 }
@@ -35,7 +37,7 @@ pub fn media_body(
     flight: Flight,
 ) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, io::Error>>> {
     let length = range.end - range.start;
-    let sending = Sending { app, media, left: range, asset, stepped_at: None, _flight: flight };
+    let sending = Sending { app, media, left: range, asset, stepped_at: None, fast_steps: 0, _flight: flight };
     SizedStream::new(length, stream::try_unfold(sending, next_step))
 }
 
@@ -51,7 +53,9 @@ async fn next_step(mut sending: Sending) -> Result<Option<(Bytes, Sending)>, io:
     // The connection asks for more when little is left to send.
     let fast = Duration::from_millis(limits::FAST_STEP_MS);
     let is_fast = sending.stepped_at.is_some_and(|at| at.elapsed() < fast);
-    let step = if is_fast { limits::MEDIA_STEP_BYTES } else { limits::SLOW_MEDIA_STEP_BYTES };
+    sending.fast_steps = if is_fast { sending.fast_steps.saturating_add(1) } else { 0 };
+    let step =
+        if sending.fast_steps >= limits::FAST_STEPS { limits::MEDIA_STEP_BYTES } else { limits::SLOW_MEDIA_STEP_BYTES };
     let step = usize::try_from(left).unwrap_or(usize::MAX).min(step);
     let bytes = sending.media.read(sending.left.start, step).await.inspect_err(|error| {
         tracing::error!(%error, video = %sending.asset.grant().video, "a media file can't be read; run `screener store verify`");

@@ -68,7 +68,7 @@ pub async fn page(
     let (rules, answer) = match find(&request, &app, &rates).await {
         Ok(subject) => {
             let rules = subject.organization.settings.origin_rules.clone();
-            let answer = admit_with_playlists(&request, &app, &subject).await;
+            let answer = admit_with_playlists(&request, &app, &rates, &subject).await;
             (rules, answer.map_err(|problem| Blocked::of(problem, &app, subject.video.id)))
         }
         Err(problem) => (Vec::new(), Err(problem.into())),
@@ -119,7 +119,7 @@ async fn find(request: &HttpRequest, app: &App, rates: &RateLimits) -> Result<Su
     Ok(subject)
 }
 
-fn admit(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, Problem> {
+fn admit(request: &HttpRequest, app: &App, rates: &RateLimits, subject: &Subject) -> Result<Value, Problem> {
     let now = app.now();
     let page = embedding_page(request);
     let viewer = admit_viewer(
@@ -134,6 +134,7 @@ fn admit(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, P
         |kid| app.verifying_key(subject.organization.id, kid),
         now,
     )?;
+    rates.count_viewer(subject.organization.id)?;
     // Whoever looks after the video is no viewer whose backend has switched to another key.
     let is_own = Admin::signed_in(request).is_some_and(|admin| admin.organization == subject.organization.id);
     if let Some(key) = viewer.authority().filter(|_| !is_own) {
@@ -142,8 +143,13 @@ fn admit(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, P
     open_session(app, subject, &viewer, "", now)
 }
 
-async fn admit_with_playlists(request: &HttpRequest, app: &App, subject: &Subject) -> Result<Value, Problem> {
-    let mut answer = admit(request, app, subject)?;
+async fn admit_with_playlists(
+    request: &HttpRequest,
+    app: &App,
+    rates: &RateLimits,
+    subject: &Subject,
+) -> Result<Value, Problem> {
+    let mut answer = admit(request, app, rates, subject)?;
     if let (Some(inline), Some(members)) = (inline(app, subject).await?, answer.as_object_mut()) {
         members.insert("inline".to_owned(), inline);
     }

@@ -44,7 +44,7 @@ impl Admin {
         let credential = match single(request, &AUTHORIZATION) {
             Ok(Some(text)) => bearer(text).map(Credential::parse),
             Ok(None) => match Self::signed_in(request) {
-                Some(admin) if request.method().is_safe() || is_from_here(request) => return Ok(admin),
+                Some(admin) if request.method().is_safe() || is_from_here(request) => return admin.counted(request),
                 Some(_) => return Err(Problem::cross_site()),
                 None => None,
             },
@@ -55,15 +55,24 @@ impl Admin {
                 let key = app.store.access().private_key(&hash).cloned();
                 if let Some(key) = key.filter(|key| key.revoked_at.is_none()) {
                     request.extensions_mut().insert(LoggedOrganization(key.organization));
-                    return Ok(Self { organization: key.organization, key: key.id, sign_in: None });
+                    return Self { organization: key.organization, key: key.id, sign_in: None }.counted(request);
                 }
             }
             Some(Credential::Publishable(_)) => return Err(Problem::publishable_key_not_allowed()),
             Some(Credential::Signing) => tracing::warn!("a signing secret was sent as a private key: rotate it"),
             Some(Credential::Unknown) | None => {}
         }
+        if Credential::private_in(request.query_string()) {
+            tracing::warn!("a private key was sent in a URL, which others write down: revoke it");
+        }
         state::<RateLimits>(request)?.count_admin_failure(request)?;
         Err(Problem::private_key_invalid())
+    }
+
+    /// The same, where their key does not ask too often.
+    pub fn counted(self, request: &HttpRequest) -> Result<Self, Problem> {
+        state::<RateLimits>(request)?.count_private_key(self.key)?;
+        Ok(self)
     }
 
     /// Whoever is signed in to the dashboard with this browser. A request that changes something must be
@@ -121,7 +130,14 @@ pub fn publishable_key(request: &HttpRequest, app: &App) -> Result<Arc<Publishab
             let key = app.store.access().publishable_key(&hash).cloned();
             key.filter(|key| key.revoked_at.is_none()).ok_or_else(Problem::publishable_key_invalid)
         }
-        Some(Credential::Private(_)) => Err(Problem::private_key_not_allowed()),
+        Some(Credential::Private(hash)) => {
+            // A page or an app gives away a key of ours. What only looks like one is no news.
+            let access = app.store.access();
+            if let Some(key) = access.private_key(&hash).filter(|key| key.revoked_at.is_none()) {
+                tracing::warn!(private_key = %key.id, "a private key was sent as a publishable key: revoke it");
+            }
+            Err(Problem::private_key_not_allowed())
+        }
         Some(Credential::Signing) => {
             tracing::warn!("a signing secret was sent as a publishable key: rotate it");
             Err(Problem::publishable_key_invalid())

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use serde_json::{Map, Value, json};
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The members of a body that have not been read yet, and what was wrong with those that have.
 pub struct Form {
@@ -41,14 +41,17 @@ impl Form {
             ));
         }
         let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?;
-        match serde_json::from_slice(&body) {
+        let malformed = |sentence: String| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", sentence);
+        match super::json::read(&body) {
             Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new(), syntax: Syntax::Json }),
-            Ok(_) => Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "The body is not a JSON object.")),
-            Err(error) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "malformed_json",
-                format!("The body is not JSON: it breaks at line {}, column {}.", error.line(), error.column()),
-            )),
+            Ok(_) => Err(malformed("The body is not a JSON object.".to_owned())),
+            // JSON that is not taken.
+            Err(error) if error.is_data() => Err(malformed(format!("The body can't be read: {error}."))),
+            Err(error) => Err(malformed(format!(
+                "The body is not JSON: it breaks at line {}, column {}.",
+                error.line(),
+                error.column()
+            ))),
         }
     }
 
@@ -226,8 +229,9 @@ pub async fn read_bytes<E>(
     limit_bytes: usize,
 ) -> Result<BytesMut, Problem> {
     let read = async {
-        let mut body = BytesMut::new();
+        let (mut body, began) = (BytesMut::new(), Instant::now());
         while let Some(chunk) = next_chunk(&mut payload).await? {
+            check_rate(began, (body.len() + chunk.len()) as u64)?;
             if body.len() + chunk.len() > limit_bytes {
                 return Err(Problem::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
@@ -252,6 +256,13 @@ pub async fn next_chunk<E>(
         Ok(chunk) => chunk.transpose().map_err(|_| Problem::bad_request("The body ended before it was whole.")),
         Err(_) => Err(body_timeout(limits::BODY_IDLE_S)),
     }
+}
+
+/// 408 for a body that has been coming since `began` too slowly to be one: it would hold its connection for ever.
+pub fn check_rate(began: Instant, received_bytes: u64) -> Result<(), Problem> {
+    let elapsed_s = began.elapsed().as_secs();
+    let counted_s = elapsed_s.saturating_sub(limits::BODY_GRACE_S);
+    if received_bytes < counted_s * limits::BODY_BYTES_PER_S { Err(body_timeout(elapsed_s)) } else { Ok(()) }
 }
 
 /// 408 for a body that does not come.

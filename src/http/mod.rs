@@ -15,6 +15,9 @@ mod extract;
 mod flights;
 mod form;
 mod headers;
+mod health;
+mod intake;
+mod json;
 mod media;
 mod oembed;
 mod playback;
@@ -28,6 +31,7 @@ mod trace_id;
 mod ui;
 
 pub use flights::{Connection, Flights, cut_when_revoked};
+pub use intake::{Consent, Intake, Stage};
 pub use rate::RateLimits;
 pub use routes::{appliance, public};
 pub use trace::request;

@@ -149,13 +149,9 @@ impl Problem {
     }
 
     /// 429 with when to come back.
-    pub fn rate_limit(retry_after_s: u64) -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate_limit",
-            "Too many requests from this address. Try again shortly.",
-        )
-        .with(RETRY_AFTER, HeaderValue::from(retry_after_s.max(1)))
+    pub fn rate_limit(sentence: &'static str, retry_after_s: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit", sentence)
+            .with(RETRY_AFTER, HeaderValue::from(retry_after_s.max(1)))
     }
 
     /// 500 that says nothing more; the log does.
@@ -166,6 +162,14 @@ impl Problem {
             "internal_error",
             "The server could not do this. Its log says why, under the trace id.",
         )
+    }
+
+    /// 503: the disk fails. Nothing was kept or changed.
+    pub fn storage_unavailable(error: &dyn fmt::Display) -> Self {
+        tracing::error!(%error, "the disk failed a request");
+        let sentence = "The server's disk does not do this at the moment. Nothing was kept. Its log says more.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", sentence)
+            .with(RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
     /// 503: a file that a record names and the disk does not have, or not as it was stored.
@@ -277,7 +281,7 @@ impl From<Denied> for Problem {
 
 impl From<IndexError> for Problem {
     fn from(error: IndexError) -> Self {
-        Self::internal(&error)
+        Self::storage_unavailable(&error)
     }
 }
 
@@ -292,8 +296,17 @@ impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         let sentence = match &error {
             WriteError::NotWritten(_) => "The disk did not take the change. Nothing was changed.",
-            WriteError::Poisoned => {
-                "The server can't make changes until it is restarted. Whether this one was made is not known."
+            WriteError::Unknown => {
+                "The disk failed in the midst of the change. Whether it was made shows when changes are taken again."
+            }
+            WriteError::Closed => "The server is stopping. Nothing was changed.",
+            WriteError::NoSpace => {
+                return Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "storage_full",
+                    "The server's disk is full, or nearly so: only revoking and deleting works until there is room. \
+                     Nothing was changed.",
+                );
             }
             WriteError::Busy => "Too many changes are waiting. Nothing was changed.",
             WriteError::TooLarge => {
@@ -310,7 +323,8 @@ impl From<WriteError> for Problem {
                     "This is more than one record may hold.",
                 );
             }
-            WriteError::Index(_) | WriteError::Record(_) => return Self::internal(&error),
+            WriteError::Index(_) => return Self::storage_unavailable(&error),
+            WriteError::Record(_) => return Self::internal(&error),
         };
         tracing::error!(%error, "a change was not made");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_written", sentence)
@@ -331,7 +345,7 @@ impl From<MediaError> for Problem {
                 "source_too_large",
                 format!("The source is larger than the {limit_bytes} bytes this server takes."),
             ),
-            MediaError::Io(error) => Self::internal(&error),
+            MediaError::Io(error) => Self::storage_unavailable(&error),
         }
     }
 }

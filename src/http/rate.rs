@@ -1,64 +1,99 @@
-//! Rates per client address. Generous: they are for floods, not for viewers behind one address.
+//! Rates per client address, per organization and per private key. Generous: they are for floods, not for viewers behind
+//! one address.
 
-use super::headers::lone;
+use super::headers::list;
 use super::problem::Problem;
 use crate::config::Config;
-use crate::domain::limits;
+use crate::domain::{OrganizationId, PrivateKeyId, limits};
 use actix_web::HttpRequest;
 use actix_web::http::header::X_FORWARDED_FOR;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use std::net::{IpAddr, Ipv6Addr};
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// The rates of one server.
-pub struct RateLimits {
-    playback: Option<DefaultKeyedRateLimiter<IpAddr>>,
-    admin_failures: Option<DefaultKeyedRateLimiter<IpAddr>>,
+/// The rates of one server. They may change while it runs.
+pub struct RateLimits(RwLock<Arc<Rates>>);
+
+/// Rates as they were configured at one time, and who has made how much use of them.
+struct Rates {
+    playback: Rate<IpAddr>,
+    admin_failures: Rate<IpAddr>,
+    organizations: Rate<OrganizationId>,
+    private_keys: Rate<PrivateKeyId>,
     trusted_proxies: Vec<IpAddr>,
-    clock: DefaultClock,
 }
 
 impl RateLimits {
     /// From the configuration; a rate of 0 is no limit.
     pub fn new(config: &Config) -> Self {
-        let per_second = NonZeroU32::new(config.limits.playback_per_second);
-        let burst = NonZeroU32::new(config.limits.playback_burst).unwrap_or(NonZeroU32::MIN);
-        let failures = NonZeroU32::new(config.limits.admin_failures_per_minute);
-        Self {
-            playback: per_second.map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))),
-            admin_failures: failures.map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
-            trusted_proxies: config.server.trusted_proxies.clone(),
-            clock: DefaultClock::default(),
-        }
+        Self(RwLock::new(Arc::new(Rates::new(config))))
     }
 
-    /// Counts one playback, embed or renewal request.
+    /// Takes other rates over. What was counted before is forgotten.
+    pub fn set(&self, config: &Config) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rates::new(config));
+    }
+
+    /// Counts one playback, embed, oEmbed or renewal request of an address.
     pub fn count_playback(&self, request: &HttpRequest) -> Result<(), Problem> {
-        self.count(self.playback.as_ref(), request)
+        let rates = self.in_force();
+        rates.count_client(&rates.playback, request)
     }
 
     /// Counts one wrong private key. The right key is never held up.
     pub fn count_admin_failure(&self, request: &HttpRequest) -> Result<(), Problem> {
-        self.count(self.admin_failures.as_ref(), request)
+        let rates = self.in_force();
+        rates.count_client(&rates.admin_failures, request)
     }
 
-    fn count(&self, limiter: Option<&DefaultKeyedRateLimiter<IpAddr>>, request: &HttpRequest) -> Result<(), Problem> {
-        let (Some(limiter), Some(client)) = (limiter, self.client(request)) else { return Ok(()) };
-        if limiter.len() >= limits::RATE_ENTRIES {
-            limiter.retain_recent();
-        }
-        limiter.check_key(&client).map_err(|until| {
-            let wait = until.wait_time_from(self.clock.now());
-            Problem::rate_limit(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
-        })
+    /// Counts one viewer who was let in. Those who were not count for their address alone: whoever has no token must not
+    /// be able to keep out those who have one.
+    pub fn count_viewer(&self, organization: OrganizationId) -> Result<(), Problem> {
+        self.in_force()
+            .organizations
+            .count(&organization, "Too many viewers of this organization come at once. Try again shortly.")
     }
 
-    /// Forgets addresses that have been quiet.
+    /// Counts one request with a private key that is good.
+    pub fn count_private_key(&self, key: PrivateKeyId) -> Result<(), Problem> {
+        self.in_force().private_keys.count(&key, "Too many requests with this private key. Try again shortly.")
+    }
+
+    /// Forgets who has been quiet.
     pub fn sweep(&self) {
-        for limiter in [&self.playback, &self.admin_failures].into_iter().flatten() {
-            limiter.retain_recent();
+        let rates = self.in_force();
+        rates.playback.sweep();
+        rates.admin_failures.sweep();
+        rates.organizations.sweep();
+        rates.private_keys.sweep();
+    }
+
+    fn in_force(&self) -> Arc<Rates> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Rates {
+    fn new(config: &Config) -> Self {
+        let limits = &config.limits;
+        Self {
+            playback: Rate::per_second(limits.playback_per_second, limits.playback_burst),
+            admin_failures: Rate(
+                NonZeroU32::new(limits.admin_failures_per_minute)
+                    .map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
+            ),
+            organizations: Rate::per_second(limits.organization_per_second, limits.organization_burst),
+            private_keys: Rate::per_second(limits.admin_per_second, limits.admin_burst),
+            trusted_proxies: config.server.trusted_proxies.clone(),
         }
+    }
+
+    fn count_client(&self, rate: &Rate<IpAddr>, request: &HttpRequest) -> Result<(), Problem> {
+        let Some(client) = self.client(request) else { return Ok(()) };
+        rate.count(&client, "Too many requests from this address. Try again shortly.")
     }
 
     /// Who asks: the peer, or the last address in `X-Forwarded-For` that no trusted proxy wrote of itself.
@@ -67,10 +102,11 @@ impl RateLimits {
         let is_trusted = |address: &IpAddr| self.trusted_proxies.contains(address);
         let mut client = peer;
         if is_trusted(&peer) {
-            let forwarded = lone(request, &X_FORWARDED_FOR).unwrap_or_default();
+            // Some proxies add to the line that came, some a line of their own.
+            let forwarded = list(request, &X_FORWARDED_FOR).unwrap_or_default();
             for hop in forwarded.rsplit(',') {
-                let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
-                client = address.to_canonical();
+                let Some(address) = address_of(hop.trim()) else { break };
+                client = address;
                 if !is_trusted(&client) {
                     break;
                 }
@@ -80,10 +116,97 @@ impl RateLimits {
     }
 }
 
+/// One rate, by whom it counts.
+struct Rate<K: Hash + Eq + Clone>(Option<DefaultKeyedRateLimiter<K>>);
+
+impl<K: Hash + Eq + Clone> Rate<K> {
+    fn per_second(rate: u32, burst: u32) -> Self {
+        let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+        Self(NonZeroU32::new(rate).map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))))
+    }
+
+    fn count(&self, who: &K, refusal: &'static str) -> Result<(), Problem> {
+        let Some(limiter) = &self.0 else { return Ok(()) };
+        if limiter.len() >= limits::RATE_ENTRIES {
+            limiter.retain_recent();
+        }
+        limiter.check_key(who).map_err(|until| {
+            let wait = until.wait_time_from(DefaultClock::default().now());
+            Problem::rate_limit(refusal, wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+        })
+    }
+
+    fn sweep(&self) {
+        if let Some(limiter) = &self.0 {
+            limiter.retain_recent();
+        }
+    }
+}
+
+/// An address as proxies write it: alone, or with the port it came from.
+fn address_of(hop: &str) -> Option<IpAddr> {
+    let address = hop.parse().ok().or_else(|| hop.parse().ok().map(|socket: SocketAddr| socket.ip()));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
 /// What one subscriber has: an IPv4 address, or an IPv6 /64.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn client(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
+        let mut config = Config::default_for("/nonexistent".into());
+        config.server.trusted_proxies = trusted.iter().map(|address| address.parse().unwrap()).collect();
+        let request = TestRequest::get().peer_addr(SocketAddr::new(peer.parse().unwrap(), 1));
+        let request = forwarded.iter().fold(request, |request, line| request.append_header((X_FORWARDED_FOR, *line)));
+        Rates::new(&config).client(&request.to_http_request()).unwrap().to_string()
+    }
+
+    #[test]
+    fn an_ipv4_address_is_the_same_however_it_is_written_and_ipv6_counts_by_network() {
+        for (peer, who) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff::", "2001:db8:1:2::"),
+            ("2001:db8:1:3::6", "2001:db8:1:3::"),
+        ] {
+            assert_eq!(client(&[], peer, &[]), who);
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_says_of_its_client_counts_where_the_proxy_is_trusted_and_nowhere_else() {
+        let proxy = ["10.0.0.1", "10.0.0.2"];
+        for (peer, forwarded, who) in [
+            ("192.0.2.7", &["203.0.113.9"][..], "192.0.2.7"),
+            ("10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
+            ("::ffff:10.0.0.1", &["203.0.113.9"], "203.0.113.9"),
+            // What the client made up stands before what the proxy added, on one line or on two.
+            ("10.0.0.1", &["1.2.3.4, 203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.1", &["1.2.3.4", "203.0.113.9"], "203.0.113.9"),
+            // Through two proxies.
+            ("10.0.0.1", &["1.2.3.4, 203.0.113.9, 10.0.0.2"], "203.0.113.9"),
+            ("10.0.0.1", &["10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
+            ("10.0.0.1", &["[2001:db8:1:2:3::]:4711"], "2001:db8:1:2::"),
+            // What is no address tells nothing more.
+            ("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"], "10.0.0.2"),
+            ("10.0.0.1", &[""], "10.0.0.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+        ] {
+            assert_eq!(client(&proxy, peer, forwarded), who, "{peer} {forwarded:?}");
+        }
+        let thousand = vec!["10.0.0.2"; 1_000].join(",");
+        assert_eq!(client(&proxy, "10.0.0.1", &[&format!("203.0.113.9,{thousand}")]), "203.0.113.9");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::ui::{self, Ui};
-use super::{admin, appliance as socket, dashboard, embed, media, oembed, playback, sessions};
+use super::{admin, appliance as socket, dashboard, embed, health, media, oembed, playback, sessions};
 use crate::app::App;
 use actix_web::dev::HttpServiceFactory;
 use actix_web::http::Method;
@@ -27,11 +27,11 @@ fn resource(path: &str, methods: &[Method]) -> Resource {
 
 /// What the public listener serves.
 pub fn public(config: &mut web::ServiceConfig, app: &App, ui: &Ui) {
-    for prefix in ["/api/v1", "/v1"] {
-        config.service(resource!(&format!("{prefix}/embeds/{{id}}/playback"),
-            GET => playback::playback, HEAD => playback::playback, OPTIONS => playback::preflight));
-    }
     config
+        .service(resource!("/api/v1/embeds/{id}/playback",
+            GET => playback::playback, HEAD => playback::playback, OPTIONS => playback::preflight))
+        .service(resource!("/v1/embeds/{id}/playback",
+            GET => playback::playback, HEAD => playback::playback, OPTIONS => playback::preflight))
         .service(resource!("/api/v1/videos/{video}/sessions/{session}/renew",
             POST => sessions::renew, OPTIONS => sessions::preflight))
         .service(resource!("/embed/{id}", GET => embed::page, HEAD => embed::page))
@@ -41,8 +41,8 @@ pub fn public(config: &mut web::ServiceConfig, app: &App, ui: &Ui) {
         .service(ui::assets(ui, &app.config))
         .service(resource!("/screener-player.js", GET => ui::wrapper, HEAD => ui::wrapper))
         .service(resource!("/licenses", GET => ui::licences, HEAD => ui::licences))
-        .service(resource!("/healthz", GET => socket::alive, HEAD => socket::alive))
-        .service(resource!("/readyz", GET => socket::ready, HEAD => socket::ready))
+        .service(resource!("/healthz", GET => health::alive, HEAD => health::alive))
+        .service(resource!("/readyz", GET => health::ready, HEAD => health::ready))
         .service(admin_routes())
         .service(resource!("/dashboard", GET => dashboard::sign_in::home))
         .service(dashboard_routes())

@@ -67,7 +67,12 @@ pub fn assets(ui: &Ui, config: &Config) -> actix_web::Scope {
         Some(directory) => scope.service(
             Files::new("", directory).disable_content_disposition().use_etag(false).default_handler(web::to(built_in)),
         ),
-        None => scope.route("/{name}", web::get().to(built_in)).route("/{name}", web::head().to(built_in)),
+        None => scope.service(
+            web::resource("/{name}")
+                .route(web::get().to(built_in))
+                .route(web::head().to(built_in))
+                .default_service(web::to(async || Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD")))),
+        ),
     }
 }
 

@@ -1,16 +1,18 @@
 //! One piece of an upload being added to its file: gathered, hashed, written in order, and at the end synced, or taken away
 //! again if it has not the checksum that it was announced with.
 
+use super::disk::allocate;
 use super::journal::sync_directory;
 use super::media_dir::{MediaError, blocking, hexadecimal};
-use super::upload_dir::{UploadProgress, modified, reserve};
+use super::small_file::{read_small, replace_small};
+use super::upload_dir::{UploadProgress, modified};
 use crate::domain::limits;
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,6 +53,8 @@ pub struct Appending {
     sink: Option<Sink>,
     checked: Option<Checked>,
     buffer: BytesMut,
+    /// Bytes for which the disk holds no room yet.
+    unheld_bytes: u64,
 }
 
 /// What is needed to undo a piece with a checksum.
@@ -91,20 +95,29 @@ pub struct Appended {
 impl Appending {
     /// Begins where the file ends, or where a piece began that was not found right. `hash` is used if it goes as far.
     pub(super) fn open(place: Place, hash: Option<RunningHash>) -> io::Result<Self> {
-        if let Some(floor) = read_floor(&place.floor)? {
-            place.discard(floor)?;
+        let metadata = place.file.metadata()?;
+        let right = known_right(&place.floor, &metadata, place.length_bytes)?;
+        if right < u64::MAX {
+            place.discard(right)?;
         }
         let metadata = place.file.metadata()?;
         let began = UploadProgress { offset: metadata.len(), touched: modified(&metadata)? };
         let hash = hash.or_else(|| (began.offset == 0).then(RunningHash::default));
         let hash = hash.filter(|hash| hash.bytes == began.offset);
         let sink = Sink { file: Arc::clone(&place.file), end: began.offset, hash, check: None };
-        Ok(Self { place, began, sink: Some(sink), checked: None, buffer: BytesMut::new() })
+        // Blocks are of 512 bytes here, whatever the file system's are (stat(2)).
+        let unheld_bytes = place.length_bytes.saturating_sub(metadata.blocks().saturating_mul(512));
+        Ok(Self { place, began, sink: Some(sink), checked: None, buffer: BytesMut::new(), unheld_bytes })
     }
 
     /// How far the upload had come before this piece.
     pub fn began(&self) -> UploadProgress {
         self.began
+    }
+
+    /// Bytes of the upload for which the disk holds no room: its file system could not.
+    pub fn unheld_bytes(&self) -> u64 {
+        self.unheld_bytes
     }
 
     /// Leaves the upload as it was.
@@ -114,8 +127,8 @@ impl Appending {
 
     /// Makes the piece one of a checksum: it is kept whole or not at all, whatever happens to this process.
     pub async fn expect(&mut self, checksum: Checksum) -> io::Result<()> {
-        let (floor, directory, offset) = (self.place.floor.clone(), self.place.directory.clone(), self.began.offset);
-        blocking(move || write_floor(&floor, &directory, offset)).await?;
+        let (floor, offset) = (self.place.floor.clone(), self.began.offset);
+        blocking(move || write_floor(&floor, offset)).await?;
         if let Some(sink) = &mut self.sink {
             sink.check = Some(digest::Context::new(checksum.algorithm));
             self.checked = Some(Checked { wanted: checksum.wanted, hash_before: sink.hash.clone() });
@@ -234,7 +247,7 @@ impl Place {
     fn discard(&self, floor: u64) -> io::Result<()> {
         self.file.set_len(floor.min(self.file.metadata()?.len()))?;
         // Cutting a file gives back what was held behind its end.
-        if let Err(error) = reserve(&self.file, self.length_bytes) {
+        if let Err(error) = allocate(&self.file, self.length_bytes) {
             tracing::debug!(%error, "room for the rest of an upload is no longer held");
         }
         self.file.sync_data()?;
@@ -250,21 +263,36 @@ impl Place {
     }
 }
 
-/// Where a piece with a checksum began that was not found right, if there is one.
-pub(super) fn read_floor(path: &Path) -> io::Result<Option<u64>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(bytes.try_into().ok().map(u64::from_be_bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+/// How many bytes of an upload's file are known to be right at most: [`u64::MAX`] where nothing speaks against any of them.
+/// A piece with a checksum that was not found right begins at its floor. Where that does not read, or somebody else has
+/// written to the file, none are.
+pub(super) fn known_right(floor: &Path, file: &Metadata, length_bytes: u64) -> io::Result<u64> {
+    let trouble = match read_small(floor, FLOOR_BYTES as u64 + 1) {
+        Ok(bytes) => match parse_floor(&bytes) {
+            Some(floor) => return Ok(floor),
+            None => "the file says no place of the upload's".to_owned(),
+        },
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => error.to_string(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && file.len() <= length_bytes => return Ok(u64::MAX),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "the upload's file is longer than it may be".to_owned()
+        }
+        Err(error) => return Err(error),
+    };
+    tracing::warn!(floor = %floor.display(), trouble, "which bytes of an upload are right is not known; it begins anew");
+    Ok(0)
+}
+
+/// Bytes of a floor's file: the offset (u64 BE), and the CRC32C of that (u32 BE).
+const FLOOR_BYTES: usize = 12;
+
+fn parse_floor(bytes: &[u8]) -> Option<u64> {
+    let (offset, crc) = bytes.split_first_chunk::<8>()?;
+    (crc == crc32c::crc32c(offset).to_be_bytes()).then_some(u64::from_be_bytes(*offset))
 }
 
 /// Puts a floor down, whole or not at all, before the first byte of its piece.
-fn write_floor(path: &Path, directory: &Path, offset: u64) -> io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.write_all_at(&offset.to_be_bytes(), 0)?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
-    sync_directory(directory)
+fn write_floor(path: &Path, offset: u64) -> io::Result<()> {
+    let offset = offset.to_be_bytes();
+    replace_small(path, &[offset.as_slice(), &crc32c::crc32c(&offset).to_be_bytes()].concat())
 }

@@ -7,6 +7,7 @@ use super::catalog::Catalog;
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::media_dir::MediaDir;
 use super::op::Op;
+use super::small_file::private_directory;
 use super::state_dir::{StateDir, StateDirError};
 use super::verify::{Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_store};
 use crate::domain::{
@@ -162,11 +163,6 @@ fn link_media(records: &Records, from: &Path, to: &Path) -> Result<usize, Backup
     Ok(count)
 }
 
-fn private_directory(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().mode(0o700).create(path)
-}
-
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
     let path = path.to_owned();
     move |error| BackupError::Io { path, error }
@@ -205,7 +201,8 @@ pub fn verify_backup(backup: &Path) -> Result<VerifyReport, BackupError> {
 /// Restores `backup` into `into`, which must be empty or missing. `known` is the state directory in use until now, if
 /// it is still there: what it knows of revocations, keys and private videos is kept. All asset URLs end.
 ///
-/// The journal gets its name last: a restore that is interrupted leaves a directory that does not start.
+/// The format's file gets its name last: a restore that fails or is interrupted leaves a directory that does not start,
+/// and into which it can be tried again.
 pub fn restore_backup(
     backup: &Path,
     into: &Path,
@@ -226,26 +223,21 @@ pub fn restore_backup(
     private_directory(&media).map_err(io_error(&media))?;
     let media_files = link_media(&records, &backup.join("media"), &media)?;
     let mut report = BackupReport { seq: records.seq, media_files, known_state, ..BackupReport::default() };
-    let unfinished = into.join("journal.restoring");
-    std::fs::copy(backup.join("journal"), &unfinished).map_err(io_error(&unfinished))?;
-    let mut journal = Journal::open(&unfinished, 0, |_| {})?;
-    let ops = merged(&records, known.as_ref(), &mut report).map_err(io::Error::other).map_err(io_error(backup))?;
-    append_all(&mut journal, &ops, now).map_err(io_error(&unfinished))?;
     let journal_path = into.join("journal");
-    std::fs::File::open(&unfinished)
-        .and_then(|file| file.sync_all())
-        .and_then(|()| std::fs::rename(&unfinished, &journal_path))
-        .and_then(|()| sync_directory(state.path()))
-        .map_err(io_error(&journal_path))?;
+    std::fs::copy(backup.join("journal"), &journal_path).map_err(io_error(&journal_path))?;
+    let mut journal = Journal::open(&journal_path, 0, |_| {})?;
+    let ops = merged(&records, known.as_ref(), &mut report).map_err(io::Error::other).map_err(io_error(backup))?;
+    append_all(&mut journal, &ops, now).map_err(io_error(&journal_path))?;
+    std::fs::File::open(&journal_path).and_then(|file| file.sync_all()).map_err(io_error(&journal_path))?;
+    state.finish()?;
     Ok(report)
 }
 
 /// What the present state directory knows, and how much of it could be read: a damaged journal is a reason to restore,
 /// and what stands before the damage still counts.
 fn read_known(directory: Option<&Path>) -> Result<(Option<Records>, KnownState), BackupError> {
-    let Some(directory) = directory.filter(|directory| directory.join("journal").exists()) else {
-        return Ok((None, KnownState::Absent));
-    };
+    let holds_records = |directory: &&Path| directory.join("journal").exists() && !StateDir::is_unfinished(directory);
+    let Some(directory) = directory.filter(holds_records) else { return Ok((None, KnownState::Absent)) };
     // A running server would go on revoking behind our back.
     let _lock = match StateDir::open(directory) {
         Err(error @ StateDirError::InUse(_)) => return Err(error.into()),

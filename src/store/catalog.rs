@@ -1,12 +1,16 @@
 //! The catalog: opening it, changing it, reading it.
 
 use super::access::Access;
+use super::disk::{Disk, Fullness};
 use super::draft::Draft;
-use super::index::{Expected, Index, IndexError, ListPosition};
-use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
+use super::index::{IndexError, IndexPlace, ListPosition};
+use super::journal::{FrozenJournal, JournalError};
+use super::opening::Opened;
+use super::rows::Rows;
+use super::tending::Watch;
 use super::write_error::WriteError;
-use super::writer::{Job, Shared, Writer, job};
-use crate::domain::{MediaFileId, OrganizationId, Record, Timestamp, limits};
+use super::writer::{Job, Shared, Urgency, Writer, job};
+use crate::domain::{Kind, MediaFileId, OrganizationId, Record, Timestamp, limits};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use std::collections::HashSet;
@@ -21,8 +25,20 @@ use uuid::Uuid;
 /// The catalog of one state directory. One process at a time: the state directory's lock sees to that.
 pub struct Catalog {
     shared: Arc<Shared>,
+    disk: Arc<Disk>,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How a catalog is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreHealth {
+    /// Reads are answered; and changes taken, as far as the disk is not too full for them.
+    Working(Fullness),
+    /// Reads are answered. The disk takes no change.
+    ReadOnly,
+    /// Neither: a restart is needed.
+    Failing,
 }
 
 /// Where to go on in a list. Opaque on the wire.
@@ -50,51 +66,29 @@ pub struct Page<R> {
 }
 
 impl Catalog {
-    /// Opens the catalog in `directory`, making an empty one where there is none. The index is opened within `limit`,
-    /// caught up from the journal, compared with it, and set aside and rebuilt when it won't open or does not fit.
+    /// Opens the catalog in `directory`, which lies on `disk`, making an empty one where there is none. The index is
+    /// opened within `limit`, caught up from the journal, compared with it, and set aside and rebuilt when it won't open
+    /// or does not fit.
     ///
     /// # Errors
-    /// A journal that can't be read. Trouble with the index is never one.
-    pub fn open(directory: &Path, cache_bytes: u64, limit: Duration) -> Result<Self, JournalError> {
-        let journal_path = directory.join("journal");
-        let index_path = directory.join("index");
-        if let Some(rest) = trace_of_records(directory, &journal_path, &index_path) {
-            return Err(JournalError::Missing { path: journal_path, rest });
-        }
-        if !journal_path.exists() {
-            Journal::create(&journal_path)?;
-            sync_directory(directory).map_err(|error| JournalError::Io { path: directory.to_owned(), error })?;
-        }
-        let mut slot = IndexSlot { path: index_path, cache_bytes, limit, open: None };
-        let known_seq = slot.open_existing();
-        let first = Replay::run(&journal_path, &mut slot, known_seq)?;
-        let Replay { journal, access, index } = match first {
-            Ok(replay) => replay,
-            // Whatever the index can't take, a new one can.
-            Err(error) => {
-                slot.set_aside(&error.to_string());
-                Replay::run(&journal_path, &mut slot, 0)?.map_err(|error| JournalError::Io {
-                    path: directory.join("index"),
-                    error: std::io::Error::other(error.to_string()),
-                })?
-            }
-        };
-        if journal.seq() > known_seq {
-            tracing::info!(from = known_seq, to = journal.seq(), "the index was caught up from the journal");
-        }
+    /// A journal that can't be read. Trouble with the index is never one, unless there is no room for another.
+    pub fn open(directory: &Path, cache_bytes: u64, limit: Duration, disk: Arc<Disk>) -> Result<Self, JournalError> {
+        let place = IndexPlace { path: directory.join("index"), cache_bytes, limit };
+        let Opened { journal, access, index } = Opened::at(directory, &place, &disk)?;
         let shared = Arc::new(Shared {
-            index,
+            rows: Rows::new(index, place),
             access: RwLock::new(access),
-            poisoned: AtomicBool::new(false),
+            is_journal_unsound: AtomicBool::new(false),
             changed: watch::Sender::new(0),
         });
         let (sender, receiver) = mpsc::channel(limits::WRITE_QUEUE);
-        let writer = Writer { shared: Arc::clone(&shared), journal, jobs: receiver };
+        let (shared_too, watch) = (Arc::clone(&shared), Watch::new(sender.downgrade()));
+        let writer = Writer { shared: shared_too, journal, disk: Arc::clone(&disk), jobs: receiver, watch };
         let thread = std::thread::Builder::new()
             .name("catalog-writer".into())
             .spawn(move || writer.run())
             .map_err(|error| JournalError::Io { path: directory.to_owned(), error })?;
-        Ok(Self { shared, jobs: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)) })
+        Ok(Self { shared, disk, jobs: Mutex::new(Some(sender)), writer: Mutex::new(Some(thread)) })
     }
 
     /// Makes one change: `change` says it on a draft or refuses; the answer comes when it is on disk and everybody
@@ -108,19 +102,45 @@ impl Catalog {
         T: Send + 'static,
         E: From<WriteError> + Send + 'static,
     {
-        let (job, answer) = job(now, change);
-        let sender = self.lock_jobs().clone().ok_or(WriteError::Poisoned)?;
+        self.ask(job(now, Urgency::CanWait, change)).await
+    }
+
+    /// The same for a change that does not wait for room: it revokes, removes, or opens the way to that. A full disk
+    /// takes it, too, if need be out of its reserve.
+    pub async fn write_urgent<T, E>(
+        &self,
+        now: Timestamp,
+        change: impl FnOnce(&mut Draft<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<WriteError> + Send + 'static,
+    {
+        self.ask(job(now, Urgency::Urgent, change)).await
+    }
+
+    async fn ask<T, E: From<WriteError>>(&self, (job, answer): (Job, oneshot::Receiver<Result<T, E>>)) -> Result<T, E> {
+        let sender = self.lock_jobs().clone().ok_or(WriteError::Closed)?;
         sender.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Busy,
-            mpsc::error::TrySendError::Closed(_) => WriteError::Poisoned,
+            mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
         })?;
         // The sender is dropped unanswered only if the writer's thread died.
-        answer.await.unwrap_or_else(|_| Err(WriteError::Poisoned.into()))
+        answer.await.unwrap_or_else(|_| Err(WriteError::Unknown.into()))
+    }
+
+    /// Has the writer put right what the disk has refused and may take now: the journal, the index, the reserve. To be
+    /// called every [`limits::STORE_TEND_S`]; never waits.
+    pub fn tend(&self) {
+        if let Some(jobs) = self.lock_jobs().as_ref() {
+            // A writer with so much to do is tended another time.
+            let _ = jobs.try_send(Job::Tend);
+        }
     }
 
     /// One record.
     pub async fn find<R: Record>(&self, key: Uuid) -> Result<Option<R>, IndexError> {
-        let row = self.shared.index.row(R::KIND, key)?;
+        let row = self.shared.rows.row(R::KIND, key)?;
         Ok(row.map(serde_json::from_value).transpose()?)
     }
 
@@ -131,7 +151,7 @@ impl Catalog {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<R>, IndexError> {
-        let mut found = self.shared.index.owned(owner, R::KIND, after.map(|Cursor(position)| position), limit + 1)?;
+        let mut found = self.shared.rows.owned(owner, R::KIND, after.map(|Cursor(position)| position), limit + 1)?;
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| has_more).map(|(_, position)| Cursor(*position));
@@ -155,7 +175,7 @@ impl Catalog {
     ) -> Result<Page<R>, IndexError> {
         let (mut items, mut looked, mut at) = (Vec::new(), 0, after.map(|Cursor(position)| position));
         loop {
-            let step = self.shared.index.owned(owner, R::KIND, at, limits::SEARCH_STEP)?;
+            let step = self.shared.rows.owned(owner, R::KIND, at, limits::SEARCH_STEP)?;
             let is_last = step.len() < limits::SEARCH_STEP;
             for (key, position) in step {
                 if items.len() == limit || looked == scan {
@@ -175,7 +195,7 @@ impl Catalog {
     /// Up to `limit` records that hang on `parent`, newest first.
     pub async fn children<R: Record>(&self, parent: Uuid, limit: usize) -> Result<Vec<R>, IndexError> {
         let mut items = Vec::new();
-        for key in self.shared.index.children(parent, R::KIND, limit)? {
+        for key in self.shared.rows.children(parent, R::KIND, limit)? {
             items.extend(self.find::<R>(key).await?);
         }
         Ok(items)
@@ -196,10 +216,32 @@ impl Catalog {
         self.shared.changed.subscribe()
     }
 
+    /// Whether the writer runs and reads are answered. Whether the disk takes changes is another question.
+    /// Reads one record from where reads are answered, memory and then the index: for whoever watches that it can.
+    pub fn probe(&self) -> Result<(), IndexError> {
+        let first = self.access().organizations().next().map(|organization| organization.id.0);
+        self.shared.rows.row(Kind::Organization, first.unwrap_or_default()).map(drop)
+    }
+
     /// Whether changes are still taken and reads answered.
     pub fn is_healthy(&self) -> bool {
         let has_writer = self.lock_jobs().as_ref().is_some_and(|jobs| !jobs.is_closed());
-        has_writer && !self.shared.poisoned.load(Ordering::SeqCst) && self.shared.index.is_alive()
+        has_writer && self.shared.rows.is_alive()
+    }
+
+    /// How it is doing.
+    pub fn health(&self) -> StoreHealth {
+        if !self.is_healthy() {
+            return StoreHealth::Failing;
+        }
+        let is_unsound = self.shared.is_journal_unsound.load(Ordering::SeqCst);
+        let room = self.disk.room();
+        match room {
+            _ if is_unsound => StoreHealth::ReadOnly,
+            Ok(room) if room.is_read_only => StoreHealth::ReadOnly,
+            Ok(room) => StoreHealth::Working(room.fullness),
+            Err(_) => StoreHealth::ReadOnly,
+        }
     }
 
     /// The journal as of one commit; for a backup.
@@ -236,135 +278,12 @@ impl Drop for Catalog {
     }
 }
 
-/// What shows that there were records where the journal has none: an empty journal would forget every revocation, and
-/// every media file would be swept away.
-fn trace_of_records(directory: &Path, journal: &Path, index: &Path) -> Option<PathBuf> {
-    let media = directory.join("media");
-    let has_media = std::fs::read_dir(&media).is_ok_and(|mut entries| entries.next().is_some());
-    match std::fs::metadata(journal) {
-        Ok(metadata) if metadata.len() > 0 => None,
-        // The first start was interrupted, unless there are media. The index says itself what it has applied.
-        Ok(_) => has_media.then_some(media),
-        Err(_) => [index, &media].into_iter().find(|path| path.exists()).map(Path::to_owned),
-    }
-}
-
-/// What reading the journal through gives.
-struct Replay {
-    journal: Journal,
-    access: Access,
-    index: Index,
-}
-
-impl Replay {
-    /// Fills memory from the journal and the index from where it has got to (`known_seq`). The outer error is the
-    /// journal's, the inner one the index's.
-    fn run(path: &Path, slot: &mut IndexSlot, known_seq: u64) -> Result<Result<Self, IndexError>, JournalError> {
-        let mut access = Access::default();
-        let mut expected = Expected::default();
-        let mut unreadable = None;
-        let mut index_error = None;
-        let mut behind = known_seq;
-        let journal = Journal::open(path, known_seq, |commit| {
-            let read = access.apply(&commit.ops).map_err(|error| error.to_string());
-            if let Err(error) = read.and_then(|()| expected.apply(&commit.ops).map_err(|error| error.to_string())) {
-                unreadable.get_or_insert((commit.seq, error));
-            }
-            // A compacted head newer than the index says nothing of what it should forget: begin anew.
-            if commit.snapshot && behind != 0 && behind < commit.seq {
-                slot.set_aside("it is older than the compacted journal");
-                behind = 0;
-            }
-            if (commit.seq > behind || behind == 0)
-                && index_error.is_none()
-                && let Err(error) = slot.get().and_then(|index| index.apply(&commit.ops))
-            {
-                index_error = Some(error);
-            }
-        })?;
-        if let Some((seq, what)) = unreadable {
-            let error = std::io::Error::other(format!("change {seq} does not read: {what}"));
-            return Err(JournalError::Io { path: path.to_owned(), error });
-        }
-        if let Some(error) = index_error {
-            return Ok(Err(error));
-        }
-        Ok(slot.get().and_then(|index| {
-            index.set_applied(journal.seq())?;
-            // Built from nothing, it holds what it was given just now.
-            if behind != 0 {
-                index.check(&expected, slot.limit)?;
-            }
-            Ok(Self { journal, access, index })
-        }))
-    }
-}
-
-/// The index while it is being opened: whatever is wrong with it ends in a new, empty one.
-struct IndexSlot {
-    path: PathBuf,
-    cache_bytes: u64,
-    limit: Duration,
-    open: Option<Index>,
-}
-
-impl IndexSlot {
-    /// Opens what is there; answers the last commit it has applied, 0 if it must be built anew.
-    fn open_existing(&mut self) -> u64 {
-        // Left behind by an interrupted snapshot; sled refuses to open beside one (spacejam/sled #1527).
-        if let Ok(entries) = std::fs::read_dir(&self.path) {
-            for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with(".generating"))
-            {
-                tracing::warn!(file = %entry.path().display(), "removing an unfinished snapshot of the index");
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
-        match Index::open(&self.path, self.cache_bytes, self.limit).and_then(|index| Ok((index.applied()?, index))) {
-            // Its building was interrupted: what it holds may be more than the journal says.
-            Ok((0, index)) if !index.is_empty() => {
-                drop(index);
-                self.set_aside("it was not finished");
-                0
-            }
-            Ok((applied, index)) => {
-                self.open = Some(index);
-                applied
-            }
-            Err(error) => {
-                self.set_aside(&error.to_string());
-                0
-            }
-        }
-    }
-
-    fn set_aside(&mut self, why: &str) {
-        self.open = None;
-        let aside = (1..).map(|n| self.path.with_extension(format!("set-aside-{n}"))).find(|path| !path.exists());
-        let Some(aside) = aside else { return };
-        match std::fs::rename(&self.path, &aside) {
-            Ok(()) => tracing::warn!(
-                why,
-                set_aside = %aside.display(),
-                "the index was set aside and is rebuilt from the journal; nothing is lost, the directory may be deleted"
-            ),
-            Err(error) => tracing::error!(%error, path = %self.path.display(), "the index could not be set aside"),
-        }
-    }
-
-    fn get(&mut self) -> Result<Index, IndexError> {
-        if let Some(index) = &self.open {
-            return Ok(index.clone());
-        }
-        let index = Index::open(&self.path, self.cache_bytes, self.limit)?;
-        self.open = Some(index.clone());
-        Ok(index)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::disk::Watermarks;
+    use super::super::journal::Journal;
     use super::*;
-    use crate::domain::{Reference, VideoId};
+    use crate::domain::{Organization, Reference, Settings, VideoId};
     use std::collections::BTreeMap;
     use std::ops::Range;
 
@@ -374,7 +293,7 @@ mod tests {
     type Model = BTreeMap<Uuid, VideoId>;
 
     fn open(directory: &Path) -> Result<Catalog, JournalError> {
-        Catalog::open(directory, 8 << 20, Duration::from_secs(10))
+        Catalog::open(directory, 8 << 20, Duration::from_secs(10), Arc::new(Disk::new(directory, Watermarks::OFF)))
     }
 
     /// Stores, stores over and removes records, one a commit.
@@ -463,6 +382,88 @@ mod tests {
                 assert!(page.items.is_empty());
                 assert_eq!(page.next.is_some(), scan < 1000, "{limit} of {scan}");
             }
+        });
+    }
+
+    #[test]
+    fn whoever_reads_a_record_finds_in_memory_what_it_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = open(directory.path()).unwrap();
+        let is_over = AtomicBool::new(false);
+        let organization = |changes: u32| {
+            let settings = Settings { session_max_age_s: changes, ..Settings::default() };
+            Organization { id: OWNER, name: "Acme".into(), settings, created_at: Timestamp::from_secs(1) }
+        };
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let (mut looks, mut last) = (0_u32, 0);
+                actix_web::rt::System::new().block_on(async {
+                    while !is_over.load(Ordering::SeqCst) {
+                        let record = catalog.find::<Organization>(OWNER.0).await.unwrap();
+                        let record = record.map_or(0, |record| record.settings.session_max_age_s);
+                        let page = catalog.list::<Organization>(OrganizationId::APPLIANCE, None, 2).await.unwrap();
+                        let listed = page.items.first().map_or(0, |listed| listed.settings.session_max_age_s);
+                        let memory = catalog.access().organization(OWNER).map_or(0, |it| it.settings.session_max_age_s);
+                        assert!(last <= record, "{record} was read after {last}");
+                        assert!(record <= listed, "{listed} was listed after {record} was read");
+                        assert!(listed <= memory, "{memory} decides, and {listed} was read before");
+                        (looks, last) = (looks + 1, record);
+                    }
+                });
+                looks
+            });
+            actix_web::rt::System::new().block_on(async {
+                for changes in 1..=300 {
+                    let record = organization(changes);
+                    let written = catalog.write(Timestamp::from_secs(1), move |draft| {
+                        draft.put(&record);
+                        Ok::<_, WriteError>(())
+                    });
+                    written.await.unwrap();
+                }
+            });
+            is_over.store(true, Ordering::SeqCst);
+            assert!(reader.join().unwrap() > 300, "hardly anything was looked at");
+        });
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_is_urgent_and_says_no_to_the_rest() {
+        let directory = tempfile::tempdir().unwrap();
+        let full = Watermarks { warn_percent: 1, uploads_percent: 1, changes_percent: 1, ..Watermarks::OFF };
+        let disk = Arc::new(Disk::new(directory.path(), full));
+        let catalog = Catalog::open(directory.path(), 8 << 20, Duration::from_secs(10), disk).unwrap();
+        assert_eq!(catalog.health(), StoreHealth::Working(Fullness::NoChanges));
+        let record =
+            |id| Reference { id: Uuid::from_u128(id), organization: OWNER, video: VideoId(Uuid::from_u128(1)) };
+        let put = move |id| {
+            move |draft: &mut Draft<'_>| {
+                draft.put(&record(id));
+                Ok::<_, WriteError>(())
+            }
+        };
+        actix_web::rt::System::new().block_on(async {
+            let (now, nothing) = (Timestamp::from_secs(1), |_: &mut Draft<'_>| Ok::<_, WriteError>(()));
+            assert!(matches!(catalog.write(now, put(1)).await, Err(WriteError::NoSpace)));
+            catalog.write_urgent(now, put(2)).await.unwrap();
+            // What changes nothing takes no room.
+            catalog.write(now, nothing).await.unwrap();
+            // One that is refused takes nobody with it, and its number is free.
+            let (refused, urgent) =
+                futures_util::future::join(catalog.write(now, put(3)), catalog.write_urgent(now, put(4))).await;
+            assert!(matches!(refused, Err(WriteError::NoSpace)) && urgent.is_ok());
+            for (id, is_there) in [(1, false), (2, true), (3, false), (4, true)] {
+                let found = catalog.find::<Reference>(Uuid::from_u128(id)).await.unwrap();
+                assert_eq!(found.is_some(), is_there, "{id}");
+            }
+        });
+        drop(catalog);
+        // The next start finds room, and the same.
+        let catalog = open(directory.path()).unwrap();
+        assert_eq!(catalog.health(), StoreHealth::Working(Fullness::Roomy));
+        actix_web::rt::System::new().block_on(async {
+            assert!(catalog.find::<Reference>(Uuid::from_u128(4)).await.unwrap().is_some());
+            catalog.write(Timestamp::from_secs(1), put(5)).await.unwrap();
         });
     }
 

@@ -2,8 +2,9 @@
 //! group, have said; nothing is stored yet.
 
 use super::access::{Access, Usage};
-use super::index::{Index, check_length};
+use super::index::check_length;
 use super::op::{Op, place_of};
+use super::rows::Rows;
 use super::write_error::WriteError;
 use crate::domain::{AuditEvent, Kind, OrganizationId, PrivateKeyId, Record, limits};
 use serde_json::Value;
@@ -15,7 +16,7 @@ pub(super) type Overlay = HashMap<(Kind, Uuid), Option<Value>>;
 
 /// The change that a closure handed to [`super::Catalog::write`] makes.
 pub struct Draft<'a> {
-    index: &'a Index,
+    rows: &'a Rows,
     access: &'a Access,
     group: &'a Overlay,
     pub(super) own: Overlay,
@@ -26,8 +27,8 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(index: &'a Index, access: &'a Access, group: &'a Overlay) -> Self {
-        Self { index, access, group, own: Overlay::new(), ops: Vec::new(), events: Vec::new(), broken: None }
+    pub(super) fn new(rows: &'a Rows, access: &'a Access, group: &'a Overlay) -> Self {
+        Self { rows, access, group, own: Overlay::new(), ops: Vec::new(), events: Vec::new(), broken: None }
     }
 
     /// The record with this key as this change finds it.
@@ -35,7 +36,7 @@ impl<'a> Draft<'a> {
         let target = (R::KIND, key);
         let row = match self.own.get(&target).or_else(|| self.group.get(&target)) {
             Some(row) => row.clone(),
-            None => match self.index.row(R::KIND, key) {
+            None => match self.rows.row(R::KIND, key) {
                 Ok(row) => row,
                 Err(error) => {
                     self.fail(error);
@@ -81,7 +82,7 @@ impl<'a> Draft<'a> {
 
     /// Keys of records that hang on `parent`: up to `limit` stored ones, with what this group has changed.
     pub fn children<R: Record>(&mut self, parent: Uuid, limit: usize) -> Vec<Uuid> {
-        let mut keys = self.index.children(parent, R::KIND, limit).unwrap_or_else(|error| {
+        let mut keys = self.rows.children(parent, R::KIND, limit).unwrap_or_else(|error| {
             self.fail(error);
             Vec::new()
         });

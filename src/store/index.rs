@@ -6,12 +6,14 @@
 //! the journal says. Written with plain inserts and removes alone: the first transaction or batch would put every
 //! later read behind a process-wide lock.
 
+use super::journal::is_for_room;
 use super::op::{Op, RECORD_VERSION, place_of};
 use crate::domain::{Kind, OrganizationId, limits};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -34,6 +36,9 @@ pub enum IndexError {
     /// It opened and reads, and says something else than the journal.
     #[error("the index does not hold what the journal says")]
     Differs,
+    /// It was closed.
+    #[error("the index is closed: the server is stopping")]
+    Closed,
     /// A value is longer than the index takes.
     #[error("a record of {0} bytes is over the limit of {limit}", limit = limits::INDEX_VALUE_BYTES)]
     TooLong(usize),
@@ -52,17 +57,45 @@ pub struct Index {
     meta: sled::Tree,
 }
 
+/// Where an index lies, and how it is opened.
+#[derive(Clone)]
+pub struct IndexPlace {
+    /// Its directory.
+    pub path: PathBuf,
+    /// Memory that it may use for a cache.
+    pub cache_bytes: u64,
+    /// The longest that sled may take for one thing.
+    pub limit: Duration,
+}
+
+impl IndexPlace {
+    /// Opens or creates the index there.
+    pub fn open(&self) -> Result<Index, IndexError> {
+        let Self { path, cache_bytes, limit } = self.clone();
+        guarded(limit, move || Index::open_now(&path, cache_bytes))
+    }
+
+    /// Removes what is there.
+    pub fn clear(&self) -> Result<(), IndexError> {
+        match std::fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(sled::Error::Io(error).into()),
+            _ => Ok(()),
+        }
+    }
+}
+
 const APPLIED: &[u8] = b"applied";
 /// Position in a list: newest-first order, then key.
 pub(super) type ListPosition = [u8; 24];
 
-impl Index {
-    /// Opens or creates the index in `directory`, giving up after `limit`.
-    pub fn open(directory: &Path, cache_bytes: u64, limit: Duration) -> Result<Self, IndexError> {
-        let directory = directory.to_owned();
-        guarded(limit, move || Self::open_now(&directory, cache_bytes))
+impl IndexError {
+    /// Whether it was for want of room.
+    pub fn is_for_room(&self) -> bool {
+        matches!(self, Self::Sled(sled::Error::Io(error)) if is_for_room(error))
     }
+}
 
+impl Index {
     fn open_now(directory: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
         let db = sled::Config::new().path(directory).cache_capacity(cache_bytes).open()?;
         Ok(Self {
@@ -133,7 +166,7 @@ impl Index {
         self.records.get(record_key(kind, key))?.map(|bytes| read_row(&bytes)).transpose()
     }
 
-    /// Up to `limit` keys of an owner's records, newest first, behind `after`; with the position of the last one.
+    /// Up to `limit` keys of an owner's records, newest first, behind `after`; with the position of each.
     pub fn owned(
         &self,
         owner: OrganizationId,
@@ -144,9 +177,9 @@ impl Index {
         list(&self.by_owner, owner.0, kind, after, limit)
     }
 
-    /// The same for the records that hang on another.
-    pub fn children(&self, parent: Uuid, kind: Kind, limit: usize) -> Result<Vec<Uuid>, IndexError> {
-        Ok(list(&self.by_parent, parent, kind, None, limit)?.into_iter().map(|(key, _)| key).collect())
+    /// The same for the records that hang on another, from the newest on.
+    pub fn children(&self, parent: Uuid, kind: Kind, limit: usize) -> Result<Vec<(Uuid, ListPosition)>, IndexError> {
+        list(&self.by_parent, parent, kind, None, limit)
     }
 
     /// Reads everything through, within `limit`, and answers whether it is what the journal says.
@@ -166,16 +199,21 @@ impl Index {
         if sum == expected { Ok(()) } else { Err(IndexError::Differs) }
     }
 
+    /// Wakes whoever waits in sled for a write that has failed: sled itself forgets to, until another write is tried.
+    pub fn nudge(&self) {
+        // It fails, and that is the point.
+        let _ = self.meta.insert(b"nudge", &[]);
+    }
+
     /// Whether it answers: one read, for the health check.
     pub fn is_alive(&self) -> bool {
         self.meta.get(APPLIED).is_ok()
     }
 
     /// Writes out what sled holds back, so that the next start has less to catch up. Promises nothing.
-    pub fn flush(&self) {
-        if let Err(error) = self.db.flush() {
-            tracing::warn!(%error, "the index was not flushed; the next start catches it up");
-        }
+    pub fn flush(&self) -> Result<(), IndexError> {
+        self.db.flush()?;
+        Ok(())
     }
 }
 
@@ -218,7 +256,16 @@ fn group_key(group: Uuid, kind: Kind) -> [u8; 17] {
 }
 
 fn list_key(group: Uuid, kind: Kind, order: u64, key: Uuid) -> Vec<u8> {
-    [group_key(group, kind).as_slice(), &(!order).to_be_bytes(), key.as_bytes()].concat()
+    [group_key(group, kind).as_slice(), &list_position(order, key)].concat()
+}
+
+/// Where a record stands in its lists: the newest, which has the highest order, comes first.
+pub(super) fn list_position(order: u64, key: Uuid) -> ListPosition {
+    let mut position = [0; 24];
+    let (head, tail) = position.split_at_mut(8);
+    head.copy_from_slice(&(!order).to_be_bytes());
+    tail.copy_from_slice(key.as_bytes());
+    position
 }
 
 /// A kind's byte in keys of the index. The index is rebuilt when this changes, so it need not be stable for ever.
@@ -263,7 +310,7 @@ fn entry_hash(tree: usize, key: &[u8], value: &[u8]) -> u64 {
 }
 
 /// Runs what sled may hang or panic in. A thread that hangs is left behind: it holds nothing that a rebuilt index needs.
-fn guarded<T: Send + 'static>(
+pub(super) fn guarded<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<T, IndexError> + Send + 'static,
 ) -> Result<T, IndexError> {

@@ -10,19 +10,27 @@
 //! dropped at the next start; damage before it is an error with its position, never skipped: it might have been a
 //! revocation. Each commit says how much was on disk when it was written (`durable`), which tells the two apart even
 //! when the commits of one group reached the disk out of order.
+//!
+//! A descriptor that failed is not written to again: after a failed sync the kernel may have dropped what was written
+//! and report success the next time. A failed write is cut off again and the file opened anew; after a failed sync only
+//! another file will do, which gets what was acknowledged and then the journal's name. Until that is done the journal is
+//! not sound and takes nothing.
 
 use super::op::{Commit, Op};
+use super::remedy::with_remedy;
 use crate::domain::{Kind, Timestamp, limits};
+use frames::{ReadThrough, frame, read_all};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-const FRAME_BYTES: usize = 8;
-/// Longest JSON of a frame: a commit at its limit, with room for its own members.
-const MAX_JSON_BYTES: usize = limits::COMMIT_BYTES + 4096;
+mod frames;
+
+/// What the name of a journal ends with that is to take the place of the present one.
+const COMPACTING: &str = "compacting";
 
 /// Why a journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +66,9 @@ pub enum JournalError {
         /// What shows that there was one.
         rest: PathBuf,
     },
+    /// There is no room for the index.
+    #[error("{0}: there is no room on the disk for the index of the records; make room, then start again")]
+    NoRoom(PathBuf),
     /// The index has applied more than the journal holds.
     #[error(
         "{path} ends with change {seq}, but change {known_seq} was acknowledged: its end is damaged or it is an older \
@@ -84,6 +95,8 @@ pub struct Journal {
     seq: u64,
     /// Length of its compacted head.
     compacted: u64,
+    /// Whether what the disk holds is known.
+    is_sound: bool,
 }
 
 impl Journal {
@@ -97,7 +110,7 @@ impl Journal {
             .open(path)
             .and_then(|file| file.sync_all().map(|()| file))
             .map_err(|error| io_error(path, error))?;
-        Ok(Self { path: path.to_owned(), file, durable: 0, seq: 0, compacted: 0 })
+        Ok(Self { path: path.to_owned(), file, durable: 0, seq: 0, compacted: 0, is_sound: true })
     }
 
     /// Opens a journal, hands every commit to `each` in order, and drops what an interrupted append left at its end.
@@ -106,25 +119,27 @@ impl Journal {
     /// [`JournalError::Older`] if it ends before commit `known_seq`, of which the caller knows that it was
     /// acknowledged: it is damaged at its end, or an older copy.
     pub fn open(path: &Path, known_seq: u64, each: impl FnMut(Commit)) -> Result<Self, JournalError> {
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| io_error(path, error))?;
-        let ReadThrough { end: durable, head_end, seq, vouched } = read_all(path, &file, each)?;
+        let file = open_file(path).map_err(|error| io_error(path, error))?;
+        let length = file.metadata().map_err(|error| io_error(path, error))?.len();
+        let ReadThrough { end: durable, head_end, seq, vouched } = read_all(path, &file, length, each)?;
         if seq < known_seq {
             return Err(JournalError::Older { path: path.to_owned(), seq, known_seq });
         }
         rewrite(&file, vouched..durable).map_err(|error| io_error(path, error))?;
-        let length = file.metadata().map_err(|error| io_error(path, error))?.len();
+        // A compaction that was interrupted only takes up room.
+        let _ = std::fs::remove_file(path.with_extension(COMPACTING));
         if length > durable {
             tracing::warn!(dropped_bytes = length - durable, "dropped the unfinished end of the journal");
             file.set_len(durable).and_then(|()| file.sync_all()).map_err(|error| io_error(path, error))?;
         }
-        Ok(Self { path: path.to_owned(), file, durable, seq, compacted: head_end })
+        Ok(Self { path: path.to_owned(), file, durable, seq, compacted: head_end, is_sound: true })
     }
 
     /// Reads a journal without changing it: number of the last commit, and bytes behind the last whole one.
     pub fn inspect(path: &Path, each: impl FnMut(Commit)) -> Result<(u64, u64), JournalError> {
         let file = File::open(path).map_err(|error| io_error(path, error))?;
-        let ReadThrough { end, seq, .. } = read_all(path, &file, each)?;
         let length = file.metadata().map_err(|error| io_error(path, error))?.len();
+        let ReadThrough { end, seq, .. } = read_all(path, &file, length, each)?;
         Ok((seq, length - end))
     }
 
@@ -140,23 +155,52 @@ impl Journal {
         Some((commit, bytes))
     }
 
-    /// Appends a group of frames that end with commit `last_seq`, and waits for the disk.
+    /// Where the next frame goes: bytes known to be on disk.
+    pub fn end(&self) -> u64 {
+        self.durable
+    }
+
+    /// Whether it takes frames. One that does not is to be mended.
+    pub fn is_sound(&self) -> bool {
+        self.is_sound
+    }
+
+    /// Appends a group of frames that end with commit `last_seq`, and waits for the disk. Not to be called on one that is
+    /// not sound.
     ///
     /// # Errors
-    /// [`AppendError::NotWritten`] leaves the journal as it was. [`AppendError::Unknown`] means that what the disk
-    /// holds is not known: this journal must not be written to again.
+    /// [`AppendError::NotWritten`]: nothing of it is in the journal, nor will be. [`AppendError::Unknown`]: whether it is
+    /// on disk is not known, and the journal is not sound.
     pub fn append(&mut self, frames: &[u8], last_seq: u64) -> Result<(), AppendError> {
-        if let Err(error) = self.file.write_all_at(frames, self.durable) {
-            return match self.file.set_len(self.durable) {
-                Ok(()) => Err(AppendError::NotWritten(error)),
-                Err(_) => Err(AppendError::Unknown(error)),
-            };
+        let written = self.file.write_all_at(frames, self.durable);
+        let is_written = written.is_ok();
+        let Err(error) = written.and_then(|()| self.file.sync_data()) else {
+            self.durable += frames.len() as u64;
+            self.seq = last_seq;
+            return Ok(());
+        };
+        let undone = if is_written { self.renew() } else { self.cut_back().or_else(|_| self.renew()) };
+        match undone {
+            Ok(()) => Err(AppendError::NotWritten(error)),
+            Err(trouble) => {
+                tracing::error!(%trouble, "the journal is not sound; no change is taken until it is");
+                self.is_sound = false;
+                Err(AppendError::Unknown(error))
+            }
         }
-        // After a failed sync the kernel may have dropped the pages and report success the next time.
-        self.file.sync_data().map_err(AppendError::Unknown)?;
-        self.durable += frames.len() as u64;
-        self.seq = last_seq;
+    }
+
+    /// Takes away what a failed write may have left, and opens the file anew.
+    fn cut_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.durable)?;
+        self.file.sync_all()?;
+        self.file = open_file(&self.path)?;
         Ok(())
+    }
+
+    /// Makes one that is not sound take frames again.
+    pub fn mend(&mut self) -> Result<(), JournalError> {
+        if self.is_sound { Ok(()) } else { self.renew() }
     }
 
     /// Whether it has grown enough to be worth compacting.
@@ -164,42 +208,56 @@ impl Journal {
         self.durable > limits::JOURNAL_COMPACT_BYTES && self.durable > self.compacted.saturating_mul(2)
     }
 
-    /// Rewrites the journal with only the latest operation on each record: temporary file, fsync, rename, fsync of
-    /// the directory. Reads the journal alone, never the index.
+    /// Rewrites the journal with only the latest operation on each record. Reads the journal alone, never the index.
     ///
     /// # Errors
-    /// [`CompactError::NotDone`] leaves the journal as it was. [`CompactError::Unknown`] means that a power cut may
-    /// bring the old one back, without what is appended from now on: this journal must not be written to again.
-    pub fn compact(&mut self) -> Result<(), CompactError> {
-        let temporary = self.path.with_extension("compacting");
+    /// Whatever stood in the way. The journal goes on as it was if it still [is sound](Self::is_sound).
+    pub fn compact(&mut self) -> Result<(), JournalError> {
+        let before_bytes = self.durable;
+        let compacted = self.renew();
+        // A full disk is asked again only after as much growth again.
+        self.compacted = self.durable;
+        compacted.inspect(|()| tracing::info!(before_bytes, after_bytes = self.durable, "journal compacted"))
+    }
+
+    /// Puts another file in the journal's place, with the latest operation on each record that was acknowledged:
+    /// temporary file, fsync, rename, fsync of the directory.
+    fn renew(&mut self) -> Result<(), JournalError> {
+        let temporary = self.path.with_extension(COMPACTING);
         let replaced = self.write_compacted(&temporary).and_then(|written| {
             std::fs::rename(&temporary, &self.path).map(|()| written).map_err(|error| io_error(&temporary, error))
         });
-        let (file, written) = replaced.map_err(|error| {
-            // A full disk needs the room back, and is asked again only after as much growth again.
+        let (file, written) = replaced.inspect_err(|_| {
+            // A full disk needs the room back.
             let _ = std::fs::remove_file(&temporary);
-            self.compacted = self.durable;
-            CompactError::NotDone(error)
         })?;
         // The old file has no name any more: from here on nothing may be written to it.
-        tracing::info!(before_bytes = self.durable, after_bytes = written, "journal compacted");
         self.file = file;
         self.durable = written;
         self.compacted = written;
         let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
-        sync_directory(directory).map_err(|error| CompactError::Unknown(io_error(directory, error)))
+        let synced = sync_directory(directory).map_err(|error| io_error(directory, error));
+        // A power cut might bring the old one back, without what is appended from now on.
+        self.is_sound = synced.is_ok();
+        synced
     }
 
     fn write_compacted(&self, temporary: &Path) -> Result<(File, u64), JournalError> {
+        // Through a descriptor of its own: the other one may have failed.
+        let old = File::open(&self.path).map_err(|error| io_error(&self.path, error))?;
         // First pass: which commit last touched each record.
         let mut latest: HashMap<(Kind, Uuid), (u64, usize)> = HashMap::new();
         let mut position = 0_u64;
-        read_all(&self.path, &self.file, |commit| {
+        let read = read_all(&self.path, &old, self.durable, |commit| {
             for (at, op) in commit.ops.iter().enumerate() {
                 latest.insert(op.target(), (position, at));
             }
             position += 1;
         })?;
+        if (read.seq, read.end) != (self.seq, self.durable) {
+            let what = "what was acknowledged can't be read back";
+            return Err(JournalError::Damaged { path: self.path.clone(), offset: read.end, what });
+        }
         // Second pass: copy those that still say something.
         let to_error = |error| io_error(temporary, error);
         let mut options = OpenOptions::new();
@@ -208,7 +266,7 @@ impl Journal {
         let mut out = BufWriter::new(&file);
         let (mut position, mut written) = (0_u64, 0_u64);
         let mut failed = None;
-        read_all(&self.path, &self.file, |commit| {
+        read_all(&self.path, &old, self.durable, |commit| {
             let ops: Vec<Op> = commit
                 .ops
                 .into_iter()
@@ -243,12 +301,13 @@ impl Journal {
     /// The journal as it stands on disk: what is appended or compacted later does not change it.
     pub fn freeze(&self) -> Result<FrozenJournal, JournalError> {
         let file = self.file.try_clone().map_err(|error| io_error(&self.path, error))?;
-        Ok(FrozenJournal { file, length: self.durable, seq: self.seq })
+        Ok(FrozenJournal { path: self.path.clone(), file, length: self.durable, seq: self.seq })
     }
 }
 
 /// A journal as of one commit.
 pub struct FrozenJournal {
+    path: PathBuf,
     file: File,
     length: u64,
     /// Number of that commit.
@@ -256,6 +315,11 @@ pub struct FrozenJournal {
 }
 
 impl FrozenJournal {
+    /// Hands every commit to `each`, in order.
+    pub fn replay(&self, each: impl FnMut(Commit)) -> Result<(), JournalError> {
+        read_all(&self.path, &self.file, self.length, each).map(drop)
+    }
+
     /// Copies it, synced; for a backup.
     pub fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
         let to_error = |error| io_error(path, error);
@@ -275,21 +339,23 @@ impl FrozenJournal {
 /// Why an append was not acknowledged.
 #[derive(Debug)]
 pub enum AppendError {
-    /// Nothing of it is in the journal.
+    /// Nothing of it is in the journal, nor will be.
     NotWritten(io::Error),
     /// Whether it is on disk is not known.
     Unknown(io::Error),
 }
 
-/// Why a journal was not compacted.
-#[derive(Debug, thiserror::Error)]
-pub enum CompactError {
-    /// It is as it was.
-    #[error(transparent)]
-    NotDone(JournalError),
-    /// Which of the two a power cut would leave is not known.
-    #[error(transparent)]
-    Unknown(JournalError),
+impl AppendError {
+    /// Whether it was for want of room.
+    pub fn is_for_room(&self) -> bool {
+        let (Self::NotWritten(error) | Self::Unknown(error)) = self;
+        is_for_room(error)
+    }
+}
+
+/// Whether something failed for want of room.
+pub(super) fn is_for_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Syncs a directory, so that names made or changed in it survive a power cut.
@@ -298,30 +364,11 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 fn io_error(path: &Path, error: io::Error) -> JournalError {
-    JournalError::Io { path: path.to_owned(), error }
+    JournalError::Io { path: path.to_owned(), error: with_remedy(path, error) }
 }
 
-fn frame(commit: &Commit) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; FRAME_BYTES];
-    serde_json::to_writer(&mut bytes, commit)?;
-    let (head, json) = bytes.split_at_mut(FRAME_BYTES);
-    let length = u32::try_from(json.len()).map_err(io::Error::other)?;
-    let (length_field, crc_field) = head.split_at_mut(4);
-    length_field.copy_from_slice(&length.to_le_bytes());
-    crc_field.copy_from_slice(&crc32c::crc32c(json).to_le_bytes());
-    Ok(bytes)
-}
-
-/// What a journal holds.
-struct ReadThrough {
-    /// End of the last whole commit, in bytes.
-    end: u64,
-    /// End of the compacted head, in bytes.
-    head_end: u64,
-    /// Number of the last whole commit.
-    seq: u64,
-    /// Bytes that a commit says were on disk before it.
-    vouched: u64,
+fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 /// Writes bytes that were read back over themselves and syncs them: after a kill, or a sync that failed, they may have
@@ -332,102 +379,6 @@ fn rewrite(file: &File, range: std::ops::Range<u64>) -> io::Result<()> {
     file.read_exact_at(&mut bytes, range.start)?;
     file.write_all_at(&bytes, range.start)?;
     file.sync_all()
-}
-
-/// Hands every commit to `each`.
-fn read_all(path: &Path, file: &File, mut each: impl FnMut(Commit)) -> Result<ReadThrough, JournalError> {
-    let length = file.metadata().map_err(|error| io_error(path, error))?.len();
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    reader.seek(SeekFrom::Start(0)).map_err(|error| io_error(path, error))?;
-    let (mut offset, mut head_end, mut seq, mut vouched) = (0_u64, 0_u64, 0_u64, 0_u64);
-    let (mut in_head, mut is_head_closed) = (true, true);
-    let damaged = |offset, what| JournalError::Damaged { path: path.to_owned(), offset, what };
-    while offset < length {
-        let read = read_frame(&mut reader, length - offset).map_err(|error| io_error(path, error))?;
-        let (commit, size) = match read {
-            Frame::Whole(commit, size) => (commit, size),
-            Frame::Foreign => {
-                return Err(damaged(offset, "a record is whole but says nothing this version understands"));
-            }
-            Frame::Broken if tail_is_unfinished(file, offset, length).map_err(|error| io_error(path, error))? => break,
-            Frame::Broken => {
-                return Err(damaged(offset, "a record before the acknowledged end does not match its checksum"));
-            }
-        };
-        in_head &= commit.snapshot;
-        let follows = if in_head {
-            commit.seq == seq || offset == 0
-        } else {
-            is_head_closed && !commit.snapshot && commit.seq == seq + 1
-        };
-        if !follows {
-            let what = "its number does not follow the one before it: records are missing, repeated or out of order";
-            return Err(damaged(offset, what));
-        }
-        seq = commit.seq;
-        vouched = commit.durable.min(offset);
-        offset += size;
-        if in_head {
-            head_end = offset;
-            is_head_closed = commit.ops.is_empty();
-        }
-        each(commit);
-    }
-    if !is_head_closed {
-        return Err(damaged(offset, "its compacted head ends too early"));
-    }
-    Ok(ReadThrough { end: offset, head_end, seq, vouched })
-}
-
-/// What stands at a place of the journal.
-enum Frame {
-    /// A commit, and the bytes it takes.
-    Whole(Commit, u64),
-    /// Bytes that match their checksum and are no commit that we know.
-    Foreign,
-    /// Anything else.
-    Broken,
-}
-
-fn read_frame(reader: &mut impl Read, left: u64) -> io::Result<Frame> {
-    if left < FRAME_BYTES as u64 {
-        return Ok(Frame::Broken);
-    }
-    let mut head = [0; FRAME_BYTES];
-    reader.read_exact(&mut head)?;
-    let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
-    let (length, crc) = (u32::from_le_bytes([l0, l1, l2, l3]), u32::from_le_bytes([c0, c1, c2, c3]));
-    let size = u64::from(length) + FRAME_BYTES as u64;
-    if length == 0 || length as usize > MAX_JSON_BYTES || size > left {
-        return Ok(Frame::Broken);
-    }
-    let mut json = vec![0; length as usize];
-    reader.read_exact(&mut json)?;
-    if crc32c::crc32c(&json) != crc {
-        return Ok(Frame::Broken);
-    }
-    Ok(serde_json::from_slice(&json).map_or(Frame::Foreign, |commit| Frame::Whole(commit, size)))
-}
-
-/// Whether what begins at `bad` was never acknowledged: no whole commit behind it says that `bad` was on disk already
-/// when it was written.
-fn tail_is_unfinished(file: &File, bad: u64, length: u64) -> io::Result<bool> {
-    let mut tail = Vec::new();
-    let mut reader = file;
-    reader.seek(SeekFrom::Start(bad))?;
-    reader.take(length - bad).read_to_end(&mut tail)?;
-    for start in 1..tail.len() {
-        let rest = tail.get(start..).unwrap_or_default();
-        // Nearly every start fails on its length field at once.
-        if let Frame::Whole(commit, _) = read_frame(&mut &*rest, rest.len() as u64)?
-            && commit.durable > bad
-        {
-            return Ok(false);
-        }
-    }
-    // A last record that was acknowledged and damaged since looks the same from here; the index, which counts what it
-    // has applied, knows better (`Catalog::open`).
-    Ok(true)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //!
 //! Never takes a name from outside, never changes a file's bytes.
 
-use super::journal::sync_directory;
+use super::journal::{is_for_room, sync_directory};
+use super::state_dir::StateDirError;
 use crate::domain::{MediaFileId, limits};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
@@ -41,31 +42,25 @@ pub enum MediaError {
 
 impl From<io::Error> for MediaError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
-            _ => Self::Io(error),
-        }
+        if is_for_room(&error) { Self::NoSpace } else { Self::Io(error) }
     }
 }
 
 impl MediaDir {
     /// The media directory below `state`; made if missing. Unfinished uploads of a former process are removed.
-    pub fn open(state: &Path) -> io::Result<Self> {
+    pub fn open(state: &Path) -> Result<Self, StateDirError> {
         let (media, incoming) = (state.join("media"), state.join("incoming"));
         for directory in [&media, &incoming] {
-            match std::fs::create_dir(directory) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
+            make_if_missing(directory).map_err(StateDirError::at(directory))?;
         }
-        sync_directory(state)?;
-        for entry in std::fs::read_dir(&incoming)?.flatten() {
+        sync_directory(state).map_err(StateDirError::at(state))?;
+        for entry in std::fs::read_dir(&incoming).map_err(StateDirError::at(&incoming))?.flatten() {
             tracing::info!(file = %entry.file_name().display(), "removing an upload that was interrupted");
-            if entry.file_type()?.is_dir() {
-                std::fs::remove_dir_all(entry.path())?;
-            } else {
-                std::fs::remove_file(entry.path())?;
-            }
+            let path = entry.path();
+            let removed = entry.file_type().and_then(|kind| {
+                if kind.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }
+            });
+            removed.map_err(StateDirError::at(&path))?;
         }
         Ok(Self { media, incoming, removal: Arc::default() })
     }
@@ -73,35 +68,22 @@ impl MediaDir {
     /// Clears away files that no record names; only at start, before anything is uploaded. One whose record was removed
     /// is removed. One that the journal never heard of is set aside below `orphaned/`: a crash between rename and commit
     /// leaves such a file, but so does a journal that was put back from an older copy.
-    pub fn sweep(&self, named: &HashSet<MediaFileId>, removed: &HashSet<MediaFileId>) -> io::Result<()> {
+    pub fn sweep(&self, named: &HashSet<MediaFileId>, removed: &HashSet<MediaFileId>) -> Result<(), StateDirError> {
         let orphaned = self.media.with_file_name("orphaned");
-        for entry in std::fs::read_dir(&self.media)?.flatten() {
+        for entry in std::fs::read_dir(&self.media).map_err(StateDirError::at(&self.media))?.flatten() {
             let id = entry.file_name().to_str().and_then(MediaFileId::parse);
             let Some(id) = id.filter(|id| !named.contains(id)) else { continue };
             if removed.contains(&id) {
                 tracing::info!(file = %id, "removing a media file whose record was removed");
-                std::fs::remove_file(entry.path())?;
+                std::fs::remove_file(entry.path()).map_err(StateDirError::at(&entry.path()))?;
             } else {
-                match std::fs::create_dir(&orphaned) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                    _ => {}
-                }
+                make_if_missing(&orphaned).map_err(StateDirError::at(&orphaned))?;
                 tracing::warn!(file = %id, "no record names this media file; it is set aside in orphaned/, to be deleted by hand");
-                std::fs::rename(entry.path(), orphaned.join(entry.file_name()))?;
+                std::fs::rename(entry.path(), orphaned.join(entry.file_name()))
+                    .map_err(StateDirError::at(&orphaned))?;
             }
         }
         Ok(())
-    }
-
-    /// Bytes free for an ordinary user on the file system.
-    pub fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.space()?.0)
-    }
-
-    /// The same, and the file system's bytes in all.
-    pub fn space(&self) -> io::Result<(u64, u64)> {
-        let stat = rustix::fs::statvfs(&self.media)?;
-        Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
     }
 
     /// Begins to receive a file of at most `limit_bytes`.
@@ -424,6 +406,14 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+}
+
+/// Makes a directory where nothing has its name.
+pub(super) fn make_if_missing(path: &Path) -> io::Result<()> {
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
 }
 
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {

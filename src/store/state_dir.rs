@@ -1,8 +1,8 @@
 //! The state directory: its layout, its lock, its format, and the master key's file.
 //!
 //! ```text
-//! format      what wrote this directory
-//! lock        held by the one process that uses it
+//! format      what wrote this directory; comes last of all: without it nothing here was ever promised
+//! lock        held by the one process that uses it, besides the directory itself
 //! journal     the catalog
 //! index/      sled; may be deleted while nothing runs, and is rebuilt
 //! media/      immutable media files
@@ -14,20 +14,29 @@
 //! ```
 
 use super::journal::sync_directory;
+use super::remedy::{with_place, with_remedy};
+use super::small_file::{not_a_file, private_directory, read_small, replace_small, write_synced};
 use crate::domain::Timestamp;
-use rustix::fs::{FlockOperation, flock};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const FORMAT: &str = "screener state 1\n";
+/// Name of the format's file until the directory is whole.
+const UNFINISHED: &str = "format.unfinished";
 const LAST_BACKUP: &str = "last-backup";
+/// What an `init` or a restore may have made that did not end. A master key stays: it may be somebody's only copy.
+const LEFT_BEHIND: [&str; 5] = ["journal", "index", "media", "incoming", "uploads"];
+/// Longest of the small files that is read, in bytes: a master key is 65, and a line more does no harm.
+const SMALL_FILE_BYTES: u64 = 1024;
 
 /// A state directory that this process alone uses.
 pub struct StateDir {
     path: PathBuf,
-    _lock: File,
+    _lock: [File; 2],
 }
 
 /// Why a state directory can't be used.
@@ -38,9 +47,21 @@ pub enum StateDirError {
     Missing(PathBuf),
     /// There is one already.
     #[error(
-        "{0} exists already; `screener init` never writes over one: name another directory, or start with `screener serve`"
+        "{0} exists already; `screener init` never writes over one: name another directory, or start with `screener serve`, \
+         and make keys with `screener organization create` if the first ones were never seen"
     )]
     Exists(PathBuf),
+    /// It was not made to its end.
+    #[error(
+        "{0} is not whole: the `screener init` or `screener backup restore` that made it was interrupted. Run that again"
+    )]
+    Unfinished(PathBuf),
+    /// There are records, and nothing says how to read them.
+    #[error(
+        "{0}/format is missing, but there is a journal: this directory held records. Put the file back \
+         (one line, {line:?}), or restore a backup", line = FORMAT.trim_end()
+    )]
+    NoFormat(PathBuf),
     /// Another process uses it.
     #[error("{0} is in use by another screener process")]
     InUse(PathBuf),
@@ -85,39 +106,65 @@ pub enum StateDirError {
 }
 
 impl StateDir {
-    /// Makes a state directory (0700) where there is none or an empty one, and locks it.
+    /// Makes a state directory (0700) where there is none, an empty one, or one that was never made whole, and locks it.
+    /// It is one only when [`StateDir::finish`] has been called: until then nothing that is in it is promised.
     pub fn create(path: &Path) -> Result<Self, StateDirError> {
-        let to_error = |error| StateDirError::Io { path: path.to_owned(), error };
-        let is_empty = match std::fs::read_dir(path) {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(to_error)?;
-                true
-            }
-            Err(error) => return Err(to_error(error)),
-        };
-        if !is_empty {
-            return Err(StateDirError::Exists(path.to_owned()));
+        let missing: Vec<&Path> =
+            path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+        for directory in missing.into_iter().rev() {
+            private_directory(directory)
+                .map_err(|error| StateDirError::Io { path: directory.to_owned(), error: with_place(error) })?;
         }
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(to_error)?;
+        refuse_taken(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(StateDirError::at(path))?;
         let lock = lock(path)?;
-        write_new(&path.join("format"), FORMAT.as_bytes()).map_err(to_error)?;
-        sync_directory(path).map_err(to_error)?;
+        // Whoever held the lock until now may have made it whole.
+        refuse_taken(path)?;
+        let unfinished = path.join(UNFINISHED);
+        write_synced(&unfinished, FORMAT.as_bytes())
+            .and_then(|()| sync_directory(path))
+            .map_err(StateDirError::at(&unfinished))?;
+        for left in LEFT_BEHIND.map(|name| path.join(name)) {
+            let removed = if left.is_dir() { std::fs::remove_dir_all(&left) } else { std::fs::remove_file(&left) };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StateDirError::at(&left)(error)),
+                _ => {}
+            }
+        }
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Makes one whole that was just created: what is in it is promised from here on.
+    pub fn finish(&self) -> Result<(), StateDirError> {
+        let format = self.path.join("format");
+        sync_directory(&self.path)
+            .and_then(|()| std::fs::rename(self.path.join(UNFINISHED), &format))
+            .and_then(|()| sync_directory(&self.path))
+            .map_err(StateDirError::at(&format))
+    }
+
+    /// Whether there is a directory that was created and never made whole.
+    pub fn is_unfinished(path: &Path) -> bool {
+        path.join(UNFINISHED).exists() && !path.join("format").exists()
     }
 
     /// Opens and locks an existing one.
     pub fn open(path: &Path) -> Result<Self, StateDirError> {
-        let to_error = |error| StateDirError::Io { path: path.to_owned(), error };
-        let found = match std::fs::read_to_string(path.join("format")) {
+        let format = path.join("format");
+        let found = match read_small(&format, SMALL_FILE_BYTES) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(StateDirError::Missing(path.to_owned()));
+                return Err(match path.to_owned() {
+                    path if Self::is_unfinished(&path) => StateDirError::Unfinished(path),
+                    path if path.join("journal").exists() => StateDirError::NoFormat(path),
+                    path => StateDirError::Missing(path),
+                });
             }
-            Err(error) => return Err(to_error(error)),
+            Err(error) => return Err(StateDirError::at(&format)(error)),
         };
-        if found != FORMAT {
-            return Err(StateDirError::Format { path: path.to_owned(), found: found.chars().take(80).collect() });
+        if found != FORMAT.as_bytes() {
+            let found = String::from_utf8_lossy(&found).chars().take(80).collect();
+            return Err(StateDirError::Format { path: path.to_owned(), found });
         }
         check_mode(path, 0o700)?;
         Ok(Self { path: path.to_owned(), _lock: lock(path)? })
@@ -130,15 +177,13 @@ impl StateDir {
 
     /// When a backup was last made; `None` if it is not known.
     pub fn last_backup(&self) -> Option<Timestamp> {
-        let text = std::fs::read_to_string(self.path.join(LAST_BACKUP)).ok()?;
-        text.trim_end().parse().ok().map(Timestamp::from_millis)
+        let text = read_small(&self.path.join(LAST_BACKUP), SMALL_FILE_BYTES).ok()?;
+        str::from_utf8(&text).ok()?.trim_end().parse().ok().map(Timestamp::from_millis)
     }
 
     /// Notes that a backup was made.
     pub fn note_backup(&self, at: Timestamp) -> io::Result<()> {
-        let unfinished = self.path.join(format!("{LAST_BACKUP}.new"));
-        std::fs::write(&unfinished, format!("{}\n", at.millis()))?;
-        std::fs::rename(unfinished, self.path.join(LAST_BACKUP))
+        replace_small(&self.path.join(LAST_BACKUP), format!("{}\n", at.millis()).as_bytes())
     }
 
     /// The socket of the appliance's admin API.
@@ -147,29 +192,30 @@ impl StateDir {
     }
 }
 
-/// Writes the master key's file (0600), which must not exist, and syncs it.
+impl StateDirError {
+    /// What the system said of `path`, with the way out where there is one.
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |error| Self::Io { error: with_remedy(&path, error), path }
+    }
+}
+
+/// Writes the master key's file (0600), which must not exist: whole or not at all, on disk when this answers.
 pub fn write_master_key(path: &Path, key: &[u8; 32]) -> Result<(), StateDirError> {
-    let to_error = |error| StateDirError::Io { path: path.to_owned(), error };
     if path.exists() {
         return Err(StateDirError::Exists(path.to_owned()));
     }
     let text: zeroize::Zeroizing<String> =
         zeroize::Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).chain(["\n".to_owned()]).collect());
-    write_new(path, text.as_bytes()).map_err(to_error)?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent).map_err(to_error),
-        _ => Ok(()),
-    }
+    replace_small(path, text.as_bytes()).map_err(StateDirError::at(path))
 }
 
 /// Reads the master key's file.
 pub fn read_master_key(path: &Path) -> Result<zeroize::Zeroizing<[u8; 32]>, StateDirError> {
     check_mode(path, 0o600)?;
-    let mut text = zeroize::Zeroizing::new(String::new());
-    File::open(path)
-        .and_then(|file| file.take(1024).read_to_string(&mut text))
-        .map_err(|error| StateDirError::Io { path: path.to_owned(), error })?;
-    let digits = text.trim_end();
+    let text = zeroize::Zeroizing::new(read_small(path, SMALL_FILE_BYTES).map_err(StateDirError::at(path))?);
+    let no_key = || StateDirError::MasterKey(path.to_owned());
+    let digits = str::from_utf8(&text).map_err(|_| no_key())?.trim_end();
     let mut key = zeroize::Zeroizing::new([0_u8; 32]);
     let is_key = digits.len() == 64
         && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
@@ -179,26 +225,49 @@ pub fn read_master_key(path: &Path) -> Result<zeroize::Zeroizing<[u8; 32]>, Stat
                 true
             })
         });
-    if is_key { Ok(key) } else { Err(StateDirError::MasterKey(path.to_owned())) }
+    if is_key { Ok(key) } else { Err(no_key()) }
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Refuses a directory that holds anything, unless it was never made whole.
+fn refuse_taken(path: &Path) -> Result<(), StateDirError> {
+    let mut has_others = false;
+    for entry in std::fs::read_dir(path).map_err(StateDirError::at(path))? {
+        let name = entry.map_err(StateDirError::at(path))?.file_name();
+        // It is made before anything is written, and says nothing.
+        has_others |= name != "lock";
+    }
+    if has_others && !StateDir::is_unfinished(path) { Err(StateDirError::Exists(path.to_owned())) } else { Ok(()) }
 }
 
-fn lock(path: &Path) -> Result<File, StateDirError> {
+/// Locks the directory itself, since a file in it may be deleted; and a file in it, since not every file system locks
+/// directories (NFS).
+fn lock(path: &Path) -> Result<[File; 2], StateDirError> {
+    let in_use = || StateDirError::InUse(path.to_owned());
+    let directory = File::open(path).map_err(StateDirError::at(path))?;
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Err(in_use()),
+        Err(error) => {
+            tracing::warn!(%error, "this file system locks no directories: never delete the file `lock` in the state directory");
+        }
+        Ok(()) => {}
+    }
     let lock_path = path.join("lock");
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
+        .read(true)
         .write(true)
         .mode(0o600)
+        .custom_flags(flags)
         .open(&lock_path)
-        .map_err(|error| StateDirError::Io { path: lock_path, error })?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| StateDirError::InUse(path.to_owned()))?;
-    Ok(file)
+        .and_then(|file| if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file()) })
+        .map_err(StateDirError::at(&lock_path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(in_use()),
+        Err(error) => Err(StateDirError::at(&lock_path)(error.into())),
+        Ok(()) => Ok([directory, file]),
+    }
 }
 
 fn check_mode(path: &Path, wanted: u32) -> Result<(), StateDirError> {
@@ -207,7 +276,7 @@ fn check_mode(path: &Path, wanted: u32) -> Result<(), StateDirError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(StateDirError::NoMasterKey(path.to_owned()));
         }
-        Err(error) => return Err(StateDirError::Io { path: path.to_owned(), error }),
+        Err(error) => return Err(StateDirError::at(path)(error)),
     };
     // systemd hands credentials out as 0400 or, with an ACL, 0440 in a directory that only the service can enter.
     let is_credential = path.starts_with("/run/credentials");

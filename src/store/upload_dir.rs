@@ -5,16 +5,16 @@
 //!
 //! Never takes a name from outside, and never changes a byte that belongs to an upload.
 
-use super::appending::{Appending, Place, RunningHash, read_floor};
+use super::appending::{Appending, Place, RunningHash, known_right};
+use super::disk::allocate;
 use super::journal::sync_directory;
-use super::media_dir::{MediaDir, MediaError, Received, blocking, open_regular};
+use super::media_dir::{MediaDir, MediaError, Received, blocking, make_if_missing, open_regular};
+use super::state_dir::StateDirError;
 use crate::domain::{MediaFileId, Timestamp};
-use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
 use std::collections::HashSet;
-use std::fs::{DirEntry, File, Metadata, OpenOptions};
+use std::fs::{DirEntry, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -35,13 +35,9 @@ pub struct UploadProgress {
 
 impl UploadDir {
     /// The directory of uploads below `state`; made if missing.
-    pub fn open(state: &Path) -> io::Result<Self> {
+    pub fn open(state: &Path) -> Result<Self, StateDirError> {
         let directory = state.join("uploads");
-        match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        sync_directory(state)?;
+        make_if_missing(&directory).and_then(|()| sync_directory(state)).map_err(StateDirError::at(&directory))?;
         Ok(Self { directory })
     }
 
@@ -53,27 +49,28 @@ impl UploadDir {
         open: &HashSet<MediaFileId>,
         media: &MediaDir,
         named: &HashSet<MediaFileId>,
-    ) -> io::Result<Vec<MediaFileId>> {
+    ) -> Result<Vec<MediaFileId>, StateDirError> {
+        let at = StateDirError::at;
         let is_file = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_file());
-        for entry in std::fs::read_dir(&self.directory)?.flatten().filter(is_file) {
+        for entry in std::fs::read_dir(&self.directory).map_err(at(&self.directory))?.flatten().filter(is_file) {
             let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
             let id = MediaFileId::parse(name.strip_suffix(FLOOR).unwrap_or(name));
             if !id.is_some_and(|id| open.contains(&id)) {
                 tracing::info!(file = name, "removing an upload's file that no open upload names");
-                std::fs::remove_file(entry.path())?;
+                std::fs::remove_file(entry.path()).map_err(at(&entry.path()))?;
             }
         }
         let mut missing = Vec::new();
         for id in open.iter().filter(|id| !self.path(**id).exists()) {
             if !named.contains(id) && media.path(*id).exists() {
                 tracing::info!(file = %id, "an upload that was whole is looked at once more");
-                std::fs::rename(media.path(*id), self.path(*id))?;
+                std::fs::rename(media.path(*id), self.path(*id)).map_err(at(&self.path(*id)))?;
             } else {
                 missing.push(*id);
             }
         }
-        sync_directory(&self.directory)?;
+        sync_directory(&self.directory).map_err(at(&self.directory))?;
         Ok(missing)
     }
 
@@ -83,14 +80,14 @@ impl UploadDir {
         let (path, directory) = (self.path(id), self.directory.clone());
         let create = move || {
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            let made = reserve(&file, length_bytes).and_then(|()| file.sync_all());
+            let made = allocate(&file, length_bytes).and_then(|()| file.sync_all());
             made.and_then(|()| sync_directory(&directory)).inspect_err(|_| drop(std::fs::remove_file(&path)))
         };
         Ok(blocking(create).await?)
     }
 
-    /// How far an upload has come, and on disk when this answers; `None` if it has no file.
-    pub async fn progress(&self, id: MediaFileId) -> io::Result<Option<UploadProgress>> {
+    /// How far an upload of `length_bytes` has come, and on disk when this answers; `None` if it has no file.
+    pub async fn progress(&self, id: MediaFileId, length_bytes: u64) -> io::Result<Option<UploadProgress>> {
         let (path, floor) = (self.path(id), self.floor_path(id));
         blocking(move || {
             let file = match open_regular(&path) {
@@ -100,7 +97,7 @@ impl UploadDir {
             // The length before the floor: a piece that begins in between has put its floor down before its bytes.
             let metadata = file.metadata()?;
             file.sync_data()?;
-            let offset = read_floor(&floor)?.unwrap_or(u64::MAX).min(metadata.len());
+            let offset = known_right(&floor, &metadata, length_bytes)?.min(metadata.len());
             Ok(Some(UploadProgress { offset, touched: modified(&metadata)? }))
         })
         .await
@@ -187,14 +184,6 @@ const FLOOR: &str = ".floor";
 /// Bytes hashed before somebody else may have the thread.
 const HASH_STEP_BYTES: usize = 8 << 20;
 
-/// Holds room for a file of this length, where the file system can.
-pub(super) fn reserve(file: &File, length_bytes: u64) -> io::Result<()> {
-    match rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, length_bytes)) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
-        other => Ok(other?),
-    }
-}
-
 pub(super) fn modified(metadata: &Metadata) -> io::Result<Timestamp> {
     let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
@@ -238,7 +227,7 @@ mod tests {
             }
             // Dropped, it stayed; kept, it went; and what is taken back is what it was.
             media.keep(uploads.received(id, None).await.unwrap()).await.unwrap();
-            assert!(media.path(id).exists() && uploads.progress(id).await.unwrap().is_none());
+            assert!(media.path(id).exists() && uploads.progress(id, LENGTH).await.unwrap().is_none());
             for _ in 0..2 {
                 uploads.put_back(id, &media).await.unwrap();
                 assert_eq!(std::fs::read(uploads.path(id)).unwrap(), b"abcdef");

@@ -1,9 +1,9 @@
 //! Checking everything at rest: the journal's checksums, the audit log's chain, every media file's hash.
 
+use super::audit_chain::audit_hash;
 use super::journal::{Journal, JournalError};
 use super::media_dir::open_regular;
 use super::op::Op;
-use super::writer::audit_hash;
 use crate::domain::{AuditEntry, Kind, MediaFile, OrganizationId};
 use serde::Deserialize;
 use serde_json::Value;

@@ -6,12 +6,18 @@ use crate::domain::limits;
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The disk did not take it; nothing changed.
+    /// The disk did not take it; nothing changed, nor will.
     #[error("the change was not written: {0}")]
     NotWritten(String),
-    /// The disk failed in a way that leaves unknown what it holds. No more changes until the next start.
-    #[error("the journal can no longer be trusted to be written; restart the server when the disk is sound")]
-    Poisoned,
+    /// The disk is full, or so nearly that only what revokes or removes is taken; nothing changed, nor will.
+    #[error("there is no room on the disk for the change")]
+    NoSpace,
+    /// The disk failed in a way that leaves unknown what it holds. Memory does not have the change; a restart may.
+    #[error("the disk failed while the change was written: whether it was made shows when the journal is mended")]
+    Unknown,
+    /// No more changes are taken: the server is stopping.
+    #[error("the catalog is closed")]
+    Closed,
     /// The change says more than one commit may.
     #[error("the change is over the limit of {ops} operations or {bytes} bytes", ops = limits::COMMIT_OPERATIONS, bytes = limits::COMMIT_BYTES)]
     TooLarge,

@@ -1,14 +1,20 @@
-//! The one writer: takes changes from a queue, journals them in groups with one `fdatasync`, then applies them to the
-//! index, then to memory, then answers. In that order, always.
+//! The one writer: takes changes from a queue, journals them in groups with one `fdatasync`, then applies them to
+//! memory, then to the records and their index, then answers. In that order, always.
+//!
+//! What the disk refuses is refused here, and nobody else stops for it: the writer mends the journal, has another index
+//! built and makes the reserve anew by itself, as soon as the disk lets it.
 
 use super::access::Access;
+use super::audit_chain::chained;
+use super::disk::{Disk, Fullness};
 use super::draft::{Draft, Overlay};
 use super::index::Index;
-use super::journal::{AppendError, CompactError, FrozenJournal, Journal, JournalError};
+use super::journal::{AppendError, FrozenJournal, Journal, JournalError};
 use super::op::{Commit, Op};
+use super::rows::Rows;
+use super::tending::Watch;
 use super::write_error::WriteError;
-use crate::domain::{AuditEntry, AuditEvent, AuditId, OrganizationId, Timestamp, limits};
-use sha2::{Digest, Sha256};
+use crate::domain::{OrganizationId, Timestamp, limits};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -23,16 +29,30 @@ type Attempt = Box<dyn FnOnce(&mut Draft<'_>) -> Option<Finish> + Send>;
 /// What the writer is asked for.
 pub(super) enum Job {
     /// Make a change.
-    Change { now: Timestamp, attempt: Attempt },
+    Change { now: Timestamp, urgency: Urgency, attempt: Attempt },
     /// Hand out the journal as it stands on disk after one commit.
     Freeze { done: oneshot::Sender<Result<FrozenJournal, JournalError>> },
+    /// Look after what the disk may have refused.
+    Tend,
+    /// Another index is built, or could not be.
+    Rebuilt(Result<Index, String>),
+}
+
+/// Whether a change may wait until there is room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// It may.
+    CanWait,
+    /// It may not: it revokes, removes, or opens the way to that.
+    Urgent,
 }
 
 /// What readers and the writer share.
 pub(super) struct Shared {
-    pub index: Index,
+    pub rows: Rows,
     pub access: RwLock<Access>,
-    pub poisoned: AtomicBool,
+    /// Whether the journal takes no change.
+    pub is_journal_unsound: AtomicBool,
     /// Counts changes of what decides access, so that bodies in flight can look again.
     pub changed: watch::Sender<u64>,
 }
@@ -40,7 +60,9 @@ pub(super) struct Shared {
 pub(super) struct Writer {
     pub shared: Arc<Shared>,
     pub journal: Journal,
+    pub disk: Arc<Disk>,
     pub jobs: mpsc::Receiver<Job>,
+    pub watch: Watch,
 }
 
 /// One change of a group, not yet on disk. One that says nothing new waits all the same: it may rest on what another
@@ -54,55 +76,88 @@ impl Writer {
     /// Runs until every sender is gone.
     pub fn run(mut self) {
         let mut group = Vec::with_capacity(limits::GROUP_COMMITS);
+        self.tend();
         while self.jobs.blocking_recv_many(&mut group, limits::GROUP_COMMITS) > 0 {
             let mut changes = Vec::new();
             for job in group.drain(..) {
                 match job {
-                    Job::Change { now, attempt } => changes.push((now, attempt)),
-                    Job::Freeze { done } => {
+                    Job::Change { now, urgency, attempt } => changes.push((now, urgency, attempt)),
+                    other => {
                         self.commit(std::mem::take(&mut changes));
-                        // Whoever asked may have gone.
-                        let _ = done.send(self.journal.freeze());
+                        self.attend(other);
                     }
                 }
             }
             self.commit(changes);
         }
-        self.shared.index.flush();
+        self.shared.rows.close();
     }
 
-    fn commit(&mut self, changes: Vec<(Timestamp, Attempt)>) {
+    fn attend(&mut self, job: Job) {
+        match job {
+            Job::Change { now, urgency, attempt } => self.commit(vec![(now, urgency, attempt)]),
+            // Whoever asked may have gone.
+            Job::Freeze { done } => drop(done.send(self.journal.freeze())),
+            Job::Tend => self.tend(),
+            Job::Rebuilt(built) => self.take_index(built),
+        }
+    }
+
+    fn commit(&mut self, changes: Vec<(Timestamp, Urgency, Attempt)>) {
         if changes.is_empty() {
             return;
         }
         let (frames, pending) = self.draft(changes);
         let last_seq = pending.iter().rev().find_map(|pending| pending.commit.as_ref()).map(|commit| commit.seq);
-        let Some(last_seq) = last_seq else { return finish_all(pending, || Ok(())) };
-        if self.shared.poisoned.load(Ordering::SeqCst) {
-            return finish_all(pending, || Err(WriteError::Poisoned));
-        }
-        match self.journal.append(&frames, last_seq) {
+        let Some(last_seq) = last_seq else {
+            // As long as nobody knows what the journal ends with, "it is so already" may not be so after a start.
+            let is_known = self.journal.is_sound();
+            return finish_all(pending, || if is_known { Ok(()) } else { Err(WriteError::Unknown) });
+        };
+        match self.append(&frames, last_seq) {
             Ok(()) => self.publish(pending),
+            Err(error) if error.is_for_room() => {
+                tracing::error!("the disk is full; a change was refused");
+                finish_all(pending, || Err(WriteError::NoSpace));
+            }
             Err(AppendError::NotWritten(error)) => {
                 tracing::error!(%error, "the journal could not be written; the change was refused");
                 finish_all(pending, || Err(WriteError::NotWritten(error.to_string())));
             }
             Err(AppendError::Unknown(error)) => {
-                tracing::error!(%error, "the journal could not be synced; no more changes until a restart");
-                self.shared.poisoned.store(true, Ordering::SeqCst);
-                finish_all(pending, || Err(WriteError::Poisoned));
+                tracing::error!(%error, "the journal could not be written, nor what was written taken back");
+                finish_all(pending, || Err(WriteError::Unknown));
             }
         }
     }
 
+    /// Appends to the journal; where that has no room, the reserve is its room.
+    fn append(&mut self, frames: &[u8], last_seq: u64) -> Result<(), AppendError> {
+        if !self.journal.is_sound() {
+            return Err(AppendError::NotWritten(std::io::Error::other("it is not sound and waits to be mended")));
+        }
+        let begin = self.journal.end();
+        let mut appended = self.journal.append(frames, last_seq);
+        if appended.as_ref().is_err_and(AppendError::is_for_room) && self.disk.give_up_reserve() {
+            let is_mended = self.journal.mend().is_ok();
+            // Frames say where they begin. In another file, that is elsewhere.
+            if is_mended && self.journal.end() == begin {
+                appended = self.journal.append(frames, last_seq);
+            }
+        }
+        self.shared.is_journal_unsound.store(!self.journal.is_sound(), Ordering::SeqCst);
+        appended
+    }
+
     /// Runs every change on what the ones before it left, and frames what they say.
-    fn draft(&self, changes: Vec<(Timestamp, Attempt)>) -> (Vec<u8>, Vec<Pending>) {
+    fn draft(&self, changes: Vec<(Timestamp, Urgency, Attempt)>) -> (Vec<u8>, Vec<Pending>) {
+        let refusal = self.refusal();
         let access = self.shared.access.read().unwrap_or_else(PoisonError::into_inner);
         let mut overlay = Overlay::new();
         let mut heads: HashMap<OrganizationId, (u64, String)> = HashMap::new();
         let (mut frames, mut pending, mut seq) = (Vec::new(), Vec::new(), self.journal.seq());
-        for (now, attempt) in changes {
-            let mut draft = Draft::new(&self.shared.index, &access, &overlay);
+        for (now, urgency, attempt) in changes {
+            let mut draft = Draft::new(&self.shared.rows, &access, &overlay);
             let Some(finish) = attempt(&mut draft) else { continue };
             if let Some(error) = draft.broken {
                 finish(Err(error));
@@ -114,6 +169,10 @@ impl Writer {
             }
             if draft.ops.is_empty() && draft.events.is_empty() {
                 pending.push(Pending { commit: None, finish });
+                continue;
+            }
+            if let Some(refusal) = refusal.filter(|_| urgency == Urgency::CanWait) {
+                finish(Err(refusal()));
                 continue;
             }
             let Draft { own, mut ops, events, .. } = draft;
@@ -146,30 +205,32 @@ impl Writer {
         (frames, pending)
     }
 
-    /// What is on disk becomes what is read: index, memory, answers.
-    fn publish(&mut self, pending: Vec<Pending>) {
-        let last_seq = self.journal.seq();
-        let mut index_fine = true;
-        for commit in pending.iter().filter_map(|pending| pending.commit.as_ref()) {
-            if let Err(error) = self.shared.index.apply(&commit.ops) {
-                // The journal has it, and memory will; the next start rebuilds the index.
-                tracing::error!(%error, seq = commit.seq, "the index did not take a commit; restart to rebuild it");
-                index_fine = false;
-            }
+    /// Why no change is taken now that can wait.
+    fn refusal(&self) -> Option<fn() -> WriteError> {
+        match self.disk.room() {
+            Ok(room) if room.fullness == Fullness::NoChanges => Some(|| WriteError::NoSpace),
+            _ if self.shared.rows.is_overfull() => Some(|| WriteError::Busy),
+            _ => None,
         }
-        if index_fine && let Err(error) = self.shared.index.set_applied(last_seq) {
-            tracing::error!(%error, "the index did not note what it has applied");
-        }
+    }
+
+    /// What is on disk becomes what is read: memory, which decides access, then the records, then the index below them,
+    /// then answers. Whoever reads a record finds in memory what it says.
+    fn publish(&mut self, mut pending: Vec<Pending>) {
+        let commits: Vec<Commit> = pending.iter_mut().filter_map(|pending| pending.commit.take()).collect();
         {
             let mut access = self.shared.access.write().unwrap_or_else(PoisonError::into_inner);
-            for commit in pending.iter().filter_map(|pending| pending.commit.as_ref()) {
+            for commit in &commits {
                 if let Err(error) = access.apply(&commit.ops) {
                     tracing::error!(%error, seq = commit.seq, "a record just written does not read");
                 }
             }
         }
-        if !index_fine {
-            self.shared.poisoned.store(true, Ordering::SeqCst);
+        if let Err(error) = self.shared.rows.lay(&commits) {
+            tracing::error!(%error, "a record just written does not read");
+        }
+        if let Err(error) = self.shared.rows.settle(commits, self.journal.seq()) {
+            tracing::error!(%error, "the index failed; another one is built from the journal as soon as there is room");
         }
         self.shared.changed.send_modify(|count| *count += 1);
         finish_all(pending, || Ok(()));
@@ -177,9 +238,7 @@ impl Writer {
             && let Err(error) = self.journal.compact()
         {
             tracing::error!(%error, "the journal was not compacted");
-            if matches!(error, CompactError::Unknown(_)) {
-                self.shared.poisoned.store(true, Ordering::SeqCst);
-            }
+            self.shared.is_journal_unsound.store(!self.journal.is_sound(), Ordering::SeqCst);
         }
     }
 }
@@ -190,36 +249,10 @@ fn finish_all(pending: Vec<Pending>, outcome: impl Fn() -> Result<(), WriteError
     }
 }
 
-/// The entry that follows `head` in its organization's log.
-fn chained(event: AuditEvent, head: &(u64, String), now: Timestamp) -> AuditEntry {
-    let AuditEvent { actor, organization, action, subject, detail } = event;
-    let number = head.0 + 1;
-    let name = Sha256::digest(format!("screener audit {organization} {number}"));
-    let mut entry = AuditEntry {
-        id: AuditId::from_random(*name.first_chunk::<16>().unwrap_or(&[0; 16])),
-        organization,
-        number,
-        at: now,
-        actor,
-        action: action.to_owned(),
-        subject,
-        detail,
-        previous: head.1.clone(),
-        hash: String::new(),
-    };
-    entry.hash = audit_hash(&entry);
-    entry
-}
-
-/// The hash that an audit entry must carry.
-pub(super) fn audit_hash(entry: &AuditEntry) -> String {
-    let digest = Sha256::digest(format!("{}\n{}", entry.previous, entry.hashed_text()));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Turns a typed change into a job and a future answer.
 pub(super) fn job<T, E>(
     now: Timestamp,
+    urgency: Urgency,
     change: impl FnOnce(&mut Draft<'_>) -> Result<T, E> + Send + 'static,
 ) -> (Job, oneshot::Receiver<Result<T, E>>)
 where
@@ -239,5 +272,5 @@ where
             None
         }
     });
-    (Job::Change { now, attempt }, receiver)
+    (Job::Change { now, urgency, attempt }, receiver)
 }

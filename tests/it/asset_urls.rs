@@ -13,24 +13,23 @@ use sha2::Sha256;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Every character that our paths are spelled with, and some that they are not.
-const PLAIN: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-const ODD: &str = "/%?+=:@!*;,&$'()";
-
 /// A private video that someone watches: its path split at the slashes.
-struct Watched {
-    video: String,
-    grant: String,
-    asset: String,
-    answer: Value,
+#[derive(Clone)]
+pub struct Watched {
+    pub video: String,
+    pub grant: String,
+    pub asset: String,
+    pub answer: Value,
 }
 
-fn watch(server: &Server, visibility: &str) -> Watched {
+/// Someone watches a new video.
+pub fn watch(server: &Server, visibility: &str) -> Watched {
     let (video, embed) = server.video(visibility);
     watch_video(server, &video, &embed)
 }
 
-fn watch_video(server: &Server, video: &str, embed: &str) -> Watched {
+/// Someone watches a video.
+pub fn watch_video(server: &Server, video: &str, embed: &str) -> Watched {
     let answer = server.playback(embed, Some(&server.token(video))).expect(200).json();
     let path = path_of(progressive_uri(&answer)).to_owned();
     let parts: Vec<&str> = path.split('/').collect();
@@ -40,7 +39,8 @@ fn watch_video(server: &Server, video: &str, embed: &str) -> Watched {
 }
 
 impl Watched {
-    fn path(&self) -> String {
+    /// The URL's path.
+    pub fn path(&self) -> String {
         media_path(&self.video, &self.grant, &self.asset)
     }
 }
@@ -64,120 +64,6 @@ fn assert_refused(answer: &Exchange, statuses: &[(u16, &str)], what: &str) {
 
 const INVALID: (u16, &str) = (403, "asset_url_invalid");
 const ABSENT: (u16, &str) = (404, "not_found");
-
-#[test]
-fn changing_any_one_character_of_an_asset_url_is_refused() {
-    let server = Server::start();
-    let watched = watch(&server, "private");
-    let mut wire = Wire::connect(&server);
-    let path = watched.path();
-    let asset_begins = path.len() - watched.asset.len();
-    let mut tried = 0;
-    for at in "/media/".len()..path.len() {
-        for other in PLAIN.chars().chain(ODD.chars()).filter(|other| !path[at..].starts_with(*other)) {
-            let changed = format!("{}{other}{}", &path[..at], &path[at + 1..]);
-            let answer = wire.exchange("GET", &changed, &[]);
-            let expected: &[_] = match (PLAIN.contains(other), at >= asset_begins) {
-                (true, true) => &[ABSENT],
-                (true, false) => &[INVALID],
-                (false, _) => &[INVALID, ABSENT],
-            };
-            assert_refused(&answer, expected, &changed);
-            tried += 1;
-        }
-    }
-    assert!(tried > 19_000, "{tried}");
-    assert_eq!(wire.exchange("GET", &path, &[]).body, packaged(FIXTURE));
-}
-
-#[test]
-fn a_grant_that_is_cut_doubled_or_spelled_otherwise_is_refused() {
-    let server = Server::start();
-    let watched = watch(&server, "private");
-    let mut wire = Wire::connect(&server);
-    let (fields, mac) = watched.grant.rsplit_once('.').unwrap();
-    let mac_bytes = BASE64_URL_SAFE_NO_PAD.decode(mac).unwrap();
-    let hex: String = mac_bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut grants = vec![
-        format!("{fields}.{hex}"),
-        format!("{fields}.{}", mac.to_uppercase()),
-        format!("{fields}.{}", mac.to_lowercase()),
-        format!("{fields}.{mac}{mac}"),
-        format!("{fields}.{mac}.{mac}"),
-        format!("{fields}.{mac}A"),
-        format!("{fields}.{mac}="),
-        format!("{fields}.{mac}."),
-        format!("{fields}..{mac}"),
-        format!(".{fields}.{mac}"),
-        format!("{fields}."),
-        fields.to_owned(),
-        format!("{0}.{0}", watched.grant),
-        watched.grant.to_uppercase(),
-        "-".into(),
-        "null".into(),
-        "A".repeat(4_000),
-    ];
-    for end in 1..watched.grant.len() {
-        grants.push(watched.grant[..end].to_owned());
-        grants.push(watched.grant[end..].to_owned());
-        grants.push(format!("{}{}", &watched.grant[..end - 1], &watched.grant[end..]));
-    }
-    for grant in grants {
-        let path = media_path(&watched.video, &grant, &watched.asset);
-        assert_refused(&wire.exchange("GET", &path, &[]), &[INVALID, ABSENT], &path);
-    }
-    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, packaged(FIXTURE));
-}
-
-#[test]
-fn no_field_of_a_grant_can_be_rewritten() {
-    let server = Server::start();
-    let watched = watch(&server, "private");
-    let public = watch(&server, "public");
-    let mut wire = Wire::connect(&server);
-    let fields: Vec<&str> = watched.grant.split('.').collect();
-    let expires: i64 = fields[6].parse().unwrap();
-    let later = [
-        (expires + 3_600).to_string(),
-        (expires - 1).to_string(),
-        "0".into(),
-        "-1".into(),
-        "99999999999999999999".into(),
-        "1e12".into(),
-        String::new(),
-        "abc".into(),
-        format!("0x{expires:x}"),
-        format!("+{expires}"),
-        format!("0{expires}"),
-    ];
-    let mut rewritten = Vec::new();
-    let mut with = |at: usize, value: &str| {
-        let mut fields: Vec<&str> = fields.clone();
-        fields[at] = value;
-        rewritten.push(fields.join("."));
-    };
-    for value in &later {
-        for at in [5, 6, 7] {
-            with(at, value);
-        }
-    }
-    for purpose in ["r1", "p2", "P1", "p", "", "p01"] {
-        with(0, purpose);
-    }
-    for key in ["00000000", "ffffffff", "", "a1b2c3d4"] {
-        with(1, key);
-    }
-    for epoch in ["1", "00", "-0", "4294967295", ""] {
-        with(2, epoch);
-    }
-    with(3, public.grant.split('.').nth(3).unwrap());
-    with(4, "-");
-    for grant in rewritten {
-        let path = media_path(&watched.video, &grant, &watched.asset);
-        assert_refused(&wire.exchange("GET", &path, &[]), &[INVALID, ABSENT], &path);
-    }
-    assert_eq!(wire.exchange("GET", &watched.path(), &[]).body, packaged(FIXTURE));
-}
 
 #[test]
 fn a_mac_made_with_any_secret_that_leaves_the_server_is_refused() {
@@ -260,93 +146,6 @@ fn raw_get(server: &Server, target: &[u8]) -> (u16, Vec<u8>) {
     let answer = raw_exchange(&server.base_url, &server.ca(), &request);
     let status = String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
     (status, answer)
-}
-
-#[test]
-fn a_url_that_needs_tidying_or_decoding_is_refused() {
-    let server = Server::start();
-    let watched = watch(&server, "private");
-    let Watched { video, grant, asset, .. } = &watched;
-    let path = watched.path();
-    let mut targets: Vec<String> = Vec::new();
-    for query in
-        ["?", "?x=1", "?download=1", "?token=T", "?e=1", "?E=", "??", "?&", "?&&", "?;", "?%00", "?/", "?a=b&a=c", "?#"]
-    {
-        targets.push(format!("{path}{query}"));
-    }
-    for tail in [
-        "/", "//", "/.", "/..", "/../", "/x", "%2f", "%00", "%00.mp4", ";.mp4", ":stream", ".", "..", "%20", "~",
-        "%3f", "%23", "\\", "+",
-    ] {
-        targets.push(format!("{path}{tail}"));
-    }
-    for target in [
-        format!("/media/{video}/./{grant}/{asset}"),
-        format!("/media/./{video}/{grant}/{asset}"),
-        format!("/./media/{video}/{grant}/{asset}"),
-        format!("/media/{video}/{grant}/./{asset}"),
-        format!("/media/{video}/{grant}/x/../{asset}"),
-        format!("/media/x/../{video}/{grant}/{asset}"),
-        format!("/x/../media/{video}/{grant}/{asset}"),
-        format!("//media/{video}/{grant}/{asset}"),
-        format!("/media//{video}/{grant}/{asset}"),
-        format!("/media/{video}//{grant}/{asset}"),
-        format!("/media/{video}/{grant}//{asset}"),
-        format!("/media/{video}%2f{grant}/{asset}"),
-        format!("/media/{video}/{grant}%2f{asset}"),
-        format!("/media%2f{video}/{grant}/{asset}"),
-        format!("/%6dedia/{video}/{grant}/{asset}"),
-        format!("/medi%61/{video}/{grant}/{asset}"),
-        format!("/media/{video}/%70{}/{asset}", &grant[1..]),
-        format!("/media/{video}/{grant}/{}%6d{}", &asset[..asset.len() - 3], &asset[asset.len() - 2..]),
-        format!("/media/{video}/{grant}/{}", asset.to_uppercase()),
-        format!("/media/{}/{grant}/{asset}", video.to_uppercase()),
-        format!("/media/{}/{grant}/{asset}", video.replace('-', "")),
-        format!("/media/{video}/{grant}/{}", asset.trim_end_matches(".mp4")),
-        format!("/MEDIA/{video}/{grant}/{asset}"),
-        format!("/Media/{video}/{grant}/{asset}"),
-        format!("/media/{video}/{grant}"),
-        format!("/media/{video}/{grant}/"),
-        format!("/media/{video}"),
-        format!("/media/{video}/{asset}"),
-        format!("/media/{asset}"),
-        "/media/".into(),
-        "/media".into(),
-        format!("media/{video}/{grant}/{asset}"),
-        format!("{video}/{grant}/{asset}"),
-    ] {
-        targets.push(target);
-    }
-    for up in ["..", "%2e%2e", "..%2f", "%2e%2e%2f", "%252e%252e%252f", "..%5c", "..\\", "%c0%ae%c0%ae", "%uff0e%uff0e"]
-    {
-        targets.push(format!("/media/{video}/{grant}/{up}/{asset}"));
-        targets.push(format!("/media/{up}/media/{video}/{grant}/{asset}"));
-        for file in ["etc/passwd", "state/master.key", "proc/self/environ"] {
-            targets.push(format!("/media/{video}/{grant}/{up}/{up}/{up}/{up}/{up}/{file}"));
-            targets.push(format!("/{up}/{up}/{up}/{up}/{file}"));
-        }
-    }
-    targets.push(format!("/media/{video}/{grant}/{}", "a".repeat(4_000)));
-    targets.push(format!("/media/{video}/{grant}/{}", "a".repeat(20_000)));
-    targets.push(format!("/media/{video}/{grant}/{}", "a".repeat(64 << 10)));
-    targets.push("/a".repeat(10_000));
-    for target in &targets {
-        let (status, answer) = raw_get(&server, target.as_bytes());
-        assert!([400, 403, 404, 414].contains(&status), "{status} for {}", &target[..target.len().min(400)]);
-        assert_no_media(&answer, target);
-        assert!(!String::from_utf8_lossy(&answer).contains("root:"), "{target}");
-    }
-    for bytes in [&b"\x00"[..], b"\xff", b"\xc0\xae", b" ", b"\t", b"\r", b"\"", b"<"] {
-        let mut target = path.clone().into_bytes();
-        target.extend_from_slice(bytes);
-        let (status, answer) = raw_get(&server, &target);
-        // A blank ends the target, and what follows is no version: 400 too.
-        assert!([0, 400, 403, 404].contains(&status), "{status} for {bytes:?}");
-        assert_no_media(&answer, &format!("{bytes:?}"));
-    }
-    let (status, answer) = raw_get(&server, path.as_bytes());
-    assert_eq!(status, 200);
-    assert!(answer.ends_with(&packaged(FIXTURE)));
 }
 
 #[test]
@@ -485,8 +284,11 @@ fn an_asset_url_outlives_the_token_it_came_of() {
     });
     // Bearer URLs: neither the address nor the program that asks is part of them.
     let path = path_of(progressive_uri(&answer));
-    let played = Wire::connect(&server).exchange("GET", path, &[("User-Agent", "another player")]);
-    assert_eq!(played.body, packaged(FIXTURE));
+    for address in [[127, 0, 0, 1], [127, 9, 8, 7]] {
+        let played =
+            Wire::from_address(&server, address.into()).exchange("GET", path, &[("User-Agent", "another player")]);
+        assert_eq!(played.body, packaged(FIXTURE));
+    }
 }
 
 #[test]
@@ -522,7 +324,7 @@ fn a_link_planted_in_the_media_directory_is_not_followed() {
 }
 
 /// A private video with a poster and captions, and every name behind its grants.
-fn video_with_everything(server: &Server) -> (String, String, Vec<String>) {
+pub fn video_with_everything(server: &Server) -> (String, String, Vec<String>) {
     let (video, embed) = server.video("private");
     for (path, body) in [
         ("poster", &include_bytes!("../fixtures/poster.png")[..]),
@@ -601,8 +403,17 @@ fn names_that_a_video_does_not_have_are_not_found_behind_its_grant() {
         "1.m4s.",
         "1.mp4",
         "1",
+        "2.m4s",
+        "1.5.m4s",
+        "1e0.m4s",
+        "0x1.m4s",
+        "%31.m4s",
         "999.m4s",
+        "2147483648.m4s",
         "4294967296.m4s",
+        "4294967297.m4s",
+        "18446744073709551615.m4s",
+        "18446744073709551617.m4s",
         ".m4s",
         "1.m4s/",
         "/1.m4s",

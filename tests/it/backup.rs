@@ -283,6 +283,50 @@ fn nothing_is_restored_or_backed_up_over_what_is_there() {
 }
 
 #[test]
+fn a_restore_that_was_interrupted_does_not_start_and_is_run_again() {
+    let mut server = Server::start();
+    let (video, embed) = server.video("private");
+    let backup = back_up(&server, "backup");
+    assert!(server.stop());
+    let (state, into) = (server.state(), server.scratch().join("restored"));
+    let key = std::fs::read(state.join("master.key")).unwrap();
+    let restore = ["backup", "restore", backup.to_str().unwrap(), "--into", into.to_str().unwrap()];
+    let starts = |server: &mut Server| {
+        // Its keeper puts the key there, and the directory where the configuration says.
+        write_key(&into.join("master.key"), &key);
+        let before = server.scratch().join("before");
+        std::fs::rename(&state, &before).unwrap();
+        std::fs::rename(&into, &state).unwrap();
+        let started = server.try_serve();
+        let is_served = started.is_ok();
+        if !is_served {
+            std::fs::rename(&state, &into).unwrap();
+            std::fs::rename(&before, &state).unwrap();
+        }
+        started
+    };
+    // Killed at the first byte that it writes, and in the midst of the journal.
+    for blocks in [0, 1] {
+        let script = format!("ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_screener")]).args(restore).arg("--config").arg(server.config());
+        assert!(!shell.output().unwrap().status.success());
+        let log = starts(&mut server).expect_err("half of a backup is served");
+        assert!(log.contains("is not whole") && log.contains("screener backup restore"), "{log}");
+    }
+    server.verb(&restore).expect(0);
+    starts(&mut server).unwrap();
+    server.playback(&embed, Some(&server.token(&video))).expect(200);
+    server.verify();
+}
+
+fn write_key(path: &Path, key: &[u8]) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, key).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
 fn no_secret_stands_readable_in_a_backup_or_in_the_state_directory() {
     let server = Server::start();
     server.video("private");

@@ -1,15 +1,15 @@
 //! The command line: every verb, its JSON, its exit codes, and what it leaves on disk.
 
 use crate::support::{
-    Claims, Options, Reply, Server, copy_directory, files_below, kill_now, packaged, padded, progressive_uri, run,
-    run_with, sign, terminate, wait_for,
+    Claims, Options, Reply, Server, Serving, configured, copy_directory, files_below, packaged, padded,
+    progressive_uri, run, run_with, sign, terminate, wait_for, write_closed,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,16 +19,6 @@ fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o7777
-}
-
-/// A directory with a configuration that keeps its state below it.
-fn configured(more: &str) -> (tempfile::TempDir, String) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("config.toml");
-    let state = directory.path().join("state");
-    std::fs::write(&path, format!("{more}\n[state]\ndir = {state:?}\n")).unwrap();
-    let path = path.to_str().unwrap().to_owned();
-    (directory, path)
 }
 
 #[test]
@@ -180,7 +170,7 @@ fn check_config_says_everything_that_is_wrong_at_once() {
         "[server]\nlisten = \"nowhere\"\nplain_http = \"perhaps\"\nlisten_port = 1\n[limits]\nplayback_burst = -1";
     let (_directory, config) = configured(more);
     let environment = [("SCREENER__LOG__LEVEL", "verbose"), ("SCREENER__SERVER__WORKER", "3")];
-    let said = run_with(&["check-config", "--json", "--config", &config], &environment).expect(1);
+    let said = run_with(&["check-config", "--json", "--config", &config], &environment).expect(78);
     let report = said.json();
     assert_eq!(report["ok"], false);
     let problems = report["problems"].as_array().unwrap();
@@ -205,11 +195,11 @@ fn check_config_says_everything_that_is_wrong_at_once() {
     }
     assert_eq!(problems.len(), 6, "{report}");
     assert!(text(find("server.worker"), "/message").contains("SCREENER__SERVER__WORKERS"), "no remedy for a slip");
-    let people = run_with(&["check-config", "--config", &config], &environment).expect(1);
+    let people = run_with(&["check-config", "--config", &config], &environment).expect(78);
     assert_eq!(people.out, "");
     assert!(people.errors.contains("server.listen = \"nowhere\" (from file"), "{}", people.errors);
     // The server says the same and does not start.
-    let serve = run_with(&["serve", "--config", &config], &environment).expect(1);
+    let serve = run_with(&["serve", "--config", &config], &environment).expect(78);
     for problem in problems {
         assert!(serve.errors.contains(text(problem, "/key")), "{}", serve.errors);
     }
@@ -224,7 +214,7 @@ fn check_config_prints_every_value_with_its_source_and_passes_a_right_one() {
     assert_eq!(said, json!({ "ok": true, "problems": [] }));
     let printed = run_with(&["check-config", "--print", "--config", &config], &environment).expect(0).out;
     for line in [
-        &format!("server.listen = \"127.0.0.1:9443\"  # file {config}"),
+        &format!("server.listen = \"127.0.0.1:9443\"  # file {config}, line 2"),
         "media.min_free_mib = 7  # environment SCREENER__MEDIA__MIN_FREE_MIB",
         "state.index_open_timeout_s = 10  # default",
     ] {
@@ -236,7 +226,7 @@ fn check_config_prints_every_value_with_its_source_and_passes_a_right_one() {
     let path = directory.path().join("example.toml");
     std::fs::write(&path, example).unwrap();
     run(&["check-config", "--config", path.to_str().unwrap()]).expect(0);
-    let missing = run(&["check-config", "--config", "/nonexistent/config.toml"]).expect(1);
+    let missing = run(&["check-config", "--config", "/nonexistent/config.toml"]).expect(78);
     assert!(missing.errors.contains("/nonexistent/config.toml"), "{}", missing.errors);
     run(&["check-config", "--strange"]).expect(2);
 }
@@ -245,7 +235,7 @@ fn check_config_prints_every_value_with_its_source_and_passes_a_right_one() {
 fn plain_http_is_for_loopback_alone_unless_asked_for_twice() {
     let (_directory, config) = configured("[server]\nlisten = \"0.0.0.0:0\"\nplain_http = true");
     for verb in ["check-config", "serve"] {
-        let said = run(&[verb, "--config", &config]).expect(1);
+        let said = run(&[verb, "--config", &config]).expect(78);
         assert!(said.errors.contains("server.plain_http") && said.errors.contains("insecure_http"), "{}", said.errors);
     }
     let environment =
@@ -409,67 +399,6 @@ fn status_and_version_tell_what_they_are_asked() {
     run(&[]).expect(2);
     run(&["conjure"]).expect(2);
     run(&["serve", "now"]).expect(2);
-}
-
-/// A process that serves until it is told to end.
-struct Serving {
-    process: Child,
-    errors: PathBuf,
-    _directory: tempfile::TempDir,
-}
-
-impl Serving {
-    fn start(arguments: &[&str]) -> Self {
-        Self::start_with(arguments, &[])
-    }
-
-    fn start_with(arguments: &[&str], environment: &[(&str, &Path)]) -> Self {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let directory = tempfile::tempdir().unwrap();
-        let errors = directory.path().join("errors");
-        let process = Command::new(env!("CARGO_BIN_EXE_screener"))
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(&errors).unwrap())
-            .spawn()
-            .unwrap();
-        Self { process, errors, _directory: directory }
-    }
-
-    /// The first line of its standard output.
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        BufReader::new(self.process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert!(!line.is_empty(), "it ended: {}", std::fs::read_to_string(&self.errors).unwrap());
-        line
-    }
-
-    /// The first event of its log that holds `words`.
-    fn event(&mut self, words: &str) -> Value {
-        let find = || {
-            let log = std::fs::read_to_string(&self.errors).unwrap();
-            log.lines().find(|line| line.contains(words) && line.ends_with('}')).map(str::to_owned)
-        };
-        wait_for(words, Duration::from_secs(30), || find().is_some());
-        serde_json::from_str(&find().unwrap()).unwrap()
-    }
-
-    /// SIGTERM; its exit code.
-    fn end(&mut self) -> i32 {
-        terminate(self.process.id());
-        self.process.wait().unwrap().code().unwrap_or(-1)
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        if let Ok(None) = self.process.try_wait() {
-            kill_now(self.process.id());
-            let _ = self.process.wait();
-        }
-    }
 }
 
 /// A client of a demo.
@@ -699,7 +628,7 @@ fn the_configured_certificate_is_the_one_that_is_shown() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     let (certificate, key) = (directory.path().join("chain.pem"), directory.path().join("key.pem"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    write_closed(&key, &made.signing_key.serialize_pem());
     let (state, config) = configured(&format!(
         "[server]\nlisten = \"127.0.0.1:0\"\ntls_certificate_file = {certificate:?}\ntls_key_file = {key:?}"
     ));
@@ -712,6 +641,8 @@ fn the_configured_certificate_is_the_one_that_is_shown() {
     };
     let answer = client(&made.cert.pem()).get(format!("{base_url}/healthz")).send().unwrap();
     assert_eq!(answer.status(), 200);
+    // Browsers are to stay with TLS: this certificate is one that they can go on trusting.
+    assert_eq!(answer.headers().get("strict-transport-security").unwrap(), "max-age=31536000");
     assert!(!state.path().join("state/tls").exists(), "one of its own was made all the same");
     // The twin: who trusts another certificate is not served.
     let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
@@ -719,10 +650,10 @@ fn the_configured_certificate_is_the_one_that_is_shown() {
     assert_eq!(serving.end(), 0);
     // A key that does not fit is refused by name, before anything listens.
     std::fs::write(&key, other.signing_key.serialize_pem()).unwrap();
-    let said = run(&["check-config", "--config", &config]).expect(1);
+    let said = run(&["check-config", "--config", &config]).expect(78);
     assert!(said.errors.contains("does not make a pair"), "{}", said.errors);
-    let said = run(&["serve", "--config", &config]).expect(1);
-    assert!(said.errors.contains("TLS: "), "{}", said.errors);
+    let said = run(&["serve", "--config", &config]).expect(78);
+    assert!(said.errors.contains("does not make a pair"), "{}", said.errors);
 }
 
 #[test]

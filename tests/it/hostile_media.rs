@@ -6,7 +6,7 @@
 //! are an upper bound of what reading and packaging cost.
 
 use crate::judges::{beside, corpus, settled, uris};
-use crate::support::{Reply, Server, files_below};
+use crate::support::{Process, Reply, Server, files_below};
 use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
@@ -21,30 +21,6 @@ const GROWTH_BYTES: u64 = 4 << 20;
 /// Segments of a film that are fetched, from its beginning.
 const SEGMENTS: usize = 20;
 
-struct Process(u32);
-
-impl Process {
-    /// Seconds of processor time so far, in user and system mode.
-    fn cpu_s(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
-        let (_, fields) = stat.rsplit_once(") ").unwrap();
-        let fields: Vec<&str> = fields.split(' ').collect();
-        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-        // Fields 14 and 15 of proc(5), in hundredths of a second on Linux.
-        (ticks(11) + ticks(12)) / 100.0
-    }
-
-    fn memory_kib(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-
-    fn forget_peak(&self) {
-        std::fs::write(format!("/proc/{}/clear_refs", self.0), "5").unwrap();
-    }
-}
-
 #[test]
 fn hostile_films_are_refused_or_play_and_cost_little() {
     let server = Server::start();
@@ -58,7 +34,7 @@ fn hostile_films_are_refused_or_play_and_cost_little() {
         let bytes = std::fs::read(file).unwrap();
         let length = bytes.len() as u64;
         process.forget_peak();
-        let (cpu, memory) = (process.cpu_s(), process.memory_kib("VmRSS:"));
+        let (cpu, memory) = (process.cpu_s(), process.memory_kib());
         let sent = server
             .request(Method::PUT, &format!("/admin/v1/videos/{video}/source"))
             .bearer_auth(&server.private_key)
@@ -92,7 +68,7 @@ fn hostile_films_are_refused_or_play_and_cost_little() {
             }
             (status, settled) => wrong.push(format!("{name}: {status}, {settled}: {}", reply.text())),
         }
-        let (cpu, memory) = (process.cpu_s() - cpu, process.memory_kib("VmHWM:").saturating_sub(memory));
+        let (cpu, memory) = (process.cpu_s() - cpu, process.peak_memory_kib().saturating_sub(memory));
         if cpu > CPU_S {
             wrong.push(format!("{name}: {cpu:.2} s of processor time"));
         }

@@ -28,7 +28,8 @@ impl Hostile {
     }
 }
 
-fn hostile(name: impl Into<String>, token: impl Into<String>, code: &'static str) -> Hostile {
+/// A row of a table.
+pub fn hostile(name: impl Into<String>, token: impl Into<String>, code: &'static str) -> Hostile {
     Hostile { name: name.into(), token: token.into(), code }
 }
 
@@ -109,11 +110,26 @@ impl Forge {
         }
     }
 
-    fn secret(&self) -> &[u8] {
+    /// All tables.
+    pub const TABLES: [fn(&Self) -> Vec<Hostile>; 9] = [
+        Self::algorithms,
+        Self::duplicates,
+        Self::kids,
+        Self::secrets,
+        Self::times_wrong,
+        Self::subjects,
+        Self::members,
+        Self::spellings,
+        Self::documents,
+    ];
+
+    /// The key of the token that is right.
+    pub fn secret(&self) -> &[u8] {
         self.first.secret.as_bytes()
     }
 
-    fn header(&self) -> String {
+    /// The header of the token that is right.
+    pub fn header(&self) -> String {
         format!(r#"{{"alg":"HS256","kid":"{}"}}"#, self.first.kid)
     }
 
@@ -125,7 +141,8 @@ impl Forge {
         format!("\"{}\"", self.video)
     }
 
-    fn claims(&self) -> String {
+    /// The claims of the token that is right.
+    pub fn claims(&self) -> String {
         self.claims_of(&self.quoted(), &self.now.to_string(), &(self.now + 300).to_string(), "")
     }
 
@@ -654,6 +671,7 @@ impl Forge {
             ("a parameter", format!("{token};x=1")),
             ("Bearer", format!("Bearer {token}")),
             ("quoted", format!("\"{token}\"")),
+            ("hexadecimal", token.bytes().map(|byte| format!("{byte:02x}")).collect()),
             ("encoded dots", token.replace('.', "%2E")),
             ("two dots", token.replacen('.', "..", 1)),
             ("a dot that is none", token.replace('.', "\u{ff0e}")),

@@ -1,6 +1,7 @@
-//! Two gigabytes in and out, in little memory.
+//! Two gigabytes in and out, in little memory; five with `SCREENER_ATTACKS=long`, past what 32 bits count (E28).
 
-use crate::support::{Server, Wire, film_head, packaged_into, path_of, picture_head, progressive_uri};
+use crate::attacks::tries;
+use crate::support::{Process, Server, Wire, film_head, packaged_into, path_of, picture_head, progressive_uri};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
@@ -10,10 +11,16 @@ use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::time::Duration;
 
+/// One more than 32 bits count.
+const FOUR_GIGABYTES: u64 = 1 << 32;
 const BLOCK_BYTES: usize = 1 << 20;
-const PICTURES: usize = 64;
 /// Length of a picture: a whole number of blocks.
 const PICTURE_BYTES: usize = 32 << 20;
+/// Pictures of the film: of two gigabytes, or of five.
+fn pictures() -> usize {
+    tries(64, 160)
+}
+
 /// What the server may ever have held in memory, in KiB.
 const MEMORY_KIB: u64 = 150 << 10;
 
@@ -35,7 +42,7 @@ impl Film {
             state ^= state << 17;
             block.extend_from_slice(&state.to_le_bytes());
         }
-        Self { at: 0, head: film_head(&[PICTURE_BYTES; PICTURES]), block }
+        Self { at: 0, head: film_head(&vec![PICTURE_BYTES; pictures()]), block }
     }
 
     fn fill(&self, mut buffer: &mut [u8], mut offset: usize) {
@@ -61,7 +68,7 @@ impl Film {
 
 impl ReadAt for Film {
     fn len(&self) -> u64 {
-        (self.head.len() + PICTURES * PICTURE_BYTES) as u64
+        (self.head.len() + pictures() * PICTURE_BYTES) as u64
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
@@ -92,13 +99,6 @@ fn sha256_of(mut reader: impl Read) -> (u64, [u8; 32]) {
     }
 }
 
-/// The most memory that a process has had, in KiB.
-fn peak_memory_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 #[test]
 fn two_gigabytes_go_in_and_come_out_in_little_memory() {
     let server = Server::start();
@@ -106,9 +106,14 @@ fn two_gigabytes_go_in_and_come_out_in_little_memory() {
     let film = Film::new();
     let (length, digest) = sha256_of(film.clone());
     assert!(length == film.len() && length > 2 << 30);
-    // What packaging must make of it, and its last bytes.
+    // What packaging must make of it, its last bytes, and the three around what 32 bits count.
     let (mut hash, mut tail) = (Sha256::new(), Vec::new());
+    let (mut at, mut around) = (0, Vec::new());
     let served = packaged_into(&film, &mut |piece| {
+        let wanted = (FOUR_GIGABYTES - 1).saturating_sub(at)..(FOUR_GIGABYTES + 2).saturating_sub(at);
+        let within = |end: u64| usize::try_from(end).unwrap().min(piece.len());
+        around.extend_from_slice(&piece[within(wanted.start)..within(wanted.end)]);
+        at += piece.len() as u64;
         hash.update(piece);
         tail.extend_from_slice(piece);
         tail.drain(..tail.len().saturating_sub(48));
@@ -126,7 +131,7 @@ fn two_gigabytes_go_in_and_come_out_in_little_memory() {
     // The busier the machine, the likelier packaging is still under way.
     assert!([200, 202].contains(&answer.status().as_u16()), "{}", answer.text().unwrap());
     server.wait_until_ready(&video);
-    let after_upload = peak_memory_kib(server.pid());
+    let after_upload = Process(server.pid()).peak_memory_kib();
     assert!(after_upload < MEMORY_KIB, "{after_upload} KiB after the upload and packaging");
 
     let playback = server.playback(&embed, Some(&server.token(&video))).expect(200).json();
@@ -139,12 +144,20 @@ fn two_gigabytes_go_in_and_come_out_in_little_memory() {
     // Seeking near the end.
     let answer = wire.exchange("GET", path, &[("Range", &format!("bytes={}-", served - 48))]);
     assert_eq!((answer.status(), answer.body), (206, tail));
+    if served > FOUR_GIGABYTES + 2 {
+        let range = format!("bytes={}-{}", FOUR_GIGABYTES - 1, FOUR_GIGABYTES + 1);
+        let answer = wire.exchange("GET", path, &[("Range", &range)]);
+        let content_range = format!("bytes {}-{}/{served}", FOUR_GIGABYTES - 1, FOUR_GIGABYTES + 1);
+        assert_eq!((answer.status(), answer.header("content-range")), (206, Some(content_range.as_str())));
+        assert_eq!(answer.body, around);
+    }
     // A segment far beyond what 31 bits count.
-    let last = path.replace(".mp4", "/16.m4s");
+    let segments = pictures() / 4;
+    let last = path.replace(".mp4", &format!("/{segments}.m4s"));
     let answer = wire.exchange("GET", &last, &[("Range", "bytes=-48")]);
     assert_eq!((answer.status(), answer.body.len()), (206, 48));
-    assert_eq!(wire.exchange("GET", &path.replace(".mp4", "/17.m4s"), &[]).status(), 404);
-    let at_last = peak_memory_kib(server.pid());
+    assert_eq!(wire.exchange("GET", &path.replace(".mp4", &format!("/{}.m4s", segments + 1)), &[]).status(), 404);
+    let at_last = Process(server.pid()).peak_memory_kib();
     assert!(at_last < MEMORY_KIB, "{at_last} KiB after the download");
 }
 

@@ -1,6 +1,7 @@
 //! Conditional and range requests (RFC 9110 §13, §14) on a real asset, one case a row.
 
-use crate::support::{Exchange, Server, Wire, now, packaged, packs_to, path_of, progressive_uri, wait_for};
+use crate::attacks::tries;
+use crate::support::{Exchange, Process, Server, Wire, now, packaged, packs_to, path_of, progressive_uri, wait_for};
 use std::fs::OpenOptions;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -185,15 +186,31 @@ fn one_range_is_answered_to_the_byte_and_everything_else_whole() {
 
 #[test]
 fn a_range_header_of_any_size_costs_one_copy_at_most() {
+    /// What one may leave behind in memory, in KiB.
+    const MEMORY_KIB: u64 = 1 << 10;
     let played = Played::of_length(SIZE);
-    for length in [8 << 10, 64 << 10, 100 << 10] {
+    let process = Process(played.server.pid());
+    let ranges = |each: &dyn Fn(usize) -> String| format!("bytes={}", (0..2_000).map(each).collect::<String>());
+    let headers = [8 << 10, 64 << 10, 100 << 10].map(|length| format!("bytes={}0-", "0-,".repeat(length / 3)));
+    let mut headers: Vec<String> = headers.into();
+    headers.extend([
+        ranges(&|at| format!("{at}-{at},")),
+        ranges(&|at| format!("{0}-{0},", 2_000 - at)),
+        ranges(&|at| format!("{}-{},", at, at + 50_000)),
+        ranges(&|at| format!("-{},", at + 1)),
+    ]);
+    let ask = |header: &str| {
         let mut wire = Wire::connect(&played.server);
-        let header = format!("bytes={}0-", "0-,".repeat(length / 3));
-        wire.send("GET", &played.path, &[("Range", &header), ("Connection", "close")]);
+        wire.send("GET", &played.path, &[("Range", header), ("Connection", "close")]);
         let head = wire.head();
         assert!([200, 400, 416, 431].contains(&head.status), "{}", head.status);
         assert!(wire.drain() <= SIZE as u64);
-    }
+    };
+    headers.iter().for_each(|header| ask(header));
+    let before_kib = process.memory_kib();
+    headers.iter().for_each(|header| ask(header));
+    let grown_kib = process.memory_kib().saturating_sub(before_kib);
+    assert!(grown_kib < MEMORY_KIB, "{grown_kib} KiB more");
 }
 
 #[test]
@@ -424,6 +441,9 @@ fn a_file_cut_short_under_an_answer_ends_the_connection_and_not_the_server() {
     file.set_len(1 << 20).unwrap();
     let received = wire.drain();
     assert!(received < 16 << 20, "{received}");
+    let told = || played.server.log_text().matches("a media file can't be read").count();
+    wait_for("the log to say so", Duration::from_secs(10), || told() > 0);
+    assert_eq!(told(), 1, "told more than once");
     let mut wire = Wire::connect(&played.server);
     assert_eq!(wire.exchange("GET", &played.path, &[("Range", "bytes=0-9")]).status(), 503);
     file.set_len(16 << 20).unwrap();
@@ -433,16 +453,21 @@ fn a_file_cut_short_under_an_answer_ends_the_connection_and_not_the_server() {
 #[test]
 fn readers_who_hang_up_leave_nothing_open() {
     let played = Played::of_length(8 << 20);
-    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", played.server.pid())).unwrap().count();
-    let _ = Wire::connect(&played.server).exchange("GET", &played.path, &[("Range", "bytes=0-0")]);
-    let before = descriptors();
-    for _ in 0..200 {
+    let process = Process(played.server.pid());
+    let read_a_byte = || {
         let mut wire = Wire::narrow(&played.server, 16 << 10);
         wire.send("GET", &played.path, &[]);
         assert_eq!(wire.head().status, 200);
         wire.read_exact(&mut [0]).unwrap();
-    }
-    wait_for("the answers' files to be closed", Duration::from_secs(10), || descriptors() <= before);
+    };
+    let _ = Wire::connect(&played.server).exchange("GET", &played.path, &[("Range", "bytes=0-0")]);
+    let before = process.descriptors();
+    (0..50).for_each(|_| read_a_byte());
+    let memory_kib = process.memory_kib();
+    (0..tries(150, 1_000)).for_each(|_| read_a_byte());
+    wait_for("the answers' files to be closed", Duration::from_secs(10), || process.descriptors() <= before);
+    let grown_kib = process.memory_kib().saturating_sub(memory_kib);
+    assert!(grown_kib < 8 << 10, "{grown_kib} KiB more");
 }
 
 #[test]

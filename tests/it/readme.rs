@@ -1,5 +1,5 @@
-//! The README, followed to the letter: every fenced block is run, every row of its tables is asked of a server. A block
-//! that nothing here knows how to run fails.
+//! The README and the operations manual, followed to the letter: every fenced block is run, every row of the README's
+//! tables is asked of a server. A block that nothing here knows how to run fails.
 
 use crate::support::{Claims, Reply, Server, now, sign};
 use reader::Reader;
@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 #[expect(clippy::disallowed_methods, reason = "the sample is for programs that have no clock to be handed")]
 #[rustfmt::skip]
 mod mint;
+mod operations;
 mod reader;
 
 struct Block {
@@ -64,7 +65,7 @@ fn word_after(printed: &str, prefix: &str) -> String {
 #[test]
 fn every_block_of_the_readme_runs() {
     install_clients();
-    let mut reader = Reader::new();
+    let mut reader = Reader::of("README.md");
     for block in blocks(&readme()) {
         let is_export = block.text.lines().all(|line| line.starts_with("export "));
         match (block.section.as_str(), block.language.as_str()) {
@@ -407,10 +408,18 @@ fn an_upload(server: &Server) -> String {
 }
 
 #[test]
-fn every_link_in_the_readme_leads_somewhere() {
-    let readme = readme();
-    let targets = readme.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    for target in targets.filter(|target| !target.starts_with("https://")) {
-        assert!(repository().join(target).exists(), "{target} is not there");
+fn every_link_in_the_readme_and_the_manual_leads_somewhere() {
+    for page in ["README.md", "docs/OPERATIONS.md"] {
+        let text = std::fs::read_to_string(repository().join(page)).unwrap();
+        let directory = repository().join(page).parent().unwrap().to_owned();
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("https://")) {
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = if path.is_empty() { repository().join(page) } else { directory.join(path) };
+            assert!(path.exists(), "{page}: {target} is not there");
+            let heading = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-");
+            let has_heading = || std::fs::read_to_string(&path).unwrap().lines().any(|line| heading(line) == anchor);
+            assert!(anchor.is_empty() || has_heading(), "{page}: {target} has no such heading");
+        }
     }
 }

@@ -8,10 +8,11 @@ use crate::support::{
 };
 use reqwest::Method;
 use screener::domain::{MediaFile, Rendition, Timestamp, Video, VideoId};
-use screener::store::{Catalog, WriteError};
+use screener::store::{Catalog, Disk, Watermarks, WriteError};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -47,7 +48,8 @@ fn add(server: &Server, video: &str, label: &str, bytes: Vec<u8>) {
 
 /// Leaves a stopped server's video as its predecessor would have: `bytes_of` makes that one's bytes of ours.
 fn age(server: &Server, video: &str, bytes_of: impl Fn(&Rendition, &[u8]) -> Vec<u8> + Send + 'static) {
-    let catalog = Catalog::open(&server.state(), 1 << 20, Duration::from_secs(10)).unwrap();
+    let disk = Arc::new(Disk::new(&server.state(), Watermarks::OFF));
+    let catalog = Catalog::open(&server.state(), 1 << 20, Duration::from_secs(10), disk).unwrap();
     let (id, media) = (VideoId::parse(video).unwrap(), server.state().join("media"));
     let aged = catalog.write(Timestamp::from_millis(now() * 1000), move |draft| {
         let mut video: Video = draft.find(id.0).unwrap();

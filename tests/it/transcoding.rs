@@ -217,7 +217,7 @@ fn an_ffmpeg_that_fails_hangs_or_writes_garbage_is_told_and_leaves_nothing() {
 #[test]
 fn without_ffmpeg_the_configuration_is_told_and_videos_play() {
     let server = server("ffmpeg = \"/nowhere/ffmpeg\"\n");
-    let said = server.verb(&["check-config", "--json"]).expect(1).json();
+    let said = server.verb(&["check-config", "--json"]).expect(78).json();
     assert!(said["problems"].to_string().contains("transcode.ffmpeg"), "{said}");
     let (video, embed) = server.video("private");
     server.playback(&embed, Some(&server.token(&video))).expect(200);

@@ -69,7 +69,7 @@ impl App {
         if own.duration_ms > limits::TRANSCODING_FILM_MS {
             return Err(Trouble::Failed("the film is longer than 100 hours".to_owned()));
         }
-        let free_before = self.media.free_bytes()?;
+        let free_before = self.disk.room()?.free_bytes;
         let path = std::path::absolute(self.media.path(own.file))?;
         let frames_per_1000_s = own.video.as_ref().map_or(0, |video| video.frames_per_1000_s);
         let threads = self.config.transcode.threads;
@@ -121,7 +121,7 @@ impl App {
     fn blame(&self, trouble: Trouble, directory: &WorkDir, free_before: u64) -> Trouble {
         let Trouble::Later(IngestError::Media(MediaError::NoSpace)) = &trouble else { return trouble };
         let own = directory.size_bytes();
-        let taken = free_before.saturating_sub(self.media.free_bytes().unwrap_or(0));
+        let taken = free_before.saturating_sub(self.disk.room().map_or(0, |room| room.free_bytes));
         if own > 0 && own >= taken / 2 {
             return Trouble::Failed("what it takes fills the disk".to_owned());
         }
@@ -139,8 +139,7 @@ impl App {
         let Some(program) = config.program() else {
             return Err(std::io::Error::other("ffmpeg is not there (transcode.ffmpeg)").into());
         };
-        let floor_bytes = self.config.media.min_free_mib << 20;
-        let has_room = || self.media.free_bytes().is_ok_and(|free| free >= floor_bytes);
+        let has_room = || self.disk.check_room(0).is_ok();
         let mut looked = None::<Instant>;
         let mut is_full = false;
         let duration_us = source.duration_ms.saturating_mul(1_000).max(1);

@@ -110,13 +110,13 @@ impl Uploads {
         media: &MediaDir,
         now: Timestamp,
     ) -> Result<Self, StartError> {
-        let directory = UploadDir::open(state).map_err(StartError::Media)?;
+        let directory = UploadDir::open(state)?;
         let open: HashSet<MediaFileId> =
             store.access().uploads().filter(|upload| upload.is_open()).map(|upload| upload.id).collect();
-        let missing = directory.recover(&open, media, &store.media_files()).map_err(StartError::Media)?;
+        let missing = directory.recover(&open, media, &store.media_files())?;
         for id in missing {
             tracing::warn!(upload = %id, "an open upload has no file; it is forgotten");
-            let removed = store.write(now, move |draft| {
+            let removed = store.write_urgent(now, move |draft| {
                 if let Some(upload) = draft.find::<Upload>(id.0) {
                     draft.remove(&upload);
                     draft.audit(event(
@@ -176,7 +176,7 @@ impl App {
         if self.uploads.lines.is_whole(upload.id) {
             return Ok(UploadState { upload, offset, expires_at: None });
         }
-        match self.uploads.directory.progress(upload.id).await? {
+        match self.uploads.directory.progress(upload.id, upload.length_bytes).await? {
             Some(progress) => {
                 let expires_at = Some(upload_expiry(progress.touched));
                 Ok(UploadState { upload, offset: progress.offset, expires_at })
@@ -192,7 +192,7 @@ impl App {
         organization: OrganizationId,
         id: MediaFileId,
     ) -> Result<(), UploadError> {
-        let deleted = self.store.write(self.now(), move |draft| {
+        let deleted = self.store.write_urgent(self.now(), move |draft| {
             let upload = draft.find::<Upload>(id.0).filter(|upload| upload.organization == organization);
             let upload = upload.ok_or(UploadError::NotFound)?;
             draft.remove(&upload);

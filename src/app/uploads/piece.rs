@@ -48,7 +48,9 @@ impl App {
         } else if began.offset != offset {
             Some(UploadError::OtherOffset { offset: began.offset })
         } else {
-            announced.filter(|bytes| *bytes > left).map(|_| UploadError::TooLong { length_bytes: upload.length_bytes })
+            let too_long = announced.filter(|bytes| *bytes > left);
+            let too_long = too_long.map(|_| UploadError::TooLong { length_bytes: upload.length_bytes });
+            too_long.or_else(|| self.check_room_for(&appending).err())
         };
         if let Some(refused) = refused {
             turn.rest(appending.leave());
@@ -58,6 +60,16 @@ impl App {
             appending.expect(checksum).await?;
         }
         Ok(Some(Piece { app: Arc::clone(self), upload, turn, appending, left }))
+    }
+}
+
+impl App {
+    /// Where room for an upload is held, a disk that has filled since it began is no reason to end it.
+    fn check_room_for(&self, appending: &Appending) -> Result<(), UploadError> {
+        match appending.unheld_bytes() {
+            0 => Ok(()),
+            bytes => Ok(self.disk.check_room(bytes)?),
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl App {
     /// Writes down that an upload has ended, if that is not known from what it became.
     async fn settle(&self, upload: &Upload, refusal: Option<String>) -> Result<(), WriteError> {
         let (id, now) = (upload.id, self.now());
-        let settled = self.store.write(now, move |draft| {
+        let settled = self.store.write_urgent(now, move |draft| {
             let Some(mut upload) = draft.find::<Upload>(id.0) else { return Ok(()) };
             if upload.is_open() || refusal.is_some() {
                 upload.received_at.get_or_insert(now);
@@ -74,7 +74,7 @@ impl App {
         let all: Vec<Arc<Upload>> = self.store.access().uploads().cloned().collect();
         let (open, received): (Vec<_>, Vec<_>) = all.into_iter().partition(|upload| upload.is_open());
         for upload in open.into_iter().filter(|upload| !self.uploads.lines.is_busy(upload.id)) {
-            match self.uploads.directory.progress(upload.id).await {
+            match self.uploads.directory.progress(upload.id, upload.length_bytes).await {
                 Ok(Some(progress)) if progress.offset == upload.length_bytes => {
                     if self.uploads.lines.begin_taking_in(upload.id) {
                         self.take_in_behind(upload, None);
@@ -89,7 +89,7 @@ impl App {
         let past: Vec<Arc<Upload>> = received.into_iter().filter(is_past).collect();
         for chunk in past.chunks(limits::RECORDS_PER_COMMIT) {
             let chunk = chunk.to_vec();
-            let forgotten = self.store.write(now, move |draft| {
+            let forgotten = self.store.write_urgent(now, move |draft| {
                 chunk.iter().for_each(|upload| draft.remove(upload.as_ref()));
                 Ok::<_, WriteError>(())
             });
@@ -102,12 +102,12 @@ impl App {
     /// Removes an upload that has expired, unless somebody goes on with it at this very moment.
     async fn expire(&self, upload: &Upload, now: Timestamp) {
         let Claim::Given(turn, hash) = self.uploads.lines.claim(upload.id) else { return };
-        let progress = self.uploads.directory.progress(upload.id).await;
+        let progress = self.uploads.directory.progress(upload.id, upload.length_bytes).await;
         if !progress.is_ok_and(|progress| progress.is_some_and(|progress| upload_expiry(progress.touched) <= now)) {
             return turn.rest(hash);
         }
         let id = upload.id;
-        let removed = self.store.write(now, move |draft| {
+        let removed = self.store.write_urgent(now, move |draft| {
             if let Some(upload) = draft.find::<Upload>(id.0) {
                 draft.remove(&upload);
                 let detail = json!({ "videoId": upload.video.to_string(), "reason": "it has expired" });

@@ -78,7 +78,7 @@ pub async fn revoke_publishable(
 /// Revokes a publishable key: the key as it is then.
 pub async fn withdraw_publishable(app: &App, admin: &Admin, id: PublishableKeyId) -> Result<Value, Problem> {
     let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
-    let revoked = app.store.write(now, move |draft| {
+    let revoked = app.store.write_urgent(now, move |draft| {
         let key = draft.find::<PublishableKey>(id.0).filter(|key| key.organization == organization);
         let mut key = key.ok_or_else(Problem::not_found)?;
         if key.revoked_at.is_none() {
@@ -148,7 +148,7 @@ pub async fn revoke_private(admin: Admin, request: HttpRequest, app: web::Data<A
 /// Revokes a private key: the key as it is then.
 pub async fn withdraw_private(app: &App, admin: &Admin, id: PrivateKeyId) -> Result<Value, Problem> {
     let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
-    let revoked = app.store.write(now, move |draft| {
+    let revoked = app.store.write_urgent(now, move |draft| {
         let key = draft.find::<PrivateKey>(id.0).filter(|key| key.organization == organization);
         let mut key = key.ok_or_else(Problem::not_found)?;
         if key.revoked_at.is_none() {

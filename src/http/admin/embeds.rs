@@ -87,7 +87,7 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
     let id = path_id(&request, EmbedId::parse)?;
     let (organization, actor) = (admin.organization, admin.actor());
     app.store
-        .write(app.now(), move |draft| {
+        .write_urgent(app.now(), move |draft| {
             let embed = find(draft, organization, id)?;
             draft.remove(&embed);
             let detail = json!({ "videoId": embed.video.to_string() });

@@ -58,7 +58,7 @@ pub async fn end_one(app: &App, admin: &Admin, video: VideoId, id: SessionId) ->
     let key = derived_id(&format!("screener ended session {video} {id}"));
     let ended = EndedSession::new(key, id, organization, video, now);
     app.store
-        .write(now, move |draft| {
+        .write_urgent(now, move |draft| {
             draft.put(&ended);
             let detail = json!({ "videoId": video.to_string() });
             draft.audit(event(actor, organization, "session.end", (Kind::EndedSession, id.0), detail));

@@ -87,7 +87,7 @@ pub async fn revoke_key(
     id: SigningKeyId,
 ) -> Result<SigningKey, Problem> {
     let now = app.now();
-    let revoked = app.store.write(now, move |draft| {
+    let revoked = app.store.write_urgent(now, move |draft| {
         let key = draft.find::<SigningKey>(id.0);
         let mut key = key
             .filter(|key| organization.is_none_or(|owner| owner == key.organization))
@@ -100,7 +100,13 @@ pub async fn revoke_key(
         }
         Ok::<_, Refused>(key)
     });
-    Ok(revoked.await?)
+    let key = revoked.await?;
+    let access = app.store.access();
+    let is_other = |other: &SigningKey| other.organization == key.organization && other.revoked_at.is_none();
+    if !access.signing_keys().any(|other| is_other(other)) {
+        tracing::warn!(organization = %key.organization, "no active signing key is left: private videos play for nobody until there is one");
+    }
+    Ok(key)
 }
 
 fn too_many(_: TooManyKeys) -> Problem {

@@ -3,9 +3,9 @@
 use super::videos::shown;
 use super::{accepted, ok};
 use crate::app::App;
-use crate::domain::{MediaFileId, OrganizationId, VideoId, VideoStatus, limits};
+use crate::domain::{MediaFileId, OrganizationId, VideoId, VideoStatus};
 use crate::http::extract::{Admin, path_id};
-use crate::http::form::{body_timeout, next_chunk};
+use crate::http::form::{check_rate, next_chunk};
 use crate::http::headers::single;
 use crate::http::problem::Problem;
 use crate::store::{Incoming, MediaError, Received};
@@ -91,7 +91,7 @@ async fn fill<E>(
     let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
     while let Some(chunk) = next_chunk(&mut payload).await? {
         received_bytes += chunk.len() as u64;
-        check_rate(began.elapsed().as_secs(), received_bytes)?;
+        check_rate(began, received_bytes)?;
         incoming.write(chunk).await?;
         // Looked at now and then; of a body of unknown length, what came so far is yet to be packaged.
         if received_bytes - checked_bytes >= ROOM_CHECK_BYTES {
@@ -126,23 +126,9 @@ pub fn check_quota(app: &App, organization: OrganizationId, length_bytes: u64) -
 /// How much of a body is taken between two looks at the free space.
 const ROOM_CHECK_BYTES: u64 = 16 << 20;
 
-/// Ends an upload that is too slow to be one: it would hold its connection for ever.
-pub(super) fn check_rate(elapsed_s: u64, received_bytes: u64) -> Result<(), Problem> {
-    let counted_s = elapsed_s.saturating_sub(limits::UPLOAD_GRACE_S);
-    if received_bytes < counted_s * limits::UPLOAD_BYTES_PER_S {
-        return Err(body_timeout(elapsed_s));
-    }
-    Ok(())
-}
-
-/// Refuses early what would fill the disk: what is yet to be written has to leave `media.min_free_mib` free.
+/// Refuses early what would fill the disk.
 pub fn check_room(app: &App, needed_bytes: u64) -> Result<(), Problem> {
-    let free_bytes = app.media.free_bytes().map_err(|error| Problem::internal(&error))?;
-    let floor_bytes = app.config.media.min_free_mib << 20;
-    if free_bytes < floor_bytes.saturating_add(needed_bytes) {
-        return Err(MediaError::NoSpace.into());
-    }
-    Ok(())
+    Ok(app.disk.check_room(needed_bytes)?)
 }
 
 /// The `sha-256` of `Repr-Digest`, in lower-case hexadecimal. Other algorithms are not ours to check.

@@ -1,20 +1,35 @@
 //! `GET /system`: what an operator looks at on Mondays. Figures of the appliance; nothing of any other organization.
 
 use super::ok;
-use crate::app::App;
+use crate::app::{App, Concern};
+use crate::domain::Timestamp;
 use crate::http::extract::Admin;
+use crate::http::health::{self, is_healthy};
 use crate::http::problem::Problem;
+use crate::store::{Fullness, Room};
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
 
 /// `GET /system`
 pub async fn read(_: Admin, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let system = System::of(&app)?;
-    let instant = |at: Option<crate::domain::Timestamp>| at.map(|at| at.to_string());
+    let instant = |at: Option<Timestamp>| at.map(|at| at.to_string());
     Ok(ok(&json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "healthy": system.is_healthy,
-        "disk": { "freeBytes": system.free_bytes, "totalBytes": system.total_bytes, "keptFreeBytes": system.floor_bytes },
+        "healthy": is_healthy(&system.concerns),
+        "concerns": health::list(&system.concerns),
+        "disk": {
+            "freeBytes": system.room.free_bytes,
+            "totalBytes": system.room.total_bytes,
+            "keptFreeBytes": system.room.floor_bytes,
+            "usedPercent": system.room.used_percent,
+            "fullness": match system.room.fullness {
+                Fullness::Roomy => "roomy",
+                Fullness::Filling => "filling",
+                Fullness::NoUploads => "no_uploads",
+                Fullness::NoChanges => "no_changes",
+            }
+        },
         "certificateEndsAt": instant(system.certificate_ends_at),
         "lastBackupAt": instant(system.last_backup_at),
         "transcoding": app.config.transcode.enabled,
@@ -24,30 +39,23 @@ pub async fn read(_: Admin, app: web::Data<App>) -> Result<HttpResponse, Problem
 
 /// The appliance at this moment.
 pub struct System {
-    /// Whether changes are taken and reads answered.
-    pub is_healthy: bool,
-    /// Bytes free for an ordinary user where the media lie.
-    pub free_bytes: u64,
-    /// Bytes of that file system.
-    pub total_bytes: u64,
-    /// Below this many free bytes no upload is taken.
-    pub floor_bytes: u64,
+    /// What an operator should look after, the worst first.
+    pub concerns: Vec<Concern>,
+    /// Room on the disk that the state directory is on.
+    pub room: Room,
     /// When the certificate is no longer good; `None` without TLS.
-    pub certificate_ends_at: Option<crate::domain::Timestamp>,
+    pub certificate_ends_at: Option<Timestamp>,
     /// When a backup was last made whole.
-    pub last_backup_at: Option<crate::domain::Timestamp>,
+    pub last_backup_at: Option<Timestamp>,
 }
 
 impl System {
     /// Asks the appliance.
     pub fn of(app: &App) -> Result<Self, Problem> {
-        let (free_bytes, total_bytes) = app.media.space().map_err(|error| Problem::internal(&error))?;
         Ok(Self {
-            is_healthy: app.store.is_healthy(),
-            free_bytes,
-            total_bytes,
-            floor_bytes: app.config.media.min_free_mib << 20,
-            certificate_ends_at: app.certificate_ends_at,
+            concerns: app.concerns(),
+            room: app.disk.room().map_err(|error| Problem::storage_unavailable(&error))?,
+            certificate_ends_at: app.condition.certificate_ends_at(),
             last_backup_at: app.state().last_backup(),
         })
     }

@@ -148,7 +148,7 @@ pub async fn set_all(app: &App, admin: &Admin, mut form: Form) -> Result<usize, 
     let mut changed = 0;
     for some in others.chunks(limits::RECORDS_PER_COMMIT) {
         let (some, organization, actor, now) = (some.to_vec(), admin.organization, admin.actor(), app.now());
-        let written = app.store.write(now, move |draft| {
+        let change = move |draft: &mut Draft<'_>| {
             let mut count = 0;
             for id in some {
                 let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
@@ -162,8 +162,11 @@ pub async fn set_all(app: &App, admin: &Admin, mut form: Form) -> Result<usize, 
                 count += 1;
             }
             Ok::<_, Refused>(count)
-        });
-        changed += written.await?;
+        };
+        changed += match visibility {
+            Visibility::Private => app.store.write_urgent(now, change).await?,
+            Visibility::Public => app.store.write(now, change).await?,
+        };
     }
     Ok(changed)
 }
@@ -194,7 +197,7 @@ pub async fn set(app: &App, admin: &Admin, id: VideoId, mut form: Form) -> Resul
     let visibility: Option<Visibility> = form.word("visibility", "\"public\" or \"private\"");
     form.finish()?;
     let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
-    let changed = app.store.write(now, move |draft| {
+    let change = move |draft: &mut Draft<'_>| {
         let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
         let mut video = video.ok_or_else(Problem::not_found)?;
         let before = body(&video);
@@ -211,8 +214,11 @@ pub async fn set(app: &App, admin: &Admin, id: VideoId, mut form: Form) -> Resul
             draft.audit(event(actor, organization, "video.change", (Kind::Video, id.0), detail));
         }
         Ok::<_, Refused>(video)
-    });
-    Ok(changed.await?)
+    };
+    Ok(match visibility {
+        Some(Visibility::Private) => app.store.write_urgent(now, change).await?,
+        _ => app.store.write(now, change).await?,
+    })
 }
 
 /// `DELETE /videos/{id}`: the rows first, then the files. Its embeds and uploads go with it.
@@ -226,7 +232,7 @@ pub async fn remove(app: &App, admin: &Admin, id: VideoId) -> Result<(), Problem
     let organization = admin.organization;
     loop {
         let actor = admin.actor();
-        let removed = app.store.write(app.now(), move |draft| {
+        let removed = app.store.write_urgent(app.now(), move |draft| {
             let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
             let video = video.ok_or_else(Problem::not_found)?;
             let embeds = draft.children::<Embed>(id.0, limits::RECORDS_PER_COMMIT + 1);

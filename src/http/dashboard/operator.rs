@@ -46,6 +46,7 @@ impl Operator {
         if !request.method().is_safe() && !is_from_here(request) {
             return Err(Problem::cross_site());
         }
+        let admin = admin.counted(request)?;
         let organization = app.organization(admin.organization).ok_or_else(Problem::private_key_invalid)?;
         let said = query_text(request, "said")?;
         let is_answer = request.method() != Method::GET;

@@ -1,5 +1,6 @@
 //! What a journal must survive.
 
+use super::frames::FRAME_BYTES;
 use super::*;
 use serde_json::json;
 
@@ -184,4 +185,72 @@ fn a_frozen_journal_is_as_of_its_commit_whatever_follows() {
     frozen.copy_to(&copy).unwrap();
     assert_eq!(commits(&copy).unwrap().len(), 3);
     assert_eq!(frozen.seq, 3);
+}
+
+/// A descriptor that takes no write, one that has no room, and one that does not sync what it took.
+fn failing_file(what: &str, path: &Path) -> File {
+    let device = |name| OpenOptions::new().read(true).write(true).open(name).unwrap();
+    match what {
+        "full" => device("/dev/full"),
+        "unsynced" => device("/dev/null"),
+        _ => File::open(path).unwrap(),
+    }
+}
+
+fn try_append(journal: &mut Journal, ops: Vec<Op>) -> Result<(), AppendError> {
+    let seq = journal.seq() + 1;
+    let (_, bytes) = journal.frame(seq, Timestamp::from_secs(1), ops).unwrap();
+    journal.append(&bytes, seq)
+}
+
+#[test]
+fn after_a_failed_write_or_sync_the_descriptor_is_another_and_nothing_of_it_is_there() {
+    for what in ["read-only", "full", "unsynced"] {
+        let (_directory, path) = three_commits();
+        let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+        journal.file = failing_file(what, &path);
+        let refused = try_append(&mut journal, vec![op(9, 9)]).unwrap_err();
+        assert!(matches!(refused, AppendError::NotWritten(_)), "{what}: {refused:?}");
+        assert_eq!(refused.is_for_room(), what == "full");
+        assert!(journal.is_sound(), "{what}");
+        append(&mut journal, vec![op(2, 4)]);
+        let ops: Vec<Op> = commits(&path).unwrap().iter().flat_map(|commit| commit.ops.clone()).collect();
+        assert_eq!(ops, [op(1, 3), op(2, 4)], "{what}");
+        assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 4, "{what}");
+    }
+}
+
+#[test]
+fn a_journal_that_can_not_be_mended_takes_nothing_until_it_is() {
+    let (_directory, path) = three_commits();
+    let before = std::fs::read(&path).unwrap();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    let in_the_way = path.with_extension(COMPACTING);
+    std::fs::create_dir(&in_the_way).unwrap();
+    journal.file = failing_file("unsynced", &path);
+    let refused = try_append(&mut journal, vec![op(9, 9)]).unwrap_err();
+    assert!(matches!(refused, AppendError::Unknown(_)), "{refused:?}");
+    assert!(!journal.is_sound());
+    assert!(journal.mend().is_err() && !journal.is_sound());
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    journal.mend().unwrap();
+    assert!(journal.is_sound());
+    append(&mut journal, vec![op(2, 4)]);
+    let ops: Vec<Op> = commits(&path).unwrap().iter().flat_map(|commit| commit.ops.clone()).collect();
+    assert_eq!(ops, [op(1, 3), op(2, 4)]);
+}
+
+#[test]
+fn compaction_stops_at_an_acknowledged_record_that_is_damaged_and_leaves_the_journal_as_it_is() {
+    let (_directory, path) = three_commits();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The last one, where a start could take it for the unfinished end.
+    let at = bytes.len() - 2;
+    bytes[at] ^= 0x10;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(matches!(journal.compact(), Err(JournalError::Damaged { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    assert!(journal.is_sound());
 }

@@ -63,6 +63,12 @@ class Running:
     def writes_per_s(self):
         return self.history.count / (time.monotonic() - self.began)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.kill()
+
     def resident_mib(self):
         """How much of it is in memory."""
         status = Path(f"/proc/{self.server.process.pid}/status").read_text()
@@ -73,7 +79,7 @@ class Running:
         self.server.process.terminate()
         for thread in self.threads:
             thread.join(timeout=15)
-        if self.server.process.wait(60) or self.server.has_panicked():
+        if self.server.process.wait(60) or self.server.panic():
             self.made.fault(f"the server that was backed up did not end well: {self.server.last_words()}")
         for refusal in self.history.faults:
             self.made.fault(f"a writer was refused: {refusal}")
@@ -97,6 +103,7 @@ class Restored:
 
     def __enter__(self):
         if not self.server.start():
+            self.server.kill()
             raise RuntimeError(f"no server starts on what was restored: {self.server.last_words()}")
         self.admin = Admin(self.server, self.running.keys["privateKey"])
         self.viewer = Viewer(self.server, self.running.library, self.server.client())

@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-# Faults that are told one by one; of the others the number.
-FAULTS_TOLD = 20
 
 
 class NotHere(Exception):
@@ -47,7 +45,7 @@ class Campaign:
     def fault(self, sentence):
         with self.lock:
             self.faults += 1
-            if self.faults <= FAULTS_TOLD:
+            if self.faults <= self.options.tell:
                 print(f"{self.name} {sentence}", file=sys.stderr, flush=True)
 
     def lose(self, when, sentences):
@@ -69,8 +67,8 @@ class Campaign:
             print(f"{self.name} left everything in {self.directory}", file=sys.stderr)
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
-        if self.faults > FAULTS_TOLD:
-            print(f"{self.name} and {self.faults - FAULTS_TOLD} more", file=sys.stderr)
+        if self.faults > self.options.tell:
+            print(f"{self.name} and {self.faults - self.options.tell} more", file=sys.stderr)
         shown = {name: f"{value:.2f}" if isinstance(value, float) else value for name, value in self.figures.items()}
         words = [f"{name}={value}" for name, value in shown.items()]
         verdict = "FAIL" if self.faults else "PASS"
@@ -106,6 +104,7 @@ def parser(description, limit_s):
     made.add_argument("--seed", type=int, default=20261123)
     made.add_argument("--binary", type=Path, default=ROOT / "target/release/screener")
     made.add_argument("--limit-s", type=float, default=limit_s, help="fail when it is not done within this time")
+    made.add_argument("--tell", type=int, default=20, help="so many faults one by one, of the others their number")
     made.add_argument("--keep", action="store_true", help="leave state and logs of the last round in place")
     return made
 

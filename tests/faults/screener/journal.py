@@ -2,6 +2,7 @@
 
 import json
 import struct
+import uuid
 
 
 def table():
@@ -44,8 +45,24 @@ def grow(path, size_bytes):
     with open(path, "ab") as file:
         while file.tell() < size_bytes:
             seq += 1
-            text = json.dumps({"seq": seq, "durable": file.tell(), "at": at, "ops": ops}).encode()
-            file.write(struct.pack("<II", len(text), crc32c(text)) + text)
+            append(file, {"seq": seq, "durable": file.tell(), "at": at, "ops": ops})
+
+
+def add_videos(path, count):
+    """Appends videos that nothing was uploaded to, fifty a commit. While nothing runs."""
+    commits = [commit for _, _, commit in frames(path.read_bytes())]
+    seq, ops = commits[-1]["seq"], [op for commit in commits for op in commit["ops"] if op["kind"] == "video"]
+    empty = next(op for op in ops if op.get("row") and not op["row"]["source"])
+    with open(path, "ab") as file:
+        for first in range(0, count, 50):
+            ids = [str(uuid.UUID(int=1 + number, version=4)) for number in range(first, first + 50)]
+            seq, copies = seq + 1, [{**empty, "key": key, "row": {**empty["row"], "id": key}} for key in ids]
+            append(file, {"seq": seq, "durable": file.tell(), "at": commits[-1]["at"], "ops": copies})
+
+
+def append(file, commit):
+    text = json.dumps(commit).encode()
+    file.write(struct.pack("<II", len(text), crc32c(text)) + text)
 
 
 def drop_last(path, commits):

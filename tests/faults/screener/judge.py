@@ -15,14 +15,23 @@ from .server import HANG_S
 # Longest that a start may take.
 READY_S = 5
 # A refusal says what can be done.
-REMEDY = re.compile(r"restore|put .* (back|in)|chmod|chown|move|delete|use that version|screener init|name another", re.I)
+REMEDY = re.compile(r"restore|put .* (back|in)|chmod|chown|move|delete|use that version|screener init|name another|give the user", re.I)
 
 
 class Verdict:
     """`faults` are (figure, sentence)."""
 
     def __init__(self):
-        self.outcome, self.ready_s, self.message, self.faults = "", 0.0, "", []
+        self.outcome, self.ready_s, self.message, self.faults, self.sled_panics = "", 0.0, "", [], 0
+
+    def count_panics(self, lines):
+        """sled does not survive every damage. Where it is opened it may panic: the index is set aside, and it serves."""
+        panics = [line for line in lines if "panicked at" in line]
+        is_set_aside = any("the index was set aside" in line for line in lines)
+        foreseen = [line for line in panics if line.startswith("thread 'index-open'") and is_set_aside]
+        self.sled_panics = len(foreseen) if self.outcome == READY else 0
+        for panic in panics if self.outcome != READY else [line for line in panics if line not in foreseen]:
+            self.blame("panics", panic[:300])
 
     def blame(self, figure, sentence):
         self.faults.append((figure, sentence))
@@ -50,8 +59,7 @@ def judge(scene, case, server):
         verdict.blame("hangs" if is_late else "lost", f"the checks broke off: {error!r}")
     finally:
         server.kill()
-    if server.has_panicked():
-        verdict.blame("panics", next(line for line in server.said().splitlines() if "panicked" in line)[:300])
+    verdict.count_panics(server.said().splitlines())
     return verdict
 
 
@@ -62,7 +70,9 @@ def contents(state):
 
 
 def judge_refusal(scene, case, server, verdict):
-    verdict.message = next((line for line in server.said().splitlines() if line.startswith("screener: ")), "")
+    # What is wrong with a configuration stands in the lines that follow.
+    _, found, told = server.said().partition("screener: ")
+    verdict.message = found + " ".join(told.split())
     if REFUSED not in case.outcomes:
         verdict.blame("refused_wrongly", f"refused: {server.last_words()}")
     elif not verdict.message:

@@ -31,8 +31,8 @@ class Notes:
     def __init__(self):
         self.lock, self.count, self.faults = threading.Lock(), 0, []
         self.allowed, self.secrets, self.uploads = {}, {}, {}
-        # What was answered last of all, such as ("plays", embed).
-        self.latest = None
+        # The video that sources are uploaded to, and what was answered last of all: a thing and its value.
+        self.shown = self.latest = None
 
     def copy(self):
         """The same, to go on from: for a copy of the state directory."""

@@ -25,6 +25,7 @@ AS_USER = ("prlimit", f"--as={MEMORY_BYTES}", "setpriv", f"--reuid={USER}", f"--
 # sled writes out every half second what it holds back: after this long the index knows of everything.
 INDEX_WRITTEN_S = 1.5
 VIDEOS = 40
+MANY_VIDEOS = 3_000
 # A journal of this size is compacted (`limits::JOURNAL_COMPACT_BYTES`).
 COMPACTED_BYTES = 16 << 20
 LISTS = ["signing-keys", "publishable-keys", "private-keys", "videos", "embeds", "uploads"]
@@ -69,16 +70,23 @@ def copy(source, target):
 class Original:
     """What the server made, and stood when it was stopped or killed.
 
-    `bases` are state directories: `stopped`, `killed`; `older`, from before anything was revoked; `copied`, made by
-    `cp -r` while keys were being made and revoked; and `compacted`, whose journal is, if it is asked for (`compact`).
-    `told` is what they must tell.
+    `bases` are state directories: `stopped`, `killed`; `many`, with thousands of videos; `older`, from before anything
+    was revoked; `copied`, made by `cp -r` while keys were being made and revoked; and `compacted`, whose journal is, if
+    it is asked for (`compact`). `told` is what they must tell.
     """
 
     def __init__(self, binary, directory):
         self.directory, self.bases, self.told = directory, {}, {}
         own_directory(directory)
-        self.server = server = UserServer(binary, directory, directory.with_suffix(".log"))
-        self.keys = server.init()
+        self.server = UserServer(binary, directory, directory.with_suffix(".log"))
+        self.keys = self.server.init()
+        try:
+            self.make()
+        finally:
+            self.server.kill()
+
+    def make(self):
+        server = self.server
         self.start()
         self.library = Library(server, self.keys)
         self.make_content(Admin(server, self.keys["privateKey"]))
@@ -98,6 +106,7 @@ class Original:
         self.told["killed"] = self.tell(server)
         server.kill()
         self.keep("killed")
+        self.make_many()
         self.copy_while_written_to()
 
     def admin(self):
@@ -197,6 +206,7 @@ class Original:
 
     def copy_while_written_to(self):
         """What an operator gets who copies the directory of a running server."""
+        copy(self.bases["killed"], self.server.state)
         self.start()
         notes = Notes()
         arguments = [(write_keys, self.admin(), notes, ["signing key"]) for _ in range(2)]
@@ -216,6 +226,15 @@ class Original:
             raise RuntimeError(f"a writer was refused: {notes.faults}")
 
 
+    def make_many(self):
+        """Of the stopped one: an index large enough for sled to hang on."""
+        copy(self.bases["stopped"], self.server.state)
+        journal.add_videos(self.server.state / "journal", MANY_VIDEOS)
+        self.start()
+        self.told["many"] = self.tell(self.server)
+        self.stop()
+        self.keep("many")
+
     def compact(self):
         """Of the stopped one, by a change too many; with changes behind it."""
         copy(self.bases["stopped"], self.server.state)
@@ -223,10 +242,10 @@ class Original:
         self.start()
         for number in range(10):
             self.admin().call("PATCH", f"/videos/{self.videos[0]}", {"title": f"Compacted {number}"})
-        if "journal compacted" not in self.server.said():
-            raise RuntimeError(f"a journal of {COMPACTED_BYTES} bytes is not compacted")
         self.told["compacted"] = self.tell(self.server)
         self.stop()
+        if "journal compacted" not in self.server.said():
+            raise RuntimeError(f"a journal of {COMPACTED_BYTES} bytes is not compacted")
         self.keep("compacted")
 
 

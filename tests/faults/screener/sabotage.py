@@ -2,7 +2,7 @@
 
 from . import harm
 from .api import Admin
-from .damages import Case, must, READY
+from .damages import READY, REFUSED, Case, must
 from .damages.media import of_kind
 from .damages.uploads import SPARED
 from .original import UserServer, copy
@@ -54,7 +54,7 @@ CAUGHT = [
     ("forgotten", Case("published", published), None),
     ("wrong_bytes", Case("unseen", unseen), None),
     ("wrong_bytes", Case("floorless", floorless, spared=SPARED), None),
-    ("believed", Case("nothing was damaged", nothing, must("refused")), None),
+    ("believed", Case("nothing was damaged", nothing, must(REFUSED)), None),
     ("hangs", Case("hangs", nothing), HANGS),
     ("panics", Case("panics", nothing), PANICS),
     ("unnamed", Case("speechless", nothing), SPEECHLESS),

@@ -62,6 +62,7 @@ def judge_second(original, directory, way):
     first.write_config()
     copy(original.bases["stopped"], first.state)
     if not first.start():
+        first.kill()
         raise RuntimeError(f"the first does not start: {first.last_words()}")
     second = way(first, directory / "second")
     second.write_config()

@@ -30,6 +30,7 @@ class Site:
 
     def start(self):
         if not self.try_start():
+            self.server.kill()
             raise RuntimeError(f"the server does not start: {self.server.last_words()}")
 
     def try_start(self):

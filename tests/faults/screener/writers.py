@@ -46,18 +46,20 @@ def set_member(admin, notes, path, member, value):
 
 
 def write_sources(admin, notes, library):
-    """Uploads in one request each, slowly. Disks are small: most replace a source; now and then the video is new."""
-    shown = None
-    for number in itertools.count():
-        if number % 4 == 0:
-            if shown:
-                delete_video(admin, notes, shown["id"], shown["embedId"])
+    """Uploads in one request each, slowly. Disks are small: most replace a source; now and then the video is new. What
+    was cut off by a kill is sent again after it."""
+    for number in itertools.count(1):
+        if number % 4 == 0 and notes.shown:
+            shown, notes.shown = notes.shown, None
+            delete_video(admin, notes, shown["id"], shown["embedId"])
+        if not notes.shown:
             shown = admin.call("POST", "/videos", {"title": "Upload", "visibility": "public"})
             notes.answer(("plays", shown["embedId"]), "pending")
+            notes.shown = shown
         source = SOURCES[number % 2]
         film = padded(source, PUT_BYTES)
-        with notes.change(("plays", shown["embedId"]), library.packaged[source]):
-            admin.put_source(shown["id"], film, slowly(film))
+        with notes.change(("plays", notes.shown["embedId"]), library.packaged[source]):
+            admin.put_source(notes.shown["id"], film, slowly(film))
 
 
 def slowly(film):

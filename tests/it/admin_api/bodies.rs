@@ -52,6 +52,8 @@ fn a_body_that_is_not_one_json_object_is_refused() {
         for body in [
             &b"{"[..],
             b"{\"title\":\"a\",}",
+            b"{\"title\":\"a\",\"title\":\"a\"}",
+            b"{\"title\":\"a\",\"\\u0074itle\":\"b\"}",
             b"{'title':'a'}",
             b"title=a",
             b"[]",

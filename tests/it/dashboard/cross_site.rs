@@ -1,7 +1,7 @@
 //! What another site's page makes a signed-in browser send.
 
-use super::routes::{Objects, Route, all};
 use super::{Browser, FROM_HERE, pages};
+use crate::support::routes::{Objects, Route, operators_routes};
 use crate::support::{Reply, Server};
 use reqwest::Method;
 
@@ -20,7 +20,7 @@ pub const FOREIGN: &[(&str, &str)] = &[
 
 fn changes(objects: &Objects) -> Vec<Route> {
     let is_change = |route: &Route| route.method != Method::GET && route.method != Method::HEAD;
-    all(objects).into_iter().filter(is_change).collect()
+    operators_routes(objects).into_iter().filter(is_change).collect()
 }
 
 /// Sends a route's request with these headers.
@@ -115,7 +115,7 @@ fn reading_changes_nothing_wherever_it_comes_from() {
     let objects = Objects::of(&server);
     let browser = Browser::sign_in(&server);
     let before = server.told();
-    for route in all(&objects) {
+    for route in operators_routes(&objects) {
         for method in [Method::GET, Method::HEAD] {
             let request = browser.request(method.clone(), &route.path).header("sec-fetch-site", "cross-site");
             let reply = Reply::read(request.send().unwrap());

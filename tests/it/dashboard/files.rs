@@ -1,32 +1,15 @@
 //! Forms with a file in them, and bytes that only claim to be one.
 
 use super::{Browser, FROM_HERE, pages};
+use crate::support::form::{BOUNDARY, multipart as body, multipart_kind};
 use crate::support::{FIXTURE, Reply, Server, files_below, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
-const BOUNDARY: &str = "----WebKitFormBoundary7MA4YWxkTrZu0gW";
 const POSTER: &[u8] = include_bytes!("../../fixtures/poster.jpg");
 const CAPTIONS: &[u8] = include_bytes!("../../fixtures/captions.vtt");
-
-/// The body of a form (RFC 7578): fields, then one file.
-fn body(fields: &[(&str, &str)], file_name: &[u8], file: &[u8]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (name, value) in fields {
-        let part = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-        body.extend_from_slice(part.as_bytes());
-    }
-    body.extend_from_slice(
-        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"").as_bytes(),
-    );
-    body.extend_from_slice(file_name);
-    body.extend_from_slice(b"\"\r\nContent-Type: application/octet-stream\r\n\r\n");
-    body.extend_from_slice(file);
-    body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
-    body
-}
 
 fn send_as(browser: &Browser<'_>, path: &str, content_type: &str, body: Vec<u8>) -> Reply {
     let request = browser.request(Method::POST, path).header(FROM_HERE.0, FROM_HERE.1);
@@ -35,7 +18,7 @@ fn send_as(browser: &Browser<'_>, path: &str, content_type: &str, body: Vec<u8>)
 }
 
 fn send(browser: &Browser<'_>, path: &str, body: Vec<u8>) -> Reply {
-    send_as(browser, path, &format!("multipart/form-data; boundary={BOUNDARY}"), body)
+    send_as(browser, path, &multipart_kind(), body)
 }
 
 fn read(server: &Server, video: &str) -> Value {
@@ -177,6 +160,10 @@ fn a_form_that_breaks_off_or_is_none_leaves_nothing() {
     let no_disposition = format!("--{BOUNDARY}\r\nContent-Type: video/mp4\r\n\r\nx\r\n--{BOUNDARY}--\r\n").into_bytes();
     let long_head =
         format!("--{BOUNDARY}\r\nX-Long: {}\r\n\r\nx\r\n--{BOUNDARY}--\r\n", "x".repeat(1 << 20)).into_bytes();
+    let nested = format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"\r\nContent-Type: multipart/mixed; boundary=in\r\n\r\n\
+         --in\r\nContent-Disposition: file; filename=\"film.mp4\"\r\n\r\nx\r\n--in--\r\n--{BOUNDARY}--\r\n"
+    );
     let at = |part: usize| whole[..whole.len() - part].to_vec();
     let right = typed(BOUNDARY);
     let cases: Vec<(&str, String, Vec<u8>)> = vec![
@@ -196,6 +183,7 @@ fn a_form_that_breaks_off_or_is_none_leaves_nothing() {
         ("a thousand files without a name", right.clone(), unnamed),
         ("a part without a name", right.clone(), no_disposition),
         ("a head of a megabyte", right.clone(), long_head),
+        ("a form inside a form", right.clone(), nested.into_bytes()),
     ];
     for (what, content_type, sent) in &cases {
         for path in ["/dashboard/videos".to_owned(), format!("/dashboard/videos/{video}/poster")] {

@@ -5,7 +5,6 @@ mod files;
 mod keys;
 mod organizations;
 mod pages;
-mod routes;
 mod samples;
 mod sessions;
 mod settings;
@@ -86,6 +85,11 @@ impl<'a> Browser<'a> {
         let request = if body.is_null() { request } else { request.json(body) };
         Reply::read(request.send().unwrap())
     }
+}
+
+/// The cookie of whoever signed in with the server's own private key, for requests made by hand.
+pub fn signed_in(server: &Server) -> String {
+    Browser::sign_in(server).cookie
 }
 
 /// Sends the form of the sign-in page.

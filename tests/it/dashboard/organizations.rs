@@ -1,7 +1,7 @@
 //! Whose things a sign-in reaches: its own organization's.
 
 use super::Browser;
-use super::routes::{Objects, all};
+use crate::support::routes::{Objects, operators_routes};
 use crate::support::{Reply, Server};
 
 #[test]
@@ -10,7 +10,7 @@ fn another_organizations_things_are_not_found_on_any_page_or_in_the_api() {
     let (other_key, _) = server.other_organization();
     let objects = Objects::of(&server);
     let before = server.told();
-    let routes = all(&objects);
+    let routes = operators_routes(&objects);
     assert!(routes.iter().filter(|route| route.names_an_object).count() > 40);
     for route in &routes {
         // One of them signs out, and one makes the last key but one go.

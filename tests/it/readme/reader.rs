@@ -1,6 +1,6 @@
-//! Somebody who follows the README to the letter, on a machine of their own: a directory that stands for `/`, and
-//! stand-ins for what only a real machine has (`sudo`, `useradd`, systemd). `systemctl start` runs what the installed
-//! unit says.
+//! Somebody who follows a page to the letter, on a machine of their own: a directory that stands for `/`, and
+//! stand-ins for what only a real machine has (`sudo`, `useradd`, systemd, certbot). `systemctl start` runs what the
+//! installed unit says.
 
 use crate::support::{log_directory, wait_for};
 use std::collections::BTreeMap;
@@ -25,7 +25,10 @@ const SUDO: &str = r#"while [[ ${1-} == -* ]]; do [[ $1 == -u ]] && shift; shift
 const INSTALL: &str = r#"words=()
 while (($#)); do case $1 in -o | -g) shift 2 ;; *) words+=("$1"); shift ;; esac; done
 exec /usr/bin/install "${words[@]}""#;
-const CURL: &str = r#"exec /usr/bin/curl --silent --show-error --fail-with-body --cacert "$CA" "$@""#;
+const CURL: &str = r#"if [[ $* == *https://video.example.com* ]]; then
+  SCREENER_URL=$(screener status | sed -n 's#.*"publicUrl": "\(.*\)".*#\1#p')
+fi
+exec /usr/bin/curl --silent --show-error --fail-with-body --cacert "$CA" "${@/#https:\/\/video.example.com/$SCREENER_URL}""#;
 /// The test program's build has made it already.
 const CARGO: &str = r#"[[ $* == "build --release" && -x target/release/screener ]]"#;
 const SCREENER: &str = r#"config=(--config "$ROOT/etc/screener/config.toml")
@@ -33,20 +36,38 @@ case "$1 ${2-}" in "token mint" | "backup verify" | "version "*) config=() ;; es
 exec "$ROOT/usr/local/bin/screener" "$@" "${config[@]}""#;
 const SYSTEMCTL: &str = r#"unit=$ROOT/etc/systemd/system/screener.service
 command() { sed -n "s#^$1=##p" "$unit" | sed "s#/usr/local/bin/#$ROOT&#g; s#/etc/screener/#$ROOT&#g"; }
-case "$*" in
-"enable --now screener" | "start screener")
+start() {
   for name in $(sed -n 's#^StateDirectory=##p' "$unit"); do mkdir -p -m 700 "$ROOT/var/lib/$name"; done
+  credential=$ROOT/run/credentials/master.key
+  /usr/bin/install -D -m 600 "$ROOT$(sed -n 's#^LoadCredential=master.key:##p' "$unit")" "$credential"
+  export SCREENER__STATE__MASTER_KEY_FILE=$credential
   $(command ExecStartPre) > /dev/null
   $(command ExecStart) > /dev/null 2>> "$LOG" &
   echo $! > "$ROOT/pid"
-  for _ in {1..600}; do screener status > /dev/null 2>&1 && exit; read -rt 0.05 <> <(:) || :; done
-  exit 1 ;;
-"stop screener")
+  for _ in {1..600}; do screener status > /dev/null 2>&1 && return; read -rt 0.05 <> <(:) || :; done
+  exit 1
+}
+stop() {
   kill "$(< "$ROOT/pid")"
   tail --pid="$(< "$ROOT/pid")" -f /dev/null
-  rm "$ROOT/pid" ;;
+  rm "$ROOT/pid"
+}
+case "$*" in
+"enable --now screener.socket screener.service" | "start screener.socket screener.service")
+  # After a failure that has been mended it is started once more; it serves already here.
+  [[ -e $ROOT/pid ]] || start ;;
+"stop screener.socket screener.service") stop ;;
+"restart screener") stop; start ;;
+"reload screener")
+  while read -r line; do ${line//'$MAINPID'/$(< "$ROOT/pid")} > /dev/null; done < <(command ExecReload) ;;
+"--quiet is-active screener") [[ -e $ROOT/pid ]] ;;
+"daemon-reload" | "status screener" | "reset-failed screener.service screener.socket") ;;
 *) exit 2 ;;
 esac"#;
+const JOURNALCTL: &str = r#"[[ $* == "-u screener -o cat --since today --grep "* ]]; grep -E "${*: -1}" "$LOG" || :"#;
+/// What certbot does once it has a certificate.
+const CERTBOT: &str = r#"export RENEWED_LINEAGE=$ROOT/etc/letsencrypt/live/video.example.com
+"$ROOT/etc/letsencrypt/renewal-hooks/deploy/screener""#;
 
 /// The reader and their machine.
 pub struct Reader {
@@ -56,17 +77,22 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// With a clone of the repository and a video called `lesson.mp4`, a poster and captions.
-    pub fn new() -> Self {
+    /// With a clone of the repository and a video called `lesson.mp4`, a poster and captions; `page` is what they read.
+    pub fn of(page: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
-        for name in ["stubs", "etc/systemd/system", "usr/local/bin", "var/lib", "clone/target/release"] {
+        let below =
+            ["stubs", "etc/systemd/system", "usr/local/bin", "var/lib", "mnt/elsewhere", "clone/target/release"];
+        for name in below {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
         let stubs = [
             ("sudo", SUDO),
             ("install", INSTALL),
             ("useradd", "exit 0"),
+            ("chown", "exit 0"),
+            ("certbot", CERTBOT),
+            ("journalctl", JOURNALCTL),
             ("curl", CURL),
             ("cargo", CARGO),
             ("screener", SCREENER),
@@ -89,7 +115,7 @@ impl Reader {
             std::fs::copy(repository().join("tests/fixtures").join(fixture), root.join("clone").join(name)).unwrap();
         }
         let text = |path: PathBuf| path.display().to_string();
-        let log = log_directory().join(format!("readme-{}.log", std::process::id()));
+        let log = log_directory().join(format!("{}-{}.log", page.trim_end_matches(".md"), std::process::id()));
         let variables = [
             ("ROOT", text(root.to_owned())),
             ("LOG", text(log)),
@@ -125,7 +151,7 @@ impl Reader {
     /// Types a block into a shell; what it printed. Any command that fails, fails the test.
     pub fn run(&self, block: &str) -> String {
         let mut script = block.to_owned();
-        for place in ["/etc/", "/usr/local/bin/", "/var/lib/"] {
+        for place in ["/etc/", "/usr/local/bin/", "/var/lib/", "/mnt/"] {
             script = script.replace(&format!(" {place}"), &format!(" {}{place}", self.directory.path().display()));
         }
         self.interpret(&["bash", "-euo", "pipefail", "-s"], &script)

@@ -2,23 +2,32 @@
 
 mod client;
 mod film;
+pub mod form;
+mod line;
 mod media;
 mod process;
+pub mod routes;
 mod server;
+mod serving;
 mod token;
 mod viewer;
 mod wire;
 
 pub use client::{Reply, raw_exchange};
 pub use film::{film, keyframes, probe};
+pub use line::{Line, ask_all};
 pub use media::{
     FIXTURE, assert_no_media, film_head, packaged, packaged_into, packs_to, padded, picture_head, progressive_uri,
 };
-pub use process::{Dice, copy_directory, files_below, first_difference, kill_now, run, run_with, terminate};
+pub use process::{
+    Dice, Process, Ran, copy_directory, descriptors, files_below, first_difference, kill_now, run, run_with,
+    send_signal, terminate,
+};
 pub use server::{Options, Server, log_directory, screener};
+pub use serving::{Serving, configured, write_closed};
 pub use token::{Claims, sign, sign_raw};
 pub use viewer::{Key, RawReply, check_page, check_refused_page, path_of};
-pub use wire::{Exchange, Wire};
+pub use wire::{Exchange, Wire, answers, plain};
 
 use std::time::{Duration, Instant};
 

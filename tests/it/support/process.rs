@@ -3,7 +3,7 @@
 use super::client::Reply;
 use super::server::Server;
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -50,6 +50,49 @@ pub fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     }
 }
 
+/// A process, looked at from outside (proc(5)).
+#[derive(Clone, Copy)]
+pub struct Process(pub u32);
+
+impl Process {
+    /// Seconds of processor time so far, in user and system mode.
+    pub fn cpu_s(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+        // Fields 14 and 15 of proc(5), in hundredths of a second on Linux.
+        (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// Memory that it has, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most memory that it has had, in KiB.
+    pub fn peak_memory_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    /// From now on the peak is a new one.
+    pub fn forget_peak(&self) {
+        let written = as_root("sh").args(["-c", &format!("echo 5 > /proc/{}/clear_refs", self.0)]).status();
+        assert!(written.unwrap().success());
+    }
+
+    /// Open descriptors: files, sockets and whatever else.
+    pub fn descriptors(&self) -> usize {
+        descriptors(self.0).len()
+    }
+
+    fn status_kib(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+}
+
 /// Sends SIGKILL to a process of ours; its end is waited for elsewhere.
 pub fn kill_now(pid: u32) {
     let pid = Pid::from_raw(pid.cast_signed()).unwrap();
@@ -58,8 +101,30 @@ pub fn kill_now(pid: u32) {
 
 /// Sends SIGTERM.
 pub fn terminate(pid: u32) {
+    send_signal(pid, Signal::TERM);
+}
+
+/// Sends a signal.
+pub fn send_signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.cast_signed()).unwrap();
-    kill_process(pid, Signal::TERM).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// A command as root: what belongs to a process that hides its memory is for root alone, the process's own user excepted.
+pub fn as_root(program: &str) -> Command {
+    if geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["--non-interactive", program]);
+    command
+}
+
+/// What a process has open, one a line, as `ls -l` says it.
+pub fn descriptors(pid: u32) -> Vec<String> {
+    let listed = as_root("ls").args(["-l", &format!("/proc/{pid}/fd")]).output().unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    String::from_utf8_lossy(&listed.stdout).lines().skip(1).map(str::to_owned).collect()
 }
 
 /// Replaces `to` by a copy of `from`, modes and times included.
@@ -123,6 +188,13 @@ pub fn first_difference(left: &Value, right: &Value) -> Option<String> {
 }
 
 impl Server {
+    /// A call of the admin API; `None` if the server went away before it had answered.
+    pub fn try_admin(&self, method: Method, path: &str, body: &Value) -> Option<Reply> {
+        let request = self.request(method, &format!("/admin/v1{path}")).bearer_auth(&self.private_key);
+        let request = if body.is_null() { request } else { request.json(body) };
+        Reply::try_read(request.send().ok()?)
+    }
+
     /// An upload; `None` if the server went away before it had answered.
     pub fn try_upload(&self, video: &str, source: impl Into<reqwest::blocking::Body>) -> Option<Reply> {
         let path = format!("/admin/v1/videos/{video}/source");

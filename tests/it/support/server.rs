@@ -7,7 +7,7 @@ use reqwest::blocking::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub struct Options {
     pub config: String,
     /// Environment of the server.
     pub environment: Vec<(String, String)>,
+    /// A program that becomes the server, and its arguments, such as `prlimit --nofile=256`.
+    pub under: Vec<&'static str>,
 }
 
 /// A running server with one organization, token access on, and one signing key.
@@ -27,7 +29,8 @@ pub struct Server {
     /// Copies its standard error into the log until the process ends.
     copying: Option<std::thread::JoinHandle<()>>,
     directory: tempfile::TempDir,
-    options: Options,
+    /// What its next process is started with; the configuration is written already.
+    pub options: Options,
     log: PathBuf,
     /// Base of its URLs.
     pub base_url: String,
@@ -114,8 +117,13 @@ impl Server {
 
     /// Starts the process; the log if it ends instead of serving.
     pub fn try_serve(&mut self) -> Result<(), String> {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_screener"))
+        let binary = env!("CARGO_BIN_EXE_screener");
+        let words: Vec<&str> = self.options.under.iter().copied().chain([binary]).collect();
+        let mut process = Command::new(words[0])
+            .args(&words[1..])
             .args(["serve", "--config", self.config().to_str().unwrap()])
+            // Many servers run here at once, and none of them is to be prepared for a full disk.
+            .env("SCREENER__DISK__RESERVE_MIB", "1")
             .envs(self.options.environment.iter().cloned())
             .stderr(Stdio::piped())
             .spawn()
@@ -157,9 +165,10 @@ impl Server {
 
     /// A client that trusts this server alone, follows no redirects and keeps no cookies.
     pub fn new_client(&self) -> Client {
-        let pem = std::fs::read(self.ca()).unwrap();
+        // A server without TLS has made no certificate.
+        let pem = std::fs::read(self.ca()).ok();
         Client::builder()
-            .tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
+            .tls_certs_only(pem.map(|pem| reqwest::Certificate::from_pem(&pem).unwrap()))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
@@ -194,6 +203,13 @@ impl Server {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().unwrap().id()
+    }
+
+    /// Waits for the end that something else brought about, and tells which it was.
+    pub fn ended(&mut self) -> ExitStatus {
+        let status = self.process.take().unwrap().wait().unwrap();
+        self.finish_log();
+        status
     }
 
     /// SIGKILL, and waits for the end.

@@ -86,9 +86,14 @@ impl Server {
         self.raw_bytes(request.as_bytes())
     }
 
+    /// Sends bytes as they stand, and reads until the server closes.
+    pub fn raw_bytes_back(&self, request: &[u8]) -> Vec<u8> {
+        raw_exchange(&self.base_url, &self.ca(), request)
+    }
+
     /// Sends bytes as they stand.
     pub fn raw_bytes(&self, request: &[u8]) -> RawReply {
-        let text = String::from_utf8_lossy(&raw_exchange(&self.base_url, &self.ca(), request)).into_owned();
+        let text = String::from_utf8_lossy(&self.raw_bytes_back(request)).into_owned();
         let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
         RawReply { status, text }
     }

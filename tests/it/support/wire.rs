@@ -6,7 +6,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +35,14 @@ pub struct Exchange {
 }
 
 impl Head {
+    fn parse(text: &str) -> Self {
+        let mut lines = text.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.filter_map(|line| line.split_once(':'));
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        Self { status, headers }
+    }
+
     /// A header's text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
@@ -64,25 +72,54 @@ impl Exchange {
     }
 }
 
+/// Parts what came back on one connection into its answers, as a client does that sent no HEAD.
+#[track_caller]
+pub fn answers(mut bytes: &[u8]) -> Vec<Exchange> {
+    let mut found = Vec::new();
+    while !bytes.is_empty() {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no answer: {}", String::from_utf8_lossy(bytes))) + 4;
+        let head = Head::parse(std::str::from_utf8(&bytes[..end]).unwrap());
+        let has_body = head.status >= 200 && head.status != 204 && head.status != 304;
+        let length = if has_body { usize::try_from(head.length().expect("a length")).unwrap() } else { 0 };
+        assert!(bytes.len() >= end + length, "an answer breaks off: {}", String::from_utf8_lossy(bytes));
+        let body = bytes[end..end + length].to_vec();
+        bytes = &bytes[end + length..];
+        found.push(Exchange { head, body });
+    }
+    found
+}
+
+/// A connection below TLS.
+pub fn plain(server: &Server) -> TcpStream {
+    let authority = server.base_url.split_once("://").unwrap().1;
+    let socket = TcpStream::connect(authority).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket
+}
+
 impl Wire {
     /// A connection to a server.
     pub fn connect(server: &Server) -> Self {
-        Self::with_receive_buffer(server, None)
+        Self::over(server, |_| {})
+    }
+
+    /// A connection from another address of this machine, as another viewer has.
+    pub fn from_address(server: &Server, address: IpAddr) -> Self {
+        Self::over(server, |socket| socket.bind(&SocketAddr::new(address, 0).into()).unwrap())
     }
 
     /// A connection whose end of it holds few bytes, so that a reader who stops is soon felt by the server.
     pub fn narrow(server: &Server, receive_buffer_bytes: usize) -> Self {
-        Self::with_receive_buffer(server, Some(receive_buffer_bytes))
+        // Before connecting: the window that is offered follows from it.
+        Self::over(server, |socket| socket.set_recv_buffer_size(receive_buffer_bytes).unwrap())
     }
 
-    fn with_receive_buffer(server: &Server, receive_buffer_bytes: Option<usize>) -> Self {
+    fn over(server: &Server, prepare: impl FnOnce(&Socket)) -> Self {
         let authority = server.base_url.strip_prefix("https://").unwrap().to_owned();
         let address: SocketAddr = authority.parse().unwrap();
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-        if let Some(bytes) = receive_buffer_bytes {
-            // Before connecting: the window that is offered follows from it.
-            socket.set_recv_buffer_size(bytes).unwrap();
-        }
+        prepare(&socket);
         socket.connect(&address.into()).unwrap();
         socket.set_tcp_nodelay(true).unwrap();
         let socket = TcpStream::from(socket);
@@ -97,22 +134,31 @@ impl Wire {
 
     /// Sends a request without a body.
     pub fn send(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) {
-        self.try_send(method, target, headers).unwrap();
+        self.try_send(method, target, headers, &[]).unwrap();
     }
 
-    fn try_send(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<()> {
+    fn try_send(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<()> {
         let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", self.host);
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
+        if !body.is_empty() {
+            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
         request.push_str("\r\n");
-        self.stream.write_all(request.as_bytes())
+        self.stream.write_all(&[request.as_bytes(), body].concat())
     }
 
     /// Sends bytes as they stand.
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
+    }
+
+    /// Says that nothing more comes, and still listens (RFC 8446 §6.1).
+    pub fn finish(&mut self) {
+        self.stream.conn.send_close_notify();
+        let _ = self.stream.flush();
     }
 
     /// Reads an answer's head.
@@ -127,12 +173,7 @@ impl Wire {
             self.stream.read_exact(&mut byte)?;
             text.push(byte[0]);
         }
-        let text = String::from_utf8(text).unwrap();
-        let mut lines = text.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-        Ok(Head { status, headers })
+        Ok(Head::parse(&String::from_utf8(text).unwrap()))
     }
 
     /// Reads what is there of a body.
@@ -167,12 +208,23 @@ impl Wire {
 
     /// The same, where the server may end the connection instead.
     pub fn try_exchange(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) -> io::Result<Exchange> {
-        self.try_send(method, target, headers)?;
+        self.try_exchange_with(method, target, headers, &[])
+    }
+
+    /// The same with a body.
+    pub fn try_exchange_with(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Exchange> {
+        self.try_send(method, target, headers, body)?;
         let head = self.try_head()?;
         let has_body = method != "HEAD" && head.status != 304 && head.status != 204;
         let mut body = Vec::new();
         if has_body {
-            body.resize(usize::try_from(head.length().expect("a length")).unwrap(), 0);
+            body.resize(usize::try_from(head.length().ok_or(io::ErrorKind::InvalidData)?).unwrap(), 0);
             self.stream.read_exact(&mut body)?;
         }
         Ok(Exchange { head, body })

@@ -7,12 +7,12 @@ mod headers;
 pub use create::create;
 pub use headers::speak_tus;
 
-use super::source::{announced_bytes, check_rate};
+use super::source::announced_bytes;
 use super::{answer, no_content, page};
 use crate::app::{App, Piece, UploadState};
 use crate::domain::{MediaFileId, Upload};
 use crate::http::extract::{Admin, PageRequest, path_id};
-use crate::http::form::next_chunk;
+use crate::http::form::{check_rate, next_chunk};
 use crate::http::headers::single;
 use crate::http::problem::{Problem, UPLOAD_OFFSET};
 use actix_web::http::StatusCode;
@@ -146,7 +146,7 @@ async fn take(piece: &mut Piece, payload: &mut web::Payload) -> Result<(), Probl
     let (mut came_bytes, began) = (0_u64, Instant::now());
     while let Some(chunk) = piece.await_peer(next_chunk(payload)).await?? {
         came_bytes += chunk.len() as u64;
-        check_rate(began.elapsed().as_secs(), came_bytes)?;
+        check_rate(began, came_bytes)?;
         piece.write(&chunk).await?;
     }
     Ok(piece.flush().await?)

@@ -10,7 +10,7 @@ FLIPS, PAGES = 5, 3
 
 def cases():
     made = []
-    for base in ["stopped", "killed"]:
+    for base in ["stopped", "killed", "many"]:
         made += [ready(f"flipped bit in db ({base})", database(harm.flip_bit), base)] * FLIPS
         made += [ready(f"zeroed page of db ({base})", database(harm.zero_page), base)] * PAGES
         made += [ready(f"truncated db ({base})", database(harm.truncate), base)] * 2

@@ -1,0 +1,57 @@
+//! What was measured.
+
+use std::time::Duration;
+
+/// How long answers took to begin, and what went wrong.
+#[derive(Default)]
+pub struct Waits {
+    micros: Vec<u32>,
+    /// Bytes of all bodies.
+    pub bytes: u64,
+    /// Requests that were not answered as they should have been.
+    pub errors: u64,
+    /// The first of these.
+    pub first_error: Option<String>,
+}
+
+impl Waits {
+    /// Notes one answer.
+    pub fn note(&mut self, first_byte: Duration, bytes: u64) {
+        self.micros.push(u32::try_from(first_byte.as_micros()).unwrap_or(u32::MAX));
+        self.bytes += bytes;
+    }
+
+    /// Notes what was no answer.
+    pub fn note_error(&mut self, error: String) {
+        self.errors += 1;
+        self.first_error.get_or_insert(error);
+    }
+
+    /// Adds what another one noted.
+    pub fn add(&mut self, other: Self) {
+        self.micros.extend(other.micros);
+        self.bytes += other.bytes;
+        self.errors += other.errors;
+        if let Some(error) = other.first_error {
+            self.first_error.get_or_insert(error);
+        }
+    }
+
+    /// How many answers there were.
+    pub fn count(&self) -> usize {
+        self.micros.len()
+    }
+
+    /// What so many of a hundred did not exceed.
+    pub fn percentile(&self, percent: usize) -> Duration {
+        let mut sorted = self.micros.clone();
+        sorted.sort_unstable();
+        let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+        Duration::from_micros(sorted.get(at).copied().unwrap_or(u32::MAX).into())
+    }
+}
+
+/// Mebibytes, rounded up.
+pub fn mib(kib: u64) -> u64 {
+    kib.div_ceil(1024)
+}

@@ -1,0 +1,171 @@
+//! Load and attack: figures R11 and R12, one line each.
+//!
+//!     cargo bench --bench load              both in a short form, some 30 seconds each
+//!     cargo bench --bench load -- full      R11 for five minutes, R12 for three, as in docs/SECURITY.md
+//!     cargo bench --bench load -- r11 viewers=500 idle=1000 seconds=60
+//!
+//! One process plays all clients, on the same machine: they take their share of its processors. It ends with 1 where a
+//! goal was missed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a measurement that can't go on ends, with the place"
+)]
+
+mod attackers;
+mod client;
+mod figures;
+#[expect(dead_code, unused_imports, reason = "the tests' own server, of which a measurement needs less")]
+#[path = "../../tests/it/support/mod.rs"]
+mod support;
+mod viewers;
+
+use client::Target;
+use figures::{Waits, mib};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use support::{Options, Process, Server, padded};
+
+/// Bytes of the film that is watched: 32 seconds at 1 Mbit/s.
+const FILM_BYTES: usize = 4 << 20;
+
+/// Goals of R11: memory in MiB, and the time to an answer's first byte for 99 of 100.
+const MOST_MIB: u64 = 512;
+const LOADED_P99: Duration = Duration::from_millis(100);
+/// Goal of R12 for whoever behaves.
+const ATTACKED_P99: Duration = Duration::from_millis(250);
+/// How soon after an attack its descriptors have to be free, and how near memory and descriptors have to come back.
+const FREED: Duration = Duration::from_secs(10);
+const NEAR_PERCENT: u64 = 5;
+
+/// What is measured with: a word of the command line, or its default.
+struct Sizes(HashMap<String, usize>);
+
+impl Sizes {
+    fn of(&self, name: &str, short: usize, full: usize) -> usize {
+        let default = if self.0.contains_key("full") { full } else { short };
+        self.0.get(name).copied().unwrap_or(default)
+    }
+}
+
+fn main() -> ExitCode {
+    // Cargo itself adds `--bench`.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let sizes = words.iter().map(|word| match word.split_once('=') {
+        Some((name, number)) => (name.to_owned(), number.parse().unwrap()),
+        None => (word.clone(), 1),
+    });
+    let sizes = Sizes(sizes.collect());
+    let is_wanted =
+        |figure: &str| sizes.0.contains_key(figure) || !["r11", "r12"].iter().any(|name| sizes.0.contains_key(*name));
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+    let mut outcomes = Vec::new();
+    if is_wanted("r11") {
+        outcomes.push(load(&sizes));
+    }
+    if is_wanted("r12") {
+        outcomes.push(attack(&sizes));
+    }
+    if outcomes.iter().all(|passed| *passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A server with a private film.
+fn serve() -> (Server, Arc<Target>) {
+    let server = Server::with(Options::default());
+    // Nobody renews here.
+    server.set(&serde_json::json!({ "assetUrlTtl": 3600 }));
+    let (video, embed) = server.pending_video("private");
+    server.upload(&video, padded(FILM_BYTES)).expect(200);
+    let target = Target::of(&server, &embed, &server.token(&video));
+    (server, Arc::new(target))
+}
+
+fn verdict(passed: bool) -> &'static str {
+    if passed { "PASS" } else { "FAIL" }
+}
+
+/// R11: many viewers beside many connections that do next to nothing.
+fn load(sizes: &Sizes) -> bool {
+    let (viewers, idle) = (sizes.of("viewers", 200, 2_000), sizes.of("idle", 500, 5_000));
+    let seconds = sizes.of("seconds", 20, 300);
+    let (server, target) = serve();
+    let process = Process(server.pid());
+    let done = Arc::new(AtomicBool::new(false));
+    let idle = viewers::idle(&target, idle, &done);
+    let running = viewers::watch(&target, viewers, &done);
+    let (mut most_kib, began) = (0, Instant::now());
+    while began.elapsed() < Duration::from_secs(seconds as u64) {
+        most_kib = most_kib.max(process.memory_kib());
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+    done.store(true, Ordering::Relaxed);
+    let (waits, idle) = (running.join().unwrap(), idle.join().unwrap());
+    let p99 = waits.percentile(99);
+    let errors = waits.errors + idle.errors;
+    let passed = mib(most_kib) <= MOST_MIB && p99 <= LOADED_P99 && errors == 0;
+    println!(
+        "R11 {} {viewers} viewers for {seconds} s, {} segments, {:.0} Mbit/s; {} idle connections; first byte p50 {:?} p99 {p99:?}; {} MiB; {errors} errors{}",
+        verdict(passed),
+        waits.count(),
+        waits.bytes as f64 * 8.0 / 1e6 / seconds as f64,
+        idle.count(),
+        waits.percentile(50),
+        mib(most_kib),
+        waits.first_error.or(idle.first_error).map(|error| format!(", the first: {error}")).unwrap_or_default(),
+    );
+    passed
+}
+
+/// R12: slow heads, bad tokens and floods of ranges, while some watch.
+fn attack(sizes: &Sizes) -> bool {
+    let (slow, tokens) = (sizes.of("slow", 500, 5_000), sizes.of("tokens", 500, 500));
+    let (ranges, seconds) = (sizes.of("ranges", 100, 100), sizes.of("seconds", 20, 180));
+    let viewers = sizes.of("viewers", 50, 50);
+    let (server, target) = serve();
+    let process = Process(server.pid());
+    let (done, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let running = viewers::watch(&target, viewers, &done);
+    std::thread::park_timeout(Duration::from_secs(5));
+    let (kib, descriptors) = (process.memory_kib(), process.descriptors());
+    let attackers = attackers::begin(&target, slow, tokens, ranges, &over);
+    std::thread::park_timeout(Duration::from_secs(seconds as u64));
+    let at_most = process.descriptors();
+    over.store(true, Ordering::Relaxed);
+    let told = attackers.join().unwrap();
+    let ended = Instant::now();
+    let is_near = |now: u64, then: u64| now * 100 <= then * (100 + NEAR_PERCENT);
+    let come_back = |what: &dyn Fn() -> bool| {
+        while !what() && ended.elapsed() < 3 * FREED {
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        ended.elapsed()
+    };
+    let freed = come_back(&|| is_near(process.descriptors() as u64, descriptors as u64));
+    let shrunk = come_back(&|| is_near(process.memory_kib(), kib));
+    done.store(true, Ordering::Relaxed);
+    let waits: Waits = running.join().unwrap();
+    let p99 = waits.percentile(99);
+    let passed = p99 <= ATTACKED_P99 && waits.errors == 0 && freed <= FREED && shrunk < 3 * FREED;
+    println!(
+        "R12 {} {seconds} s of {slow} slow heads ({} cut), {} bad tokens, {} floods of ranges; {viewers} viewers: first byte p50 {:?} p99 {p99:?}, {} lost; {at_most} descriptors, back to {descriptors} after {freed:?}; {} MiB before, {} after{}",
+        verdict(passed),
+        told.cut,
+        told.tokens,
+        told.ranges,
+        waits.percentile(50),
+        waits.errors,
+        mib(kib),
+        mib(process.memory_kib()),
+        waits.first_error.map(|error| format!("; the first error: {error}")).unwrap_or_default(),
+    );
+    passed
+}

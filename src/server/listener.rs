@@ -1,0 +1,72 @@
+//! The public listener: actix's accept loop, workers and HTTP/1.1, over lines of our own.
+
+use super::line::Line;
+use crate::domain::limits;
+use actix_http::HttpService;
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Response};
+use actix_web::rt::net::TcpStream;
+use rustls::ServerConfig;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much a server takes on.
+pub(super) struct Size {
+    /// Threads that answer.
+    pub workers: usize,
+    /// Connections open at once, over all of them.
+    pub connections: usize,
+    /// Seconds that running answers have after the first signal.
+    pub shutdown_grace_s: u64,
+}
+
+/// Serves what `app` makes on each of `listeners`, with TLS or without.
+pub(super) fn serve<F, I, S, B>(
+    app: F,
+    listeners: Vec<TcpListener>,
+    tls: Option<ServerConfig>,
+    size: &Size,
+) -> std::io::Result<Server>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, actix_http::Request>,
+    S: ServiceFactory<actix_http::Request, Config = AppConfig, Error = actix_web::Error> + 'static,
+    S::InitError: std::fmt::Debug,
+    S::Response: Into<Response<B>> + 'static,
+    B: MessageBody + 'static,
+{
+    let tls = tls.map(Arc::new);
+    let builder = Server::build();
+    let stopping = builder.graceful_shutdown_signal();
+    let lines = move || {
+        let (tls, stopping) = (tls.clone(), stopping.clone());
+        let http = HttpService::build()
+            .keep_alive(Duration::from_secs(limits::KEEP_ALIVE_S))
+            .client_request_timeout(Duration::from_secs(limits::REQUEST_HEAD_S))
+            .client_disconnect_timeout(Duration::from_secs(limits::LINGER_S))
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .on_connect_ext(|line: &Line, data| line.note(data));
+        let app = app().into_factory().map_err(|error| actix_web::Error::error_response(&error));
+        fn_service(move |socket: TcpStream| {
+            let tls = tls.clone();
+            // What does not get as far as a request is nobody's concern: scanners knock all day.
+            async move { Line::open(socket, tls).await.map_err(drop) }
+        })
+        .and_then(http.h1(map_config(app, |()| AppConfig::default())).map_err(drop))
+    };
+    let mut server = builder
+        .workers(size.workers)
+        .max_concurrent_connections(size.connections.div_ceil(size.workers))
+        .shutdown_timeout(size.shutdown_grace_s)
+        .disable_signals();
+    for listener in listeners {
+        server = server.listen("public", listener, lines.clone())?;
+    }
+    Ok(server.run())
+}

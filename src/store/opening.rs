@@ -1,0 +1,186 @@
+//! Opening a catalog: the journal is read whole and fills memory; the index is caught up, compared, or built anew.
+
+use super::access::Access;
+use super::disk::Disk;
+use super::index::{Expected, Index, IndexError, IndexPlace};
+use super::journal::{Journal, JournalError, sync_directory};
+use super::rows::drop_behind;
+use std::path::{Path, PathBuf};
+
+/// Everything, as the journal tells it.
+pub(super) struct Opened {
+    pub journal: Journal,
+    pub access: Access,
+    pub index: Index,
+}
+
+impl Opened {
+    /// Opens what is in `directory`, or makes it. Where there is no room for an index, the reserve of `disk` is its room.
+    pub fn at(directory: &Path, place: &IndexPlace, disk: &Disk) -> Result<Self, JournalError> {
+        let path = directory.join("journal");
+        if let Some(rest) = trace_of_records(directory, &path, &place.path) {
+            return Err(JournalError::Missing { path, rest });
+        }
+        if !path.exists() {
+            Journal::create(&path)?;
+            sync_directory(directory).map_err(|error| JournalError::Io { path: directory.to_owned(), error })?;
+        }
+        let mut slot = IndexSlot { place: place.clone(), open: None };
+        let no_index = |error: IndexError| match error.is_for_room() {
+            true => JournalError::NoRoom(place.path.clone()),
+            false => JournalError::Io { path: place.path.clone(), error: std::io::Error::other(error.to_string()) },
+        };
+        let known_seq = slot.open_existing(disk).map_err(no_index)?;
+        let mut opened = Self::run(&path, &mut slot, known_seq)?;
+        for _ in 0..2 {
+            let Err(error) = &opened else { break };
+            // Whatever the index can't take, a new one can; and where that has no room, once more.
+            if !error.is_for_room() {
+                slot.set_aside(&error.to_string());
+            } else if disk.give_up_reserve() {
+                slot.forget().map_err(no_index)?;
+            } else {
+                break;
+            }
+            opened = Self::run(&path, &mut slot, 0)?;
+        }
+        let opened = opened.map_err(no_index)?;
+        if opened.journal.seq() > known_seq {
+            tracing::info!(from = known_seq, to = opened.journal.seq(), "the index was caught up from the journal");
+        }
+        Ok(opened)
+    }
+
+    /// Fills memory from the journal and the index from where it has got to (`known_seq`). The outer error is the
+    /// journal's, the inner one the index's.
+    fn run(path: &Path, slot: &mut IndexSlot, known_seq: u64) -> Result<Result<Self, IndexError>, JournalError> {
+        let mut access = Access::default();
+        let mut expected = Expected::default();
+        let mut unreadable = None;
+        let mut index_error = None;
+        let mut behind = known_seq;
+        let journal = Journal::open(path, known_seq, |commit| {
+            let read = access.apply(&commit.ops).map_err(|error| error.to_string());
+            if let Err(error) = read.and_then(|()| expected.apply(&commit.ops).map_err(|error| error.to_string())) {
+                unreadable.get_or_insert((commit.seq, error));
+            }
+            // A compacted head newer than the index says nothing of what it should forget: begin anew.
+            if commit.snapshot && behind != 0 && behind < commit.seq {
+                slot.set_aside("it is older than the compacted journal");
+                behind = 0;
+            }
+            if (commit.seq > behind || behind == 0)
+                && index_error.is_none()
+                && let Err(error) = slot.get().and_then(|index| index.apply(&commit.ops))
+            {
+                index_error = Some(error);
+            }
+        })?;
+        if let Some((seq, what)) = unreadable {
+            let error = std::io::Error::other(format!("change {seq} does not read: {what}"));
+            return Err(JournalError::Io { path: path.to_owned(), error });
+        }
+        if let Some(error) = index_error {
+            return Ok(Err(error));
+        }
+        Ok(slot.get().and_then(|index| {
+            index.set_applied(journal.seq())?;
+            // Built from nothing, it holds what it was given just now.
+            if behind != 0 {
+                index.check(&expected, slot.place.limit)?;
+            }
+            Ok(Self { journal, access, index })
+        }))
+    }
+}
+
+/// The index while it is being opened: whatever is wrong with it ends in a new, empty one.
+struct IndexSlot {
+    place: IndexPlace,
+    open: Option<Index>,
+}
+
+impl IndexSlot {
+    /// Opens what is there; answers the last commit it has applied, 0 if it must be built anew.
+    fn open_existing(&mut self, disk: &Disk) -> Result<u64, IndexError> {
+        self.remove_unfinished_snapshots();
+        let opened = match self.place.open() {
+            // sled writes a snapshot when it opens.
+            Err(error) if error.is_for_room() && disk.give_up_reserve() => {
+                self.remove_unfinished_snapshots();
+                self.place.open()
+            }
+            opened => opened,
+        };
+        match opened.and_then(|index| Ok((index.applied()?, index))) {
+            // Its building was interrupted: what it holds may be more than the journal says.
+            Ok((0, index)) if !index.is_empty() => {
+                drop(index);
+                self.set_aside("it was not finished");
+                Ok(0)
+            }
+            Ok((applied, index)) => {
+                self.open = Some(index);
+                Ok(applied)
+            }
+            Err(error) if error.is_for_room() => Err(error),
+            Err(error) => {
+                self.set_aside(&error.to_string());
+                Ok(0)
+            }
+        }
+    }
+
+    /// Left behind by an interrupted snapshot; sled refuses to open beside one (spacejam/sled #1527).
+    fn remove_unfinished_snapshots(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.place.path) else { return };
+        for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().ends_with(".generating")) {
+            tracing::warn!(file = %entry.path().display(), "removing an unfinished snapshot of the index");
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+
+    /// Removes what was built and is not whole.
+    fn forget(&mut self) -> Result<(), IndexError> {
+        drop_behind(self.open.take());
+        self.place.clear()
+    }
+
+    fn set_aside(&mut self, why: &str) {
+        drop_behind(self.open.take());
+        let aside = (1..).map(|n| self.place.path.with_extension(format!("set-aside-{n}"))).find(|path| !path.exists());
+        let Some(aside) = aside else { return };
+        match std::fs::rename(&self.place.path, &aside) {
+            Ok(()) => tracing::warn!(
+                why,
+                set_aside = %aside.display(),
+                "the index was set aside and is rebuilt from the journal; nothing is lost, the directory may be deleted"
+            ),
+            Err(error) => {
+                tracing::error!(%error, path = %self.place.path.display(), "the index could not be set aside");
+            }
+        }
+    }
+
+    fn get(&mut self) -> Result<Index, IndexError> {
+        if let Some(index) = &self.open {
+            return Ok(index.clone());
+        }
+        let index = self.place.open()?;
+        self.open = Some(index.clone());
+        Ok(index)
+    }
+}
+
+/// What shows that there were records where the journal has none: an empty journal would forget every revocation, and
+/// every media file would be swept away.
+fn trace_of_records(directory: &Path, journal: &Path, index: &Path) -> Option<PathBuf> {
+    let media = directory.join("media");
+    let has_media = std::fs::read_dir(&media).is_ok_and(|mut entries| entries.next().is_some());
+    match std::fs::metadata(journal) {
+        Ok(metadata) if metadata.len() > 0 => None,
+        // The first start was interrupted, unless there are media. The index says itself what it has applied.
+        Ok(_) => has_media.then_some(media),
+        Err(_) => [index, &media].into_iter().find(|path| path.exists()).map(Path::to_owned),
+    }
+}

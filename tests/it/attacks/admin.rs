@@ -1,0 +1,266 @@
+//! The admin API under rivals, floods and forgeries (group H).
+
+use crate::support::{Options, Reply, Server, Wire, descriptors, packs_to, path_of, progressive_uri, run, wait_for};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+#[test]
+fn a_private_key_in_a_url_is_refused_and_told_to_the_operator() {
+    let server = Server::start();
+    let path = format!("/admin/v1/organization?key={}", server.private_key);
+    server.get(&path).expect_code(401, "private_key_invalid");
+    wait_for("the warning in the log", Duration::from_secs(10), || {
+        server.log_text().contains("a private key was sent in a URL, which others write down: revoke it")
+    });
+    server.admin(Method::GET, "/organization", &Value::Null).expect(200);
+}
+
+/// Asks with a wrong key from an address of this machine.
+fn wrong_key(server: &Server, from: IpAddr, headers: &[(&str, &str)]) -> u16 {
+    let pem = std::fs::read(server.ca()).unwrap();
+    let client = reqwest::blocking::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
+        .local_address(from)
+        .no_proxy()
+        .build()
+        .unwrap();
+    let request = client.get(format!("{}/admin/v1/organization", server.base_url)).bearer_auth("mvi_priv_wrong");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    Reply::read(request.send().unwrap()).status
+}
+
+#[test]
+fn a_flood_of_wrong_keys_holds_up_its_own_address_alone() {
+    let config = "[limits]\nadmin_failures_per_minute = 5\n".to_owned();
+    let server = Server::with(Options { config, ..Options::default() });
+    let (_, embed) = server.video("public");
+    let mut wire = Wire::connect(&server);
+    let mut statuses = BTreeMap::new();
+    for _ in 0..2_000 {
+        let answer = wire.exchange("GET", "/admin/v1/organization", &[("Authorization", "Bearer mvi_priv_wrong")]);
+        *statuses.entry(answer.status()).or_insert(0) += 1;
+        assert!(answer.status() == 401 || answer.header("retry-after").is_some());
+    }
+    // Five at once, and one more every twelve seconds.
+    assert!(statuses[&401] <= 10 && statuses[&429] >= 1_990, "{statuses:?}");
+    let neighbour = IpAddr::from(Ipv4Addr::new(127, 0, 0, 2));
+    assert_eq!(wrong_key(&server, neighbour, &[]), 401);
+    // Who has the right key is let in from the flooded address, and viewers play there.
+    server.admin(Method::GET, "/organization", &Value::Null).expect(200);
+    server.playback(&embed, None).expect(200);
+}
+
+#[test]
+fn another_address_is_believed_of_a_trusted_proxy_alone() {
+    let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let limited = "[limits]\nadmin_failures_per_minute = 3\n";
+    let refused_of_20 = |server: &Server| {
+        let forged = (0..20).map(|number| format!("203.0.113.{number}")).collect::<Vec<_>>();
+        let ask = |address: &String| {
+            let forwarded = format!("for={address}");
+            let headers = [("x-forwarded-for", address.as_str()), ("x-real-ip", address), ("forwarded", &forwarded)];
+            wrong_key(server, localhost, &headers)
+        };
+        forged.iter().filter(|address| ask(address) == 429).count()
+    };
+    let direct = Server::with(Options { config: limited.to_owned(), ..Options::default() });
+    assert!(refused_of_20(&direct) >= 15, "a rotated X-Forwarded-For dodges the limit");
+    // The configuration of the server proper comes first, so that its section can't be opened twice.
+    let behind = Server::with(Options {
+        config: limited.to_owned(),
+        environment: vec![("SCREENER__SERVER__TRUSTED_PROXIES".to_owned(), "127.0.0.1".to_owned())],
+        ..Options::default()
+    });
+    assert_eq!(refused_of_20(&behind), 0, "the proxy's clients are one address each");
+}
+
+#[test]
+fn of_two_setups_at_once_one_wins_and_prints_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config.toml");
+    let state = directory.path().join("state");
+    std::fs::write(&config, format!("[server]\nlisten = \"127.0.0.1:0\"\n[state]\ndir = {state:?}\n")).unwrap();
+    let config = config.to_str().unwrap();
+    let ran: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6).map(|_| scope.spawn(|| run(&["init", "--json", "--config", config]))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let won: Vec<_> = ran.iter().filter(|ran| ran.code == 0).collect();
+    assert_eq!(won.len(), 1, "{:?}", ran.iter().map(|ran| (&ran.out, &ran.errors)).collect::<Vec<_>>());
+    assert!(won[0].json()["privateKey"].as_str().unwrap().starts_with("mvi_priv_"));
+    for lost in ran.iter().filter(|ran| ran.code != 0) {
+        assert!(lost.out.is_empty() && !lost.errors.contains("mvi_"), "{} {}", lost.out, lost.errors);
+    }
+    run(&["store", "verify", "--config", config]).expect(0);
+}
+
+#[test]
+fn what_a_caller_may_not_decide_is_no_field_of_a_change() {
+    let server = Server::start();
+    let (video, embed) = server.video("private");
+    let before = server.told();
+    let reads = |path: &str| server.admin(Method::GET, path, &Value::Null).expect(200).json();
+    let nowhere = "00000000-0000-4000-8000-000000000000";
+    for (name, value) in [
+        ("id", json!(nowhere)),
+        ("organization", json!(nowhere)),
+        ("org_id", json!(nowhere)),
+        ("createdAt", json!("1999-01-01T00:00:00Z")),
+        ("status", json!("ready")),
+        ("epoch", json!(0)),
+        ("source", json!("/etc/shadow")),
+        ("asset_path", json!("/etc/shadow")),
+        ("sourceUrl", json!("http://169.254.169.254/latest/meta-data/")),
+        ("source_url", json!("file:///etc/passwd")),
+        ("url", json!("http://127.0.0.1:1/")),
+        ("isAdmin", json!(true)),
+        ("hash", json!("00")),
+        ("key", json!("mvi_priv_chosen")),
+        ("secret", json!("mvi_sign_chosen")),
+        ("revokedAt", Value::Null),
+        ("__proto__", json!({ "isAdmin": true })),
+        ("constructor", json!(1)),
+    ] {
+        for (method, path) in [
+            (Method::PATCH, format!("/videos/{video}")),
+            (Method::PATCH, "/organization".to_owned()),
+            (Method::PATCH, format!("/embeds/{embed}")),
+            (Method::POST, "/signing-keys".to_owned()),
+            (Method::POST, "/publishable-keys".to_owned()),
+            (Method::POST, "/private-keys".to_owned()),
+            (Method::POST, "/embeds".to_owned()),
+            (Method::POST, "/videos/visibility".to_owned()),
+        ] {
+            let body = json!({ name: value, "title": "Taken", "videoId": video, "visibility": "public" });
+            let reply = server.admin(method.clone(), &path, &body).expect_code(422, "validation_failed");
+            assert!(reply.json()["errors"].get(name).is_some(), "{method} {path}: {}", reply.text());
+        }
+    }
+    assert_eq!(server.told(), before);
+    assert_eq!(reads(&format!("/videos/{video}"))["visibility"], "private");
+    server.admin(Method::PATCH, &format!("/videos/{video}"), &json!({ "title": "Mine" })).expect(200);
+}
+
+#[test]
+fn changes_of_one_video_at_the_same_time_lose_no_field() {
+    let server = Server::start();
+    let (video, _) = server.pending_video("public");
+    let path = format!("/videos/{video}");
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let (server, path) = (&server, &path);
+            scope.spawn(move || {
+                for turn in 0..25 {
+                    let body = match worker {
+                        0 => json!({ "title": format!("title {turn}") }),
+                        1 => json!({ "visibility": if turn % 2 == 0 { "private" } else { "public" } }),
+                        2 => json!({ "title": format!("other {turn}"), "visibility": "private" }),
+                        _ => json!({}),
+                    };
+                    server.admin(Method::PATCH, path, &body).expect(200);
+                }
+            });
+        }
+    });
+    server.admin(Method::PATCH, &path, &json!({ "title": "last" })).expect(200);
+    server.admin(Method::PATCH, &path, &json!({ "visibility": "private" })).expect(200);
+    let read = server.admin(Method::GET, &path, &Value::Null).expect(200).json();
+    assert_eq!((&read["title"], &read["visibility"]), (&json!("last"), &json!("private")));
+    // Each change is in the log, after the one that it changed.
+    server.verify();
+    let changes = server.all("audit").iter().filter(|entry| entry["action"] == "video.change").count();
+    assert!((2..=102).contains(&changes), "{changes}");
+}
+
+#[test]
+fn one_reference_makes_one_video_however_often_and_whenever_it_is_sent() {
+    let mut server = Server::start();
+    let create = |server: &Server, reference: &str| {
+        server.try_admin(Method::POST, "/videos", &json!({ "title": "One", "referenceId": reference }))
+    };
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..50).map(|_| scope.spawn(|| create(&server, "order-1").unwrap().status)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 409).count(), 49, "{statuses:?}");
+    // Killed somewhere between the request and its answer: the client does not know, and asks again.
+    for reference in ["order-2", "order-3", "order-4"] {
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| create(&server, reference));
+            crate::support::kill_now(server.pid());
+            drop(asked.join().unwrap());
+        });
+        server.kill();
+        server.serve();
+        let again = create(&server, reference).unwrap().status;
+        assert!([201, 409].contains(&again), "{again}");
+        let made = server.all("videos");
+        assert_eq!(made.iter().filter(|video| video["referenceId"] == reference).count(), 1);
+    }
+}
+
+#[test]
+fn deleting_a_video_ends_all_of_its_viewers_and_gives_the_room_back() {
+    let server = Server::start();
+    let (video, embed) = server.pending_video("private");
+    server.upload(&video, packs_to(8 << 20)).expect(200);
+    server.wait_until_ready(&video);
+    let mut watching: Vec<Wire> = (0..50)
+        .map(|_| {
+            let answer = server.playback(&embed, Some(&server.token(&video))).expect(200).json();
+            let mut wire = Wire::narrow(&server, 16 << 10);
+            wire.send("GET", path_of(progressive_uri(&answer)), &[]);
+            assert_eq!(wire.head().status, 200);
+            wire.read_exact(&mut [0; 1024]).unwrap();
+            wire
+        })
+        .collect();
+    server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
+    for wire in &mut watching {
+        let got = wire.drain();
+        assert!(got < 4 << 20, "{got} bytes came after the video was deleted");
+    }
+    drop(watching);
+    // A file that is open keeps its room after its name is gone.
+    let media = server.state().join("media").display().to_string();
+    wait_for("the file to be closed", Duration::from_secs(10), || {
+        !descriptors(server.pid()).iter().any(|open| open.contains(&media))
+    });
+    assert_eq!(std::fs::read_dir(server.state().join("media")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_wrong_with_a_body_is_said_in_words_for_its_sender() {
+    let server = Server::start();
+    let (video, embed) = server.pending_video("public");
+    let state = server.state().display().to_string();
+    let huge = format!("{{\"title\":{}}}", "9".repeat(400));
+    let deep = format!("{{\"title\":{}1{}}}", "[".repeat(120), "]".repeat(120));
+    for (path, body) in [
+        ("/videos".to_owned(), "{\"title\":".to_owned()),
+        ("/videos".to_owned(), huge),
+        ("/videos".to_owned(), deep),
+        ("/videos".to_owned(), "{\"title\":{\"a\":[1,2,{}]}}".to_owned()),
+        ("/videos".to_owned(), "{\"title\":1,\"visibility\":7,\"referenceId\":[]}".to_owned()),
+        ("/signing-keys".to_owned(), "{\"label\":1e300}".to_owned()),
+        ("/publishable-keys".to_owned(), "{\"originRules\":[{}],\"bundleIds\":{}}".to_owned()),
+        ("/embeds".to_owned(), "{\"videoId\":\"x\"}".to_owned()),
+        ("/explain".to_owned(), "{\"embedId\":7,\"token\":[]}".to_owned()),
+    ] {
+        let request = server.request(Method::POST, &format!("/admin/v1{path}")).bearer_auth(&server.private_key);
+        let reply = Reply::read(request.header("content-type", "application/json").body(body.clone()).send().unwrap());
+        assert!([400, 404, 422].contains(&reply.status), "{path} {body:.60}: {}", reply.text());
+        let told = reply.text();
+        for inner in
+            ["::", ".rs", "src/", "serde", "sled", "panick", "backtrace", "unwrap", "Option", "invalid type", &state]
+        {
+            assert!(!told.contains(inner), "{path} {body:.60} tells {inner}: {told}");
+        }
+    }
+    server.admin(Method::GET, &format!("/videos/{video}"), &Value::Null).expect(200);
+    server.admin(Method::GET, &format!("/embeds/{embed}"), &Value::Null).expect(200);
+}

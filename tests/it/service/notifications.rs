@@ -1,0 +1,111 @@
+//! sd_notify(3), heard in place of systemd.
+
+use crate::support::{Serving, configured, run, send_signal, wait_for};
+use rustix::process::Signal;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Somebody who listens as systemd would.
+struct Manager {
+    socket: UnixDatagram,
+    path: PathBuf,
+    heard: Vec<String>,
+    _directory: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self { socket, path, heard: Vec::new(), _directory: directory }
+    }
+
+    /// Every line heard so far.
+    fn heard(&mut self) -> &[String] {
+        let mut message = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut message) {
+            let text = String::from_utf8_lossy(&message[..length]).into_owned();
+            self.heard.extend(text.lines().map(str::to_owned));
+        }
+        &self.heard
+    }
+
+    fn position(&mut self, line: &str) -> Option<usize> {
+        self.heard().iter().position(|heard| heard == line)
+    }
+
+    fn wait_for(&mut self, line: &str) {
+        wait_for(line, Duration::from_secs(30), || self.position(line).is_some());
+    }
+
+    fn count(&mut self, line: &str) -> usize {
+        self.heard().iter().filter(|heard| *heard == line).count()
+    }
+}
+
+/// A server that tells `manager` how it is.
+fn started(manager: &Manager, more: &[(&str, &Path)]) -> (tempfile::TempDir, Serving) {
+    let (directory, config) = configured("[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace_s = 7");
+    run(&["init", "--config", &config]).expect(0);
+    let environment = [&[("NOTIFY_SOCKET", manager.path.as_path())], more].concat();
+    (directory, Serving::start_with(&["serve", "--config", &config], &environment))
+}
+
+#[test]
+fn it_says_that_it_is_ready_when_it_answers_and_what_it_does_in_words() {
+    let mut manager = Manager::new();
+    let (_directory, mut serving) = started(&manager, &[]);
+    manager.wait_for("READY=1");
+    let base_url = serving.base_url();
+    // Whoever hears it may connect: nothing is left to be waited for.
+    std::net::TcpStream::connect(base_url.strip_prefix("https://").unwrap()).unwrap();
+    let ready = manager.position("READY=1").unwrap();
+    let opening = manager.position("STATUS=Opening the store").unwrap();
+    let more_time = manager.position("EXTEND_TIMEOUT_USEC=30000000").unwrap();
+    assert!(opening < ready && more_time < ready, "{:?}", manager.heard);
+    manager.wait_for(&format!("STATUS=Serving {base_url}"));
+    assert_eq!(serving.end(), 0);
+    let stopping = manager.position("STOPPING=1").unwrap();
+    assert!(stopping > ready);
+    // Grace and margin: TimeoutStopSec= need not be kept above server.shutdown_grace_s.
+    assert!(manager.position("EXTEND_TIMEOUT_USEC=12000000").unwrap() > stopping);
+    assert!(manager.position("STATUS=Stopping: running answers have 7 s to finish").unwrap() > stopping);
+}
+
+#[test]
+fn a_server_that_does_not_start_never_says_that_it_is_ready() {
+    let mut manager = Manager::new();
+    let (directory, mut serving) = started(&manager, &[]);
+    manager.wait_for("READY=1");
+    assert_eq!(serving.end(), 0);
+    std::fs::write(directory.path().join("state/master.key"), "0".repeat(64)).unwrap();
+    let mut manager = Manager::new();
+    let config = directory.path().join("config.toml");
+    let environment = [("NOTIFY_SOCKET", manager.path.as_path())];
+    let mut serving = Serving::start_with(&["serve", "--config", config.to_str().unwrap()], &environment);
+    assert_eq!(serving.code(), 78, "{}", serving.log());
+    assert_eq!(manager.position("READY=1"), None, "{:?}", manager.heard);
+}
+
+#[test]
+fn the_watchdog_is_fed_while_it_works_and_only_where_one_is_set() {
+    let mut manager = Manager::new();
+    let (_directory, mut serving) = started(&manager, &[("WATCHDOG_USEC", Path::new("600000"))]);
+    wait_for("three pings", Duration::from_secs(30), || manager.count("WATCHDOG=1") >= 3);
+    send_signal(serving.process.id(), Signal::STOP);
+    let before = manager.count("WATCHDOG=1");
+    send_signal(serving.process.id(), Signal::CONT);
+    wait_for("pings again", Duration::from_secs(30), || manager.count("WATCHDOG=1") > before + 1);
+    assert_eq!(serving.end(), 0);
+    // Meant for another process, or not set: no ping.
+    for variables in [&[("WATCHDOG_USEC", Path::new("600000")), ("WATCHDOG_PID", Path::new("1"))][..], &[]] {
+        let mut manager = Manager::new();
+        let (_directory, mut serving) = started(&manager, variables);
+        manager.wait_for("READY=1");
+        assert_eq!(serving.end(), 0);
+        assert_eq!(manager.count("WATCHDOG=1"), 0);
+    }
+}
