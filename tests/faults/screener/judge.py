@@ -15,7 +15,9 @@ from .server import HANG_S
 # Longest that a start may take.
 READY_S = 5
 # A refusal says what can be done.
-REMEDY = re.compile(r"restore|put .* (back|in)|chmod|chown|move|delete|use that version|screener init|name another|give the user", re.I)
+REMEDY = re.compile(
+    r"restore|put .* (back|in)|chmod|chown|move|delete|use that version|screener init|name (one|another)|give the user", re.I
+)
 
 
 class Verdict:
@@ -28,7 +30,7 @@ class Verdict:
         """sled does not survive every damage. Where it is opened it may panic: the index is set aside, and it serves."""
         panics = [line for line in lines if "panicked at" in line]
         is_set_aside = any("the index was set aside" in line for line in lines)
-        foreseen = [line for line in panics if line.startswith("thread 'index-open'") and is_set_aside]
+        foreseen = [line for line in panics if "thread 'index-open'" in line and is_set_aside]
         self.sled_panics = len(foreseen) if self.outcome == READY else 0
         for panic in panics if self.outcome != READY else [line for line in panics if line not in foreseen]:
             self.blame("panics", panic[:300])
