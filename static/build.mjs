@@ -2,8 +2,9 @@
  * Bundles the pages' scripts and styles into `built/`, with a brotli twin of each file, the licences of what is
  * bundled, and a manifest that build.rs turns into a table of the binary.
  *
- * `player.js` is all that is needed to play; the interface is a bundle of its own, loaded beside it. `refused.js` is
- * for the page that says why nothing plays, and shares no file with them; `screener-player.js` is for pages of others.
+ * `player.js` shows the first frame, and `library.js`, loaded after it, plays on; the interface is a bundle of its own.
+ * `refused.js` is for the page that says why nothing plays, and shares no file with them; `screener-player.js` is for
+ * pages of others.
  */
 
 import { createHash } from 'node:crypto';
@@ -56,7 +57,7 @@ const styles = ['player', 'interface'].filter((name) => fs.existsSync(`player/${
 const laterApart = {
   name: 'later apart',
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\/(interface|blocked)$/ }, ({ path, kind }) =>
+    onResolve({ filter: /^\.\/(interface|blocked|library)$/ }, ({ path, kind }) =>
       kind === 'dynamic-import' ? { path: `${path}.js`, external: true } : undefined,
     );
   },
@@ -72,6 +73,7 @@ const results = [
     splitting: true,
     chunkNames: '[name]-[hash]',
     entryPoints: [
+      { in: 'player/library.ts', out: 'library' },
       { in: 'player/interface.ts', out: 'interface' },
       { in: 'player/blocked.ts', out: 'blocked' },
     ],

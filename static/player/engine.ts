@@ -15,12 +15,15 @@ const FAILURES_MS = 30_000;
 /** So much picture has to be left for a refusal to wait until it is shown. */
 const LEFT_SECONDS = 0.3;
 
+/** Browsers play over so small a hole, and many a video begins a little after 0. */
+export const HOLE_SECONDS = 0.1;
+
 /** What loads bytes into the video. */
 export interface Source {
   readonly qualities: readonly Quality[];
   quality: string;
-  /** Begins at a position, in seconds. */
-  attach(seconds: number): void;
+  /** Begins where playing is. */
+  attach(): void;
   /** Lets go of the video. */
   detach(): void;
   /** Whether it fetches on its own, so that the session has to be renewed by the clock while it plays. */
@@ -61,7 +64,7 @@ export class Engine implements Player {
     this.#source = contentType === 'hls' && canSegment(answer) ? new HlsSource(this) : new FileSource(this, fileOf(answer));
     this.#listen();
     this.#watchFirstFrame();
-    this.#source.attach(this.seconds);
+    this.#source.attach();
   }
 
   get qualities(): readonly Quality[] {
@@ -117,7 +120,7 @@ export class Engine implements Player {
     this.blocked = null;
     this.#failedAt = [];
     this.emit('unblocked');
-    this.#source.attach(this.seconds);
+    this.#source.attach();
     if (this.isPlaying) void this.start();
   }
 
@@ -158,8 +161,16 @@ export class Engine implements Player {
   }
 
   isBuffered(from: number, to: number): boolean {
+    return (this.bufferedEnd(from) ?? -1) >= to;
+  }
+
+  /** The end of what is buffered at a moment, or undefined. In seconds, both. */
+  bufferedEnd(seconds: number): number | undefined {
     const { buffered } = this.video;
-    return Array.from({ length: buffered.length }, (_, i) => i).some((i) => buffered.start(i) <= from && buffered.end(i) >= to);
+    for (let i = 0; i < buffered.length; i++) {
+      if (buffered.start(i) - HOLE_SECONDS <= seconds && seconds <= buffered.end(i)) return buffered.end(i);
+    }
+    return undefined;
   }
 
   #isBufferedToEnd(): boolean {

@@ -25,11 +25,10 @@ export class FileSource implements Source {
     video.addEventListener('loadedmetadata', () => this.#seek());
   }
 
-  attach(seconds: number): void {
+  attach(): void {
     const { video, wishes } = this.#engine;
     const path = this.#uri;
     this.#isAttached = true;
-    this.#engine.seconds = seconds;
     video.preload = wishes.preload ?? 'metadata';
     // The page has named the source already: it may be on its way, or have failed.
     if (!video.currentSrc && !video.src || localPath(video.src) !== path) this.#load(path);

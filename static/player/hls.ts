@@ -3,21 +3,21 @@
  * page carries cost no request; the network may fail for as long as it likes.
  */
 
-import Hls, {
-  ErrorDetails,
-  ErrorTypes,
-  Events,
-  type HlsConfig,
-  type Level,
-  type Loader,
-  type LoaderCallbacks,
-  type LoaderConfiguration,
-  type LoaderContext,
-  type LoaderStats,
+import type Hls from 'hls.js/light';
+import type {
+  ErrorData,
+  HlsConfig,
+  Level,
+  Loader,
+  LoaderCallbacks,
+  LoaderConfiguration,
+  LoaderContext,
+  LoaderStats,
 } from 'hls.js/light';
-import type { Engine, Source } from './engine';
+import { HOLE_SECONDS, type Engine, type Source } from './engine';
+import { mediaSource, Opening } from './opening';
 import { isPassing } from './request';
-import { localPath, nameOf, prefixOf, Refused, retryMs } from './session';
+import { localPath, nameOf, prefixOf, Refused, retryMs, type Session } from './session';
 import type { PlaybackAnswer, Quality } from './types';
 
 /** Ahead of what is shown: a few segments, so that a viewer who leaves has not cost the whole video. */
@@ -29,15 +29,26 @@ const FIRST_FRAME_SECONDS = 0.5;
 /** Where no frame is ever presented (a page in the background, only sound) the rest waits no longer than this. */
 const FRAME_PATIENCE_MS = 1500;
 
+type Library = typeof import('./library');
+
 /**
  * MSE, or what iPhones have instead, for codecs that it takes: Chromium plays MP3 in an MP4, and Dolby Digital here and
  * there, as a file and not as segments.
  */
 export function canSegment({ inline }: PlaybackAnswer): boolean {
-  if (!Hls.isSupported()) return false;
+  const Source = mediaSource();
+  if (!Source) return false;
   const codecs = [...(inline?.master ?? '').matchAll(/^#EXT-X-STREAM-INF:.*?CODECS="([^"]*)"/gm)].map(([, list]) => list);
-  const source = (globalThis as { ManagedMediaSource?: typeof MediaSource }).ManagedMediaSource ?? globalThis.MediaSource;
-  return codecs.length === 0 || codecs.some((list) => source.isTypeSupported(`video/mp4; codecs="${list}"`));
+  return codecs.length === 0 || codecs.some((list) => Source.isTypeSupported(`video/mp4; codecs="${list}"`));
+}
+
+/** As often as the line needs. Browsers remember a failure for an address, so that each attempt has its own. */
+function load(session: Session): Promise<Library> {
+  let attempts = 0;
+  return session.persist(() => {
+    const again = `./library.js?${attempts}`;
+    return attempts++ ? (import(again) as Promise<Library>) : import('./library');
+  });
 }
 
 export class HlsSource implements Source {
@@ -46,12 +57,15 @@ export class HlsSource implements Source {
   #chosen = 'auto';
   #hasFrame = false;
   readonly #engine: Engine;
+  #opening: Opening | null = null;
+  #library: Library | null = null;
   #hls: Hls | null = null;
 
   constructor(engine: Engine) {
     this.#engine = engine;
     const { video } = engine;
     video.addEventListener('play', () => this.#loadOn());
+    video.addEventListener('seeking', () => this.#begin());
     engine.events.addEventListener('firstframe', () => this.#frameShown());
   }
 
@@ -71,9 +85,32 @@ export class HlsSource implements Source {
     if (this.#hls) this.#hls.nextLevel = this.#indexOf(chosen);
   }
 
-  attach(seconds: number): void {
-    const { video, session, wishes } = this.#engine;
+  attach(): void {
+    const { video, wishes } = this.#engine;
     this.#hasFrame = false;
+    // Loading sets the rate back to its default.
+    video.defaultPlaybackRate = video.playbackRate;
+    const isEmpty = Boolean(this.#library) || wishes.preload === 'none' || typeof wishes.quality === 'number';
+    void this.#play((this.#opening = new Opening(this.#engine, mediaSource()!, isEmpty)));
+  }
+
+  async #play(opening: Opening): Promise<void> {
+    const engine = this.#engine;
+    const { session } = engine;
+    await opening.shown;
+    const library = (this.#library ??= await load(session));
+    const opened = await opening.handOver();
+    // Detached, or attached anew, meanwhile.
+    if (this.#opening !== opening) return;
+    const hls = this.#prepare(library);
+    hls.loadSource(new URL(session.path, location.href).href);
+    hls.attachMedia(opened ?? engine.video);
+    if (!opened && engine.isPlaying) void engine.start();
+  }
+
+  #prepare(library: Library): Hls {
+    const { Hls, Events } = library;
+    const { wishes } = this.#engine;
     const hls = new Hls({
       autoStartLoad: false,
       // A worker would need `worker-src blob:`, and fragments that need no remuxing gain nothing by it.
@@ -84,7 +121,7 @@ export class HlsSource implements Source {
       maxBufferSize: 1,
       backBufferLength: BEHIND_SECONDS,
       capLevelToPlayerSize: true,
-      loader: loaderOf(this.#engine),
+      loader: loaderOf(this.#engine, Hls.DefaultConfig.loader),
     });
     this.#hls = hls;
     hls.on(Events.MANIFEST_PARSED, (_, { levels, firstLevel }) => {
@@ -93,25 +130,24 @@ export class HlsSource implements Source {
       const wanted = this.#chosen === 'auto' ? this.#wished(levels) : this.#indexOf(this.#chosen);
       this.#chosen = wanted < 0 ? 'auto' : idOf(levels[wanted]!, wanted);
       if (wanted >= 0) hls.nextLevel = wanted;
-      if (wishes.preload !== 'none' || this.#isWanted) hls.startLoad(seconds > 0 ? seconds : -1);
+      this.#loadOn();
+      if (wishes.preload !== 'none') this.#begin();
     });
     hls.once(Events.FRAG_BUFFERED, () => setTimeout(() => this.#frameShown(), FRAME_PATIENCE_MS));
     hls.on(Events.LEVEL_SWITCHED, (_, { level }) => {
       const quality = this.#qualities.find(({ id }) => id === idOf(hls.levels[level]!, level));
       if (quality) this.#engine.emit('quality', quality);
     });
-    hls.on(Events.ERROR, (_, { type, details, fatal, response }) => {
-      if (!fatal || this.#hls !== hls) return;
-      void this.#mend(type, details, response?.code ?? 0);
+    hls.on(Events.ERROR, (_, failure) => {
+      if (failure.fatal && this.#hls === hls) void this.#mend(library, failure);
     });
-    // Loading sets the rate back to its default.
-    video.defaultPlaybackRate = video.playbackRate;
-    hls.loadSource(new URL(session.path, location.href).href);
-    hls.attachMedia(video);
+    return hls;
   }
 
   detach(): void {
     const { video } = this.#engine;
+    this.#opening?.abandon();
+    this.#opening = null;
     this.#hls?.destroy();
     this.#hls = null;
     // The source that stood in the page is for browsers without scripts.
@@ -131,15 +167,32 @@ export class HlsSource implements Source {
   }
 
   #loadOn(): void {
+    if (!this.#hls || !this.#isWanted) return;
+    if (this.#hasFrame) this.#hls.config.maxBufferLength = AHEAD_SECONDS;
+    this.#begin();
+  }
+
+  /** Begins to load, where it has not: behind what the opening has left, if that is wanted, or where playing is. */
+  #begin(): void {
     const hls = this.#hls;
-    if (!hls || !this.#isWanted) return;
-    if (this.#hasFrame) hls.config.maxBufferLength = AHEAD_SECONDS;
-    if (!hls.loadingEnabled && hls.levels.length) hls.startLoad(this.#engine.seconds || -1);
+    if (!hls || !this.#library || hls.loadingEnabled || !hls.levels.length) return;
+    const { seconds } = this.#engine;
+    const end = this.#engine.bufferedEnd(seconds);
+    if (end === undefined) {
+      hls.startLoad(seconds || -1);
+    } else if (this.#isWanted) {
+      // What is buffered ends a little before the segment does.
+      const goOn = () => hls.startLoad(end + HOLE_SECONDS, true);
+      // With the first playlist it would begin at 0 again.
+      hls.once(this.#library.Events.LEVEL_UPDATED, goOn);
+      goOn();
+    }
   }
 
   /** After an error that hls.js gives up at. */
-  async #mend(type: ErrorTypes, details: ErrorDetails, status: number): Promise<void> {
+  async #mend({ ErrorDetails, ErrorTypes }: Library, { type, details, response }: ErrorData): Promise<void> {
     const engine = this.#engine;
+    const status = response?.code ?? 0;
     if (!engine.endure(type === ErrorTypes.NETWORK_ERROR && status ? 'playback_refused' : undefined)) return;
     const isCodec = details === ErrorDetails.BUFFER_ADD_CODEC_ERROR || details === ErrorDetails.BUFFER_INCOMPATIBLE_CODECS_ERROR;
     if (type === ErrorTypes.MEDIA_ERROR && !isCodec) {
@@ -157,7 +210,7 @@ export class HlsSource implements Source {
     if (engine.blocked) return;
     delete engine.answer.inline;
     this.#hls?.destroy();
-    this.attach(engine.seconds);
+    this.attach();
     if (engine.isPlaying) void engine.start();
   }
 
@@ -192,10 +245,11 @@ function qualityOf(level: Level, index: number): Quality {
 
 type Callbacks = LoaderCallbacks<LoaderContext>;
 
-/** The loader of playlists and segments for one engine. */
-function loaderOf(engine: Engine): new (config: HlsConfig) => Loader<LoaderContext> {
+type LoaderClass = new (config: HlsConfig) => Loader<LoaderContext>;
+
+/** The loader of playlists and segments for one engine, which makes its requests by `Request`. */
+function loaderOf(engine: Engine, Request: LoaderClass): LoaderClass {
   const { session } = engine;
-  const Request = Hls.DefaultConfig.loader;
 
   return class SessionLoader implements Loader<LoaderContext> {
     context: LoaderContext | null = null;

@@ -19,7 +19,7 @@ const PROFILES = {
   desktop: { line: { latency: 40, downloadThroughput: 10_000 * KBPS, uploadThroughput: 10_000 * KBPS }, cpu: 1, ratio: 2 },
   mobile: { line: { latency: 150, downloadThroughput: 1600 * KBPS, uploadThroughput: 750 * KBPS }, cpu: 4, ratio: 1.6 },
 };
-const BUDGET = { requests: 5, bytes: 240_000, script: 106_000, page: 5_000 };
+const BUDGET = { requests: 5, bytes: 160_000, script: 14_000, page: 5_000 };
 const POSTER = path.resolve(import.meta.dirname, '../fixtures/poster.jpg');
 
 let server;

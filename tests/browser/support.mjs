@@ -400,13 +400,16 @@ export const gopVideo = () => encoded('gop.mp4', '640x360', '400k');
 /** The same in a lower quality, cut at the same places. */
 export const lowVideo = () => encoded('gop-low.mp4', '320x180', '120k');
 
-function encoded(name, size, rate) {
+/** One segment of it. */
+export const briefVideo = () => encoded('brief.mp4', '640x360', '400k', 1.5);
+
+function encoded(name, size, rate, seconds = 180) {
   const file = path.join(PICTURES, name);
   if (fs.existsSync(file)) return file;
   const made = `${file}.${process.pid}.mp4`;
   execFileSync('ffmpeg', [
     '-v', 'error', '-y', '-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=30', '-f', 'lavfi', '-i', 'sine=frequency=330',
-    '-t', '180', '-s', size, '-c:v', 'libx264', '-preset', 'veryfast', '-threads', '2', '-b:v', rate, '-maxrate', rate,
+    '-t', `${seconds}`, '-s', size, '-c:v', 'libx264', '-preset', 'veryfast', '-threads', '2', '-b:v', rate, '-maxrate', rate,
     '-bufsize', rate, '-g', '60', '-keyint_min', '60', '-sc_threshold', '0', '-pix_fmt', 'yuv420p', '-c:a', 'aac',
     '-b:a', '96k', '-movflags', '+faststart', made,
   ]);
