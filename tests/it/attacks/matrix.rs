@@ -221,39 +221,46 @@ fn check(cell: &Cell, answer: &Exchange, objects: &Objects) {
     }
 }
 
-#[test]
-fn every_route_answers_every_credential_as_documented_and_no_answer_log_or_file_holds_a_secret() {
-    let began = Instant::now();
+/// Asks everything with each of these, in this order, of a server of their own; answers how much that was.
+fn ask(access: &Access, credentials: &[Credential]) -> usize {
     let stage = Stage::set();
     let canaries = Canaries::of(&stage.server, &stage.token, &stage.asset);
-    let access = Access::read();
     let before = stage.server.told();
     let mut requests = 0;
-    // What a cookie opens is asked in `dashboard`.
-    for credential in Credential::ALL.into_iter().filter(|credential| *credential != Credential::Cookie) {
-        if credential == Credential::PrivateKey {
+    for &credential in credentials {
+        let is_operators = [Credential::PrivateKey, Credential::Cookie].contains(&credential);
+        if is_operators {
             // Until here nobody had anything to change with.
             assert_eq!(stage.server.told(), before, "changed by somebody who may not");
         }
         let mut client = Client { server: &stage.server, wire: None };
-        for cell in cells(&stage, &access, credential) {
+        for cell in cells(&stage, access, credential) {
             let is_taken = cell.documented != Documented::Refused(405);
             let sent = if is_taken { cell.route.sent(&stage.objects) } else { Sent::default() };
             let answer = client.send(&cell, &stage.headers[credential as usize], &sent);
             check(&cell, &answer, &stage.objects);
-            let is_operators = [Credential::PrivateKey, Credential::Cookie].contains(&credential);
             canaries.assert_absent_from_answer(&cell.name(), &answer, is_operators);
             requests += 1;
         }
     }
+    canaries.search_everywhere_else(&stage.server, requests);
+    requests
+}
+
+#[test]
+fn every_route_answers_every_credential_as_documented_and_no_answer_log_or_file_holds_a_secret() {
+    let began = Instant::now();
+    let access = Access::read();
+    // The last two may take away what the next would ask for.
+    let (cookie, others) = Credential::ALL.split_last().unwrap();
+    let requests = ask(&access, others) + ask(&access, &[*cookie]);
     println!(
         "R9 PASS requests={requests} routes={} methods={} credentials={} seconds={:.1}",
         Stage::routes().len(),
         METHODS.len(),
-        Credential::ALL.len() - 1,
+        Credential::ALL.len(),
         began.elapsed().as_secs_f64()
     );
-    canaries.search_everywhere_else(&stage.server, requests);
 }
 
 #[test]
