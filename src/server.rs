@@ -115,6 +115,7 @@ pub async fn run(
     let base_url = app.config.server.public_url.clone();
     let (ui, rates) = (web::Data::new(Ui::new(&app.config)), web::Data::new(RateLimits::new(&app.config)));
     let (app, pulse) = (web::Data::new(app), web::Data::new(Pulse::default()));
+    clock::watch(Arc::downgrade(&app.clone().into_inner()))?;
     app.clone().into_inner().tend_uploads().await;
     let flights = Arc::new(Flights::default());
 
@@ -200,7 +201,6 @@ pub async fn run(
         // Polled first: this is what starts the workers.
         outcome = futures_util::future::try_join(server, admin) => outcome.map(drop).map_err(ServeError::Io),
         Ok(()) = hurried => Ok(()),
-        behind = clock::until_behind(app.clone()) => Err(StartError::from(behind).into()),
         never = announced => match never {},
     };
     stopping.abort();

@@ -171,8 +171,8 @@ pub const FORGET_AFTER_S: u64 = 86_400;
 pub const EARLIEST_CLOCK_S: i64 = 1_793_491_200;
 /// How far the clock may be set back while the server runs before that is told, in milliseconds.
 pub const CLOCK_SET_BACK_MS: i64 = 60_000;
-/// How often the clock is looked at, in seconds.
-pub const CLOCK_LOOK_S: u64 = 1;
+/// How often the clock is looked at besides when it is set, in seconds.
+pub const CLOCK_LOOK_S: i64 = 1;
 /// Sign-ins of one organization at once; one more ends the oldest.
 pub const SIGN_INS: usize = 100;
 

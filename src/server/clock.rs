@@ -1,18 +1,86 @@
 //! Looking at the clock while the server runs.
 
-use crate::app::{App, ClockBehind};
+use crate::app::App;
 use crate::domain::limits;
-use actix_web::web;
-use std::time::Duration;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Weak;
 
-/// Looks at the clock again and again; returns when it can no longer be right. Nothing that is answered then would be,
-/// and TLS itself can't tell what time it is before 1970.
-pub async fn until_behind(app: web::Data<App>) -> ClockBehind {
-    let mut tick = tokio::time::interval(Duration::from_secs(limits::CLOCK_LOOK_S));
-    loop {
-        tick.tick().await;
-        if let Err(behind) = app.look_at_clock() {
-            return behind;
+/// Worth starting again: somebody may set the clock.
+const CLOCK_BEHIND_CODE: i32 = 1;
+
+/// Looks at the clock whenever somebody has set it, and every second, on a thread of its own; ends the process when the
+/// clock can no longer be right.
+///
+/// It ends on the spot, as by a kill, which loses nothing. Nothing that would still be answered were right, and before
+/// 1970 nobody below us can tell what time it is: actix, every half second for the `Date` line, and TLS panic.
+pub fn watch(app: Weak<App>) -> io::Result<()> {
+    let setting = Setting::new()?;
+    let look = move || {
+        loop {
+            // First, so that what is set after the look is noticed.
+            setting.arm();
+            let Some(app) = app.upgrade() else { return };
+            if let Err(behind) = app.look_at_clock() {
+                tracing::error!(error = %behind, "ended at once");
+                std::process::exit(CLOCK_BEHIND_CODE);
+            }
+            drop(app);
+            setting.wait(limits::CLOCK_LOOK_S);
+        }
+    };
+    std::thread::Builder::new().name("clock".into()).spawn(look).map(drop)
+}
+
+/// Tells when somebody sets the clock: a timer that never goes off, which the kernel then takes back (timerfd_create(2),
+/// `TFD_TIMER_CANCEL_ON_SET`).
+struct Setting(OwnedFd);
+
+impl Setting {
+    fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(Self(rustix::time::timerfd_create(TimerfdClockId::Realtime, flags)?))
+    }
+
+    /// From here on it is told. To be done again each time.
+    fn arm(&self) {
+        let never = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };
+        self.go_off(TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, never);
+    }
+
+    fn go_off(&self, flags: TimerfdTimerFlags, it_value: Timespec) {
+        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if let Err(error) = rustix::time::timerfd_settime(&self.0, flags, &Itimerspec { it_interval, it_value }) {
+            tracing::debug!(%error, "nothing tells when the clock is set; it is looked at every second");
+        }
+    }
+
+    /// Waits until the clock has been set, or for so many seconds at most; whether it was set.
+    fn wait(&self, limit_s: i64) -> bool {
+        let limit = Timespec { tv_sec: limit_s, tv_nsec: 0 };
+        let is_set = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&limit)).is_ok_and(|count| count > 0);
+        // Fails with ECANCELED where the timer was taken back. That is all there is to read.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+        is_set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waits_for_the_clock_to_be_set_is_told_once_each_time() {
+        let setting = Setting::new().unwrap();
+        for _ in 0..2 {
+            setting.arm();
+            assert!(!setting.wait(0));
+            // No test may set the clock; a timer that goes off is told in the same way.
+            setting.go_off(TimerfdTimerFlags::empty(), Timespec { tv_sec: 0, tv_nsec: 1 });
+            assert!(setting.wait(60));
+            assert!(!setting.wait(0));
         }
     }
 }

@@ -9,7 +9,8 @@
 //! An append is acknowledged after `fdatasync`. What a power cut may leave behind the last acknowledged byte is
 //! dropped at the next start; damage before it is an error with its position, never skipped: it might have been a
 //! revocation. Each commit says how much was on disk when it was written (`durable`), which tells the two apart even
-//! when the commits of one group reached the disk out of order.
+//! when the commits of one group reached the disk out of order. In the head of a compacted journal, whose commits share
+//! one number, `durable` is where the commit stands, so that none can be missing.
 //!
 //! A descriptor that failed is not written to again: after a failed sync the kernel may have dropped what was written
 //! and report success the next time. A failed write is cut off again and the file opened anew; after a failed sync only
@@ -185,6 +186,8 @@ impl Journal {
             Err(trouble) => {
                 tracing::error!(%trouble, "the journal is not sound; no change is taken until it is");
                 self.is_sound = false;
+                // A start that comes before that is to find what memory holds. Without a sync, a power cut may undo this.
+                let _ = open_file(&self.path).and_then(|file| file.set_len(self.durable));
                 Err(AppendError::Unknown(error))
             }
         }

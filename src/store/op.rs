@@ -58,7 +58,7 @@ pub struct Commit {
     /// Whether it belongs to that head.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub snapshot: bool,
-    /// Length of the journal known to be on disk when this was appended, in bytes.
+    /// Length of the journal known to be on disk when this was appended, in bytes; in that head, where this stands.
     pub durable: u64,
     /// When.
     pub at: Timestamp,

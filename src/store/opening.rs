@@ -26,12 +26,22 @@ impl Opened {
             sync_directory(directory).map_err(|error| JournalError::Io { path: directory.to_owned(), error })?;
         }
         let mut slot = IndexSlot { place: place.clone(), open: None };
+        let opened = Self::with(&path, &mut slot, disk);
+        if let Err(JournalError::Io { .. } | JournalError::NoRoom(_)) = &opened {
+            // sled panics where it is dropped and its last sync fails, as it may on such a disk. The process is about to end.
+            std::mem::forget(slot.open.take());
+        }
+        opened
+    }
+
+    fn with(path: &Path, slot: &mut IndexSlot, disk: &Disk) -> Result<Self, JournalError> {
+        let place = slot.place.clone();
         let no_index = |error: IndexError| match error.is_for_room() {
             true => JournalError::NoRoom(place.path.clone()),
             false => JournalError::Io { path: place.path.clone(), error: std::io::Error::other(error.to_string()) },
         };
         let known_seq = slot.open_existing(disk).map_err(no_index)?;
-        let mut opened = Self::run(&path, &mut slot, known_seq)?;
+        let mut opened = Self::run(path, slot, known_seq)?;
         for _ in 0..2 {
             let Err(error) = &opened else { break };
             // Whatever the index can't take, a new one can; and where that has no room, once more.
@@ -42,7 +52,7 @@ impl Opened {
             } else {
                 break;
             }
-            opened = Self::run(&path, &mut slot, 0)?;
+            opened = Self::run(path, slot, 0)?;
         }
         let opened = opened.map_err(no_index)?;
         if opened.journal.seq() > known_seq {

@@ -350,7 +350,7 @@ fn records_that_are_repeated_missing_or_out_of_order_are_refused() {
     ] {
         kept.reset();
         std::fs::write(kept.server.state().join("journal"), bytes).unwrap();
-        kept.must_refuse(what, &["is damaged at byte", "does not follow the one before it"]);
+        kept.must_refuse(what, &["is damaged at byte", "does not follow the record before it"]);
     }
 }
 

@@ -11,6 +11,10 @@ use std::path::Path;
 pub(super) const FRAME_BYTES: usize = 8;
 /// Longest JSON of a frame: a commit at its limit, with room for its own members.
 const MAX_JSON_BYTES: usize = limits::COMMIT_BYTES + 4096;
+/// How the JSON of every commit begins.
+const JSON_BEGINS: &[u8] = b"{\"seq\":";
+/// How many times its own length may be summed up in checksums when an unreadable end is looked through.
+const TIMES_SUMMED: usize = 8;
 
 /// A commit as it stands in the file.
 pub(super) fn frame(commit: &Commit) -> io::Result<Vec<u8>> {
@@ -54,23 +58,24 @@ pub(super) fn read_all(
             Frame::Foreign => {
                 return Err(damaged(offset, "a record is whole but says nothing this version understands"));
             }
-            Frame::Broken if tail_is_unfinished(file, offset, length).map_err(|error| io_error(path, error))? => break,
-            Frame::Broken => {
-                return Err(damaged(offset, "a record before the acknowledged end does not match its checksum"));
-            }
+            Frame::Broken => match damage_behind(file, offset, length).map_err(|error| io_error(path, error))? {
+                Some(what) => return Err(damaged(offset, what)),
+                None => break,
+            },
         };
         in_head &= commit.snapshot;
+        // The commits of a head share one number; what each says was written before it is where it stands.
         let follows = if in_head {
-            commit.seq == seq || offset == 0
+            (commit.seq == seq || offset == 0) && commit.durable == offset
         } else {
-            is_head_closed && !commit.snapshot && commit.seq == seq + 1
+            is_head_closed && !commit.snapshot && commit.seq == seq + 1 && commit.durable <= offset
         };
         if !follows {
-            let what = "its number does not follow the one before it: records are missing, repeated or out of order";
+            let what = "it does not follow the record before it: records are missing, repeated or out of order";
             return Err(damaged(offset, what));
         }
         seq = commit.seq;
-        vouched = commit.durable.min(offset);
+        vouched = commit.durable;
         offset += size;
         if in_head {
             head_end = offset;
@@ -114,35 +119,52 @@ fn read_frame(reader: &mut impl Read, left: u64) -> io::Result<Frame> {
     }
     let mut head = [0; FRAME_BYTES];
     reader.read_exact(&mut head)?;
-    let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
-    let (length, crc) = (u32::from_le_bytes([l0, l1, l2, l3]), u32::from_le_bytes([c0, c1, c2, c3]));
-    let size = u64::from(length) + FRAME_BYTES as u64;
-    if length == 0 || length as usize > MAX_JSON_BYTES || size > left {
-        return Ok(Frame::Broken);
-    }
-    let mut json = vec![0; length as usize];
+    let Some((length, crc)) = read_head(head, left) else { return Ok(Frame::Broken) };
+    let mut json = vec![0; length];
     reader.read_exact(&mut json)?;
     if crc32c::crc32c(&json) != crc {
         return Ok(Frame::Broken);
     }
+    let size = (FRAME_BYTES + length) as u64;
     Ok(serde_json::from_slice(&json).map_or(Frame::Foreign, |commit| Frame::Whole(commit, size)))
 }
 
-/// Whether what begins at `bad` was never acknowledged: no whole commit behind it says that `bad` was on disk already
-/// when it was written.
-fn tail_is_unfinished(file: &File, bad: u64, length: u64) -> io::Result<bool> {
+/// Length and checksum of the JSON, if such a frame can be in `left` bytes.
+fn read_head(head: [u8; FRAME_BYTES], left: u64) -> Option<(usize, u32)> {
+    let [l0, l1, l2, l3, c0, c1, c2, c3] = head;
+    let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;
+    let is_possible = (1..=MAX_JSON_BYTES).contains(&length) && (FRAME_BYTES + length) as u64 <= left;
+    is_possible.then_some((length, u32::from_le_bytes([c0, c1, c2, c3])))
+}
+
+/// Why what begins at `bad` is no unfinished append; `None` if it is one: no whole commit behind it says that `bad` was
+/// on disk already when it was written.
+///
+/// A frame may begin at any byte, and the checksum of each that seems to begin would take time by the square of what is
+/// there. So one is computed only where a commit's first word stands, which garbage does not have by chance. Frames don't
+/// overlap unless a length is damaged: bytes that ask for many times as much were made up, and are refused, not believed.
+fn damage_behind(file: &File, bad: u64, length: u64) -> io::Result<Option<&'static str>> {
     let mut tail = Vec::new();
     FileFrom { file, offset: bad }.take(length - bad).read_to_end(&mut tail)?;
+    let mut summed = 0;
     for start in 1..tail.len() {
         let rest = tail.get(start..).unwrap_or_default();
-        // Nearly every start fails on its length field at once.
-        if let Frame::Whole(commit, _) = read_frame(&mut &*rest, rest.len() as u64)?
+        let Some((head, json)) = rest.split_first_chunk() else { break };
+        if !json.starts_with(JSON_BEGINS) {
+            continue;
+        }
+        let left = rest.len() as u64;
+        summed += read_head(*head, left).map_or(0, |(length, _)| length);
+        if summed > tail.len().saturating_mul(TIMES_SUMMED) {
+            return Ok(Some("what begins there looks like records and is none"));
+        }
+        if let Frame::Whole(commit, _) = read_frame(&mut &*rest, left)?
             && commit.durable > bad
         {
-            return Ok(false);
+            return Ok(Some("a record before the acknowledged end does not match its checksum"));
         }
     }
     // A last record that was acknowledged and damaged since looks the same from here; the index, which counts what it
     // has applied, knows better (`Catalog::open`).
-    Ok(true)
+    Ok(None)
 }

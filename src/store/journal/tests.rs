@@ -162,6 +162,100 @@ fn a_compacted_head_that_was_cut_short_stops_the_start() {
 }
 
 #[test]
+fn a_record_of_a_compacted_head_that_is_missing_repeated_or_out_of_order_stops_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let mut journal = Journal::create(&path).unwrap();
+    for key in 1..=3 {
+        append(&mut journal, vec![op(key, key.try_into().unwrap())]);
+    }
+    journal.compact().unwrap();
+    append(&mut journal, vec![op(4, 4)]);
+    let whole = std::fs::read(&path).unwrap();
+    let ends = boundaries(&whole);
+    let frames: Vec<&[u8]> = ends.windows(2).map(|ends| &whole[ends[0]..ends[1]]).collect();
+    // Three records, what closes the head, and what was appended.
+    let orders: [(&[usize], usize); 10] = [
+        (&[1, 2, 3, 4], 0),
+        (&[0, 2, 3, 4], 1),
+        (&[0, 1, 3, 4], 2),
+        (&[0, 1, 2, 4], 3),
+        (&[3, 4], 0),
+        (&[0, 1, 2, 2, 3, 4], 3),
+        (&[0, 1, 2, 3, 3, 4], 4),
+        (&[1, 0, 2, 3, 4], 0),
+        (&[0, 2, 1, 3, 4], 1),
+        (&[0, 1, 3, 2, 4], 2),
+    ];
+    for (order, first_bad) in orders {
+        let bytes = order.iter().map(|at| frames[*at]).collect::<Vec<_>>().concat();
+        let position: usize = order[..first_bad].iter().map(|at| frames[*at].len()).sum();
+        std::fs::write(&path, &bytes).unwrap();
+        match Journal::open(&path, 0, |_| {}) {
+            Err(JournalError::Damaged { offset, .. }) => assert_eq!(offset, position as u64, "{order:?}"),
+            other => panic!("{order:?}: {:?}", other.map(|journal| journal.seq())),
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "a damaged journal is left as it is");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 4);
+}
+
+#[test]
+fn a_record_that_claims_more_before_it_than_there_is_stops_the_start() {
+    for (more, opens) in [(0, true), (1, false)] {
+        let (_directory, path) = three_commits();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let durable = bytes.len() as u64 + more;
+        let at = Timestamp::from_secs(1);
+        bytes.extend(frame(&Commit { seq: 4, snapshot: false, durable, at, ops: vec![op(1, 4)] }).unwrap());
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(Journal::open(&path, 0, |_| {}).is_ok(), opens, "{more}");
+    }
+}
+
+#[test]
+fn megabytes_of_garbage_behind_the_last_record_are_dropped_or_refused_without_delay() {
+    const GARBAGE_BYTES: usize = 16 << 20;
+    let numbers = [1 << 8, 0x0001_0101, 1 << 19, (1 << 20) - 1];
+    let dropped = numbers.map(|number: u32| number.to_le_bytes().to_vec());
+    // What seems to begin a record at every few bytes, with lengths that fit.
+    let lengths = [0_u32, 1 << 10, 1 << 20];
+    let made_up = lengths.map(|length| [&length.to_le_bytes(), b"\0\0\0\0".as_slice(), br#"{"seq":"#].concat());
+    for (unit, opens) in dropped.iter().zip([true; 4]).chain(made_up.iter().zip([true, false, false])) {
+        let (_directory, path) = three_commits();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let end = bytes.len();
+        bytes.extend(unit.iter().cycle().take(GARBAGE_BYTES));
+        std::fs::write(&path, &bytes).unwrap();
+        let began = std::time::Instant::now();
+        let opened = Journal::open(&path, 0, |_| {});
+        assert!(began.elapsed().as_secs() < 2, "{unit:?}: {:?}", began.elapsed());
+        match opened {
+            Ok(journal) => assert!(opens && journal.seq() == 3, "{unit:?}"),
+            Err(JournalError::Damaged { offset, .. }) => assert!(!opens && offset == end as u64, "{unit:?}"),
+            Err(error) => panic!("{unit:?}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_damaged_record_before_megabytes_of_records_stops_the_start() {
+    let (_directory, path) = three_commits();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    let row = json!({ "value": "x".repeat(limits::COMMIT_BYTES / 2) });
+    for _ in 0..20 {
+        append(&mut journal, vec![Op::Put { kind: Kind::Video, key: Uuid::from_u128(1), v: 1, row: row.clone() }]);
+    }
+    let mut bytes = std::fs::read(&path).unwrap();
+    let three = boundaries(&bytes)[3];
+    bytes[three + FRAME_BYTES] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let opened = Journal::open(&path, 0, |_| {});
+    assert!(matches!(opened, Err(JournalError::Damaged { offset, .. }) if offset == three as u64));
+}
+
+#[test]
 fn a_record_of_a_version_we_do_not_know_stops_the_start_and_is_kept() {
     let (_directory, path) = three_commits();
     let mut bytes = std::fs::read(&path).unwrap();
@@ -228,9 +322,13 @@ fn a_journal_that_can_not_be_mended_takes_nothing_until_it_is() {
     let in_the_way = path.with_extension(COMPACTING);
     std::fs::create_dir(&in_the_way).unwrap();
     journal.file = failing_file("unsynced", &path);
+    // What the page cache has of it would be read by the next start.
+    let (_, unsynced) = journal.frame(4, Timestamp::from_secs(1), vec![op(9, 9)]).unwrap();
+    std::fs::write(&path, [before.clone(), unsynced].concat()).unwrap();
     let refused = try_append(&mut journal, vec![op(9, 9)]).unwrap_err();
     assert!(matches!(refused, AppendError::Unknown(_)), "{refused:?}");
     assert!(!journal.is_sound());
+    assert_eq!(Journal::inspect(&path, |_| {}).unwrap(), (3, 0));
     assert!(journal.mend().is_err() && !journal.is_sound());
     assert_eq!(std::fs::read(&path).unwrap(), before);
     std::fs::remove_dir(&in_the_way).unwrap();

@@ -19,6 +19,11 @@ FAULTS = {
 CALLS = "write pwrite64 fsync fdatasync rename ftruncate fallocate mkdir linkat unlink openat".split()
 # 1234  pwrite64(13</srv/state/journal>, ""..., 512, 4096) = -1 EIO (Input/output error) (INJECTED)
 LINE = re.compile(r"^(\d+) +(\w+)\((?:\d+<([^>]*)>)?")
+# The same of a file, with a mark where it has lost its name.
+OF_FILE = re.compile(r"^\d+ +(\w+)\(\d+<([^>]*>(?:\(deleted\))?)")
+RENAMED = re.compile(r'^\d+ +rename\("([^"]*)", "([^"]*)"\) = 0')
+# 1234  fsync(13</srv/state/journal> <unfinished ...>, and later 1234  <... fsync resumed>) = 0
+UNFINISHED, RESUMED = " <unfinished ...>", re.compile(r"^(\d+) +<\.\.\. \w+ resumed>")
 FSYNCS = ("fsync", "fdatasync")
 
 
@@ -33,8 +38,8 @@ class Injection:
 
     def words(self):
         """What strace is told: to write down what matters for this call, and to let it fail."""
-        # Of the journal it is seen whether it is written to after a sync that failed.
-        calls = {self.call, "pwrite64"} if self.call in FSYNCS else {self.call}
+        # Of the journal it is seen whether it is written to after a sync that failed, or another file got its name.
+        calls = {self.call, "pwrite64", "rename", *FSYNCS} if self.call in FSYNCS else {self.call}
         how = FAULTS[self.fault].format(number=self.number)
         words = [*strace(self.log, calls), "-e", f"inject={self.call}:{how}"]
         if self.call == "write" and self.fault != "KILL":
@@ -47,15 +52,37 @@ class Injection:
 
     def writes_on_after_failed_sync(self):
         """Whether the journal was written to after a sync of it had failed: the kernel may have dropped what was not
-        synced, and says nothing the next time."""
-        has_failed = False
-        for line in self.text().splitlines():
-            found = LINE.match(line)
-            if found and found[3] == str(self.state / "journal"):
-                if has_failed and found[2] == "pwrite64":
-                    return True
-                has_failed |= found[2] in FSYNCS and "INJECTED" in line
-        return False
+        synced, and says nothing the next time. Another file that takes its name must have been synced."""
+        return writes_on_after_failed_sync(self.text(), str(self.state / "journal"))
+
+
+def writes_on_after_failed_sync(text, path):
+    # Of each name, whether the last sync of that file failed; of the journal, whether any has.
+    journal, has_failed = f"{path}>", {}
+    for line in whole_lines(text):
+        if renamed := RENAMED.match(line):
+            old, new = (f"{name}>" for name in renamed.groups())
+            has_failed[f"{new}(deleted)"] = has_failed.get(new, False)
+            has_failed[new] = has_failed.pop(old, False)
+        elif found := OF_FILE.match(line):
+            call, name = found.groups()
+            if call == "pwrite64" and name.startswith(journal) and has_failed.get(name):
+                return True
+            if call in FSYNCS:
+                has_failed[name] = " = 0" not in line or (name == journal and has_failed.get(name, False))
+    return False
+
+
+def whole_lines(text):
+    """What strace has written of one call in two lines, as one."""
+    begun = {}
+    for line in text.splitlines():
+        if line.endswith(UNFINISHED):
+            begun[line.split(maxsplit=1)[0]] = line.removesuffix(UNFINISHED)
+        elif resumed := RESUMED.match(line):
+            yield begun.pop(resumed[1], "") + line[resumed.end():]
+        else:
+            yield line
 
 
 def strace(log, calls):

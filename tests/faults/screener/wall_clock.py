@@ -18,7 +18,7 @@ class WallClock:
         need_tools("cc")
         self.file, library, self.offset_s = directory / "offset", directory / "clock.so", 0.0
         built = subprocess.run(
-            ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, ROOT / "tests/faults/clock.c"],
+            ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread", "-o", library, ROOT / "tests/faults/clock.c"],
             capture_output=True, text=True,
         )
         if built.returncode:
