@@ -428,9 +428,10 @@ pub(super) static KEYS: [Key; 37] = [
         form: Form::Integer { min: 0, max: 1_000_000 },
         preset: Preset::Value("5000"),
         unit: "viewers per second, 0 = off",
-        meaning: "Viewers of one organization who are let in, by playback, embed and renewal requests.",
-        reason: "One tenant's event must leave room for the others. Refused viewers don't count: nobody can keep out those \
-                 who have a token.",
+        meaning: "Viewers of one organization who are let in, by playback and embed requests: so many of its private \
+                  videos, and as many of its public ones.",
+        reason: "One tenant's event must leave room for the others. Refused viewers don't count, and public videos' count \
+                 apart: nobody without a token can keep out those who have one.",
         set: |config, given| given.number().map(|value| config.limits.organization_per_second = value),
         show: |config| Some(config.limits.organization_per_second.to_string()),
     },

@@ -157,8 +157,9 @@ pub const UPLOAD_SILENCE_MS: u64 = 1_000;
 /// How long such a connection may take to let go, in milliseconds: what came over it is written out and synced.
 pub const UPLOAD_RELEASE_MS: u64 = 5_000;
 
-/// Live sessions remembered for one organization. Past it a session still plays by its grants; it is not listed and cannot prolong old URLs.
-pub const LIVE_SESSIONS: usize = 100_000;
+/// Live sessions remembered for one organization; public videos' take half of it at most. Past it a session still plays by
+/// its grants; it is not listed and cannot prolong old URLs. Some 40 MB.
+pub const LIVE_SESSIONS: usize = 200_000;
 /// Life of a sign-in to the dashboard, in seconds: a working day. Whoever works longer signs in once more.
 pub const SIGN_IN_S: i64 = 12 * 3_600;
 /// How long a sign-in may lie unused, in seconds: a browser left open on a desk is not the operator.

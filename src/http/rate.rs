@@ -3,6 +3,7 @@
 
 use super::headers::list;
 use super::problem::Problem;
+use crate::auth::Viewer;
 use crate::config::Config;
 use crate::domain::{OrganizationId, PrivateKeyId, limits};
 use actix_web::HttpRequest;
@@ -21,9 +22,18 @@ pub struct RateLimits(RwLock<Arc<Rates>>);
 struct Rates {
     playback: Rate<IpAddr>,
     admin_failures: Rate<IpAddr>,
-    organizations: Rate<OrganizationId>,
+    viewers: Rate<(OrganizationId, Crowd)>,
     private_keys: Rate<PrivateKeyId>,
     trusted_proxies: Vec<IpAddr>,
+}
+
+/// Viewers who count together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Crowd {
+    /// Of private videos: each was given a token.
+    WithToken,
+    /// Of public ones: anybody.
+    Public,
 }
 
 impl RateLimits {
@@ -49,12 +59,13 @@ impl RateLimits {
         rates.count_client(&rates.admin_failures, request)
     }
 
-    /// Counts one viewer who was let in. Those who were not count for their address alone: whoever has no token must not
-    /// be able to keep out those who have one.
-    pub fn count_viewer(&self, organization: OrganizationId) -> Result<(), Problem> {
-        self.in_force()
-            .organizations
-            .count(&organization, "Too many viewers of this organization come at once. Try again shortly.")
+    /// Counts one viewer who was let in. Those who were not count for their address alone, and public videos' viewers
+    /// among themselves: whoever has no token must not be able to keep out those who have one. A renewal counts for its
+    /// address alone, too: who plays goes on.
+    pub fn count_viewer(&self, viewer: &Viewer) -> Result<(), Problem> {
+        let crowd = if viewer.authority().is_some() { Crowd::WithToken } else { Crowd::Public };
+        let refusal = "Too many viewers of this organization come at once. Try again shortly.";
+        self.in_force().viewers.count(&(viewer.organization(), crowd), refusal)
     }
 
     /// Counts one request with a private key that is good.
@@ -67,7 +78,7 @@ impl RateLimits {
         let rates = self.in_force();
         rates.playback.sweep();
         rates.admin_failures.sweep();
-        rates.organizations.sweep();
+        rates.viewers.sweep();
         rates.private_keys.sweep();
     }
 
@@ -85,7 +96,7 @@ impl Rates {
                 NonZeroU32::new(limits.admin_failures_per_minute)
                     .map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
             ),
-            organizations: Rate::per_second(limits.organization_per_second, limits.organization_burst),
+            viewers: Rate::per_second(limits.organization_per_second, limits.organization_burst),
             private_keys: Rate::per_second(limits.admin_per_second, limits.admin_burst),
             trusted_proxies: config.server.trusted_proxies.clone(),
         }

@@ -57,8 +57,8 @@ fn viewers_of_one_organization_are_paced_and_those_who_are_refused_do_not_count(
     let renewal = &answer["session"];
     let request = server.request(Method::POST, crate::support::path_of(renewal["renewUri"].as_str().unwrap()));
     let renewed = request.json(&json!({ "renewToken": renewal["renewToken"] })).send().unwrap();
-    assert_eq!(renewed.status(), 429);
-    // Bytes are not counted: who plays goes on.
+    // Neither renewals nor bytes are counted: who plays goes on.
+    assert_eq!(renewed.status(), 200);
     server.get(crate::support::progressive_uri(&answer)).expect(200);
     // Another organization's viewers are not held up.
     let (key, publishable) = server.other_organization();
@@ -67,6 +67,18 @@ fn viewers_of_one_organization_are_paced_and_those_who_are_refused_do_not_count(
     let bearer = format!("Bearer {publishable}");
     let path = format!("/api/v1/embeds/{theirs}/playback");
     server.play(&path, &[("authorization", &bearer)]).expect_code(409, "video_not_ready");
+}
+
+#[test]
+fn viewers_of_a_public_video_keep_out_nobody_who_has_a_token() {
+    let server = with("[limits]\norganization_per_second = 1\norganization_burst = 5\n");
+    let ((_, public), (video, private)) = (server.video("public"), server.video("private"));
+    let token = server.token(&video);
+    assert_paced(&statuses(15, || server.playback(&public, None).status), 200);
+    server.embed_page(&public, None).expect_code(429, "rate_limit");
+    // What comes along with a public video's request is no token.
+    server.playback(&public, Some(&token)).expect_code(429, "rate_limit");
+    assert_eq!(statuses(5, || server.playback(&private, Some(&token)).status), [200; 5]);
 }
 
 /// A playback request that says of itself where it comes from.
