@@ -174,6 +174,8 @@ pub const EARLIEST_CLOCK_S: i64 = 1_793_491_200;
 pub const CLOCK_SET_BACK_MS: i64 = 60_000;
 /// How often the clock is looked at, in seconds.
 pub const CLOCK_LOOK_S: u64 = 1;
+/// Sign-ins a minute with one private key, by client address: each is an entry of the audit log for good.
+pub const SIGN_INS_PER_MINUTE: u32 = 120;
 /// Sign-ins of one organization at once; one more ends the oldest.
 pub const SIGN_INS: usize = 100;
 

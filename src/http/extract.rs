@@ -71,7 +71,7 @@ impl Admin {
 
     /// The same, where their key does not ask too often.
     pub fn counted(self, request: &HttpRequest) -> Result<Self, Problem> {
-        state::<RateLimits>(request)?.count_private_key(self.key)?;
+        state::<RateLimits>(request)?.count_private_key(self.key, request)?;
         Ok(self)
     }
 

@@ -1,4 +1,4 @@
-//! Rates per client address, per organization and per private key. Generous: they are for floods, not for viewers behind
+//! Rates per client address, per organization, and per private key and address. Generous: they are for floods, not for viewers behind
 //! one address.
 
 use super::headers::list;
@@ -23,7 +23,8 @@ struct Rates {
     playback: Rate<IpAddr>,
     admin_failures: Rate<IpAddr>,
     viewers: Rate<(OrganizationId, Crowd)>,
-    private_keys: Rate<PrivateKeyId>,
+    private_keys: Rate<(PrivateKeyId, IpAddr)>,
+    sign_ins: Rate<(PrivateKeyId, IpAddr)>,
     trusted_proxies: Vec<IpAddr>,
 }
 
@@ -68,9 +69,19 @@ impl RateLimits {
         self.in_force().viewers.count(&(viewer.organization(), crowd), refusal)
     }
 
-    /// Counts one request with a private key that is good.
-    pub fn count_private_key(&self, key: PrivateKeyId) -> Result<(), Problem> {
-        self.in_force().private_keys.count(&key, "Too many requests with this private key. Try again shortly.")
+    /// Counts one request with a private key that is good. By address, too: whoever floods with a key that has leaked
+    /// must not keep the operator from revoking it. The socket has no address, and no limit.
+    pub fn count_private_key(&self, key: PrivateKeyId, request: &HttpRequest) -> Result<(), Problem> {
+        let rates = self.in_force();
+        let Some(client) = rates.client(request) else { return Ok(()) };
+        rates.private_keys.count(&(key, client), "Too many requests with this private key. Try again shortly.")
+    }
+
+    /// Counts one sign-in with a private key that is good: each is written down, even where the disk is full.
+    pub fn count_sign_in(&self, key: PrivateKeyId, request: &HttpRequest) -> Result<(), Problem> {
+        let rates = self.in_force();
+        let Some(client) = rates.client(request) else { return Ok(()) };
+        rates.sign_ins.count(&(key, client), "Too many sign-ins with this private key. Try again shortly.")
     }
 
     /// Forgets who has been quiet.
@@ -80,6 +91,7 @@ impl RateLimits {
         rates.admin_failures.sweep();
         rates.viewers.sweep();
         rates.private_keys.sweep();
+        rates.sign_ins.sweep();
     }
 
     fn in_force(&self) -> Arc<Rates> {
@@ -89,15 +101,13 @@ impl RateLimits {
 
 impl Rates {
     fn new(config: &Config) -> Self {
-        let limits = &config.limits;
+        let rates = &config.limits;
         Self {
-            playback: Rate::per_second(limits.playback_per_second, limits.playback_burst),
-            admin_failures: Rate(
-                NonZeroU32::new(limits.admin_failures_per_minute)
-                    .map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
-            ),
-            viewers: Rate::per_second(limits.organization_per_second, limits.organization_burst),
-            private_keys: Rate::per_second(limits.admin_per_second, limits.admin_burst),
+            playback: Rate::per_second(rates.playback_per_second, rates.playback_burst),
+            admin_failures: Rate::per_minute(rates.admin_failures_per_minute),
+            viewers: Rate::per_second(rates.organization_per_second, rates.organization_burst),
+            private_keys: Rate::per_second(rates.admin_per_second, rates.admin_burst),
+            sign_ins: Rate::per_minute(limits::SIGN_INS_PER_MINUTE),
             trusted_proxies: config.server.trusted_proxies.clone(),
         }
     }
@@ -134,6 +144,10 @@ impl<K: Hash + Eq + Clone> Rate<K> {
     fn per_second(rate: u32, burst: u32) -> Self {
         let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
         Self(NonZeroU32::new(rate).map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))))
+    }
+
+    fn per_minute(rate: u32) -> Self {
+        Self(NonZeroU32::new(rate).map(|rate| RateLimiter::keyed(Quota::per_minute(rate))))
     }
 
     fn count(&self, who: &K, refusal: &'static str) -> Result<(), Problem> {

@@ -63,6 +63,7 @@ pub async fn enter(
         Credential::Private(hash) => {
             let found = app.store.access().private_key(&hash).filter(|key| key.revoked_at.is_none()).cloned();
             if let Some(key) = found {
+                rates.count_sign_in(key.id, &request)?;
                 let cookie = app.sign_in(&key).await?;
                 // A session cookie: it goes with the browser, and its record ends by itself.
                 let value = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", cookie.expose());

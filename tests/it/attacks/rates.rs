@@ -42,6 +42,25 @@ fn a_private_key_that_asks_too_often_waits_and_the_others_do_not() {
 }
 
 #[test]
+fn whoever_floods_with_a_leaked_key_does_not_keep_the_operator_from_revoking_it() {
+    let server = Server::with(Options {
+        config: "[limits]\nadmin_per_second = 1\nadmin_burst = 10\n".to_owned(),
+        environment: vec![("SCREENER__SERVER__TRUSTED_PROXIES".to_owned(), "127.0.0.1".to_owned())],
+        ..Options::default()
+    });
+    let made = server.admin(Method::POST, "/private-keys", &json!({ "label": "Backend" })).expect(201).json();
+    let (leaked, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
+    let from = |address: &str, method: Method, path: &str| {
+        let request = server.request(method, &format!("/admin/v1{path}")).bearer_auth(leaked);
+        request.header("X-Forwarded-For", address).send().unwrap().status().as_u16()
+    };
+    assert_paced(&statuses(30, || from("203.0.113.1", Method::GET, "/organization")), 200);
+    // The operator has no other key at hand.
+    assert_eq!(from("203.0.113.2", Method::POST, &format!("/private-keys/{id}/revoke")), 200);
+    assert_eq!(from("203.0.113.1", Method::GET, "/organization"), 401);
+}
+
+#[test]
 fn viewers_of_one_organization_are_paced_and_those_who_are_refused_do_not_count() {
     let server = with("[limits]\norganization_per_second = 1\norganization_burst = 5\n");
     let (video, embed) = server.video("private");
