@@ -78,13 +78,16 @@ impl Sessions {
         self.lock().get(&organization)?.sessions.get(&(video, session)).cloned()
     }
 
-    /// The organization's sessions that are live at `now`, newest first.
-    pub fn list(&self, organization: OrganizationId, now: Timestamp) -> Vec<LiveSession> {
+    /// The organization's sessions that are live at `now` and `wanted`, in no order.
+    pub fn list(
+        &self,
+        organization: OrganizationId,
+        now: Timestamp,
+        wanted: impl Fn(&LiveSession) -> bool,
+    ) -> Vec<LiveSession> {
         let all = self.lock();
         let live = all.get(&organization).into_iter().flat_map(|live| live.sessions.values());
-        let mut found: Vec<LiveSession> = live.filter(|session| session.live_until > now).cloned().collect();
-        found.sort_by_key(|session| (std::cmp::Reverse(session.started_at), session.session));
-        found
+        live.filter(|session| session.live_until > now && wanted(session)).cloned().collect()
     }
 
     /// The video that a remembered session watches, live or paused.

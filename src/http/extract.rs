@@ -179,11 +179,11 @@ pub fn query_text(request: &HttpRequest, name: &str) -> Result<Option<String>, P
 }
 
 /// What a list was asked for: `limit` and `cursor`.
-pub struct PageRequest {
+pub struct PageRequest<C = Cursor> {
     /// Items wanted.
     pub limit: usize,
     /// Where to go on.
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<C>,
 }
 
 impl PageRequest {
@@ -194,7 +194,14 @@ impl PageRequest {
 
     /// Reads the query; 422 for anything that is not right.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let mut page = Self::first();
+        Self::read(request, Cursor::decode)
+    }
+}
+
+impl<C> PageRequest<C> {
+    /// The same where the list has cursors of its own.
+    pub fn read(request: &HttpRequest, decode: impl Fn(&str) -> Option<C>) -> Result<Self, Problem> {
+        let mut page = Self { limit: limits::PAGE_ITEMS_DEFAULT, cursor: None };
         let mut errors = serde_json::Map::new();
         for (name, value) in request.query_string().split('&').filter_map(|pair| pair.split_once('=')) {
             let fault = match name {
@@ -206,7 +213,7 @@ impl PageRequest {
                     None => Some("must be a whole number from 1 to 100"),
                 },
                 "cursor" => {
-                    page.cursor = Cursor::decode(value);
+                    page.cursor = decode(value);
                     page.cursor.is_none().then_some("is not one that a list gave out")
                 }
                 _ => None,
