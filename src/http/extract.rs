@@ -50,22 +50,27 @@ impl Admin {
             },
             Err(()) => None,
         };
-        match credential {
+        match &credential {
             Some(Credential::Private(hash)) => {
-                let key = app.store.access().private_key(&hash).cloned();
-                if let Some(key) = key.filter(|key| key.revoked_at.is_none()) {
+                let key = app.store.access().private_key(hash).cloned();
+                if let Some(key) = key {
                     request.extensions_mut().insert(LoggedOrganization(key.organization));
                     return Self { organization: key.organization, key: key.id, sign_in: None }.counted(request);
                 }
             }
             Some(Credential::Publishable(_)) => return Err(Problem::publishable_key_not_allowed()),
-            Some(Credential::Signing) => tracing::warn!("a signing secret was sent as a private key: rotate it"),
-            Some(Credential::Unknown) | None => {}
-        }
-        if Credential::private_in(request.query_string()) {
-            tracing::warn!("a private key was sent in a URL, which others write down: revoke it");
+            Some(Credential::Signing | Credential::Unknown) | None => {}
         }
         state::<RateLimits>(request)?.count_admin_failure(request)?;
+        if matches!(credential, Some(Credential::Signing)) {
+            tracing::warn!("what looks like a signing secret was sent as a private key: rotate it if it is yours");
+        }
+        for hash in Credential::private_in(request.query_string()) {
+            let key = app.store.access().private_key(&hash).cloned();
+            if let Some(key) = key {
+                tracing::warn!(private_key = %key.id, "a private key was sent in a URL, which others write down: revoke it");
+            }
+        }
         Err(Problem::private_key_invalid())
     }
 
@@ -132,14 +137,14 @@ pub fn publishable_key(request: &HttpRequest, app: &App) -> Result<Arc<Publishab
         }
         Some(Credential::Private(hash)) => {
             // A page or an app gives away a key of ours. What only looks like one is no news.
-            let access = app.store.access();
-            if let Some(key) = access.private_key(&hash).filter(|key| key.revoked_at.is_none()) {
+            let key = app.store.access().private_key(&hash).cloned();
+            if let Some(key) = key {
                 tracing::warn!(private_key = %key.id, "a private key was sent as a publishable key: revoke it");
             }
             Err(Problem::private_key_not_allowed())
         }
         Some(Credential::Signing) => {
-            tracing::warn!("a signing secret was sent as a publishable key: rotate it");
+            tracing::warn!("what looks like a signing secret was sent as a publishable key: rotate it if it is yours");
             Err(Problem::publishable_key_invalid())
         }
         Some(Credential::Unknown) | None => Err(Problem::publishable_key_invalid()),

@@ -207,15 +207,14 @@ impl Access {
         self.publishable_keys_of.get(&organization).into_iter().flat_map(HashMap::values)
     }
 
-    /// The private key with this hash, revoked or not.
+    /// The private key with this hash, if it may still be used.
     pub fn private_key(&self, hash: &SecretHash) -> Option<&Arc<PrivateKey>> {
-        self.private_keys.get(hash)
+        self.private_keys.get(hash).filter(|key| key.revoked_at.is_none())
     }
 
     /// Whether this private key may still be used.
     pub fn is_active(&self, id: PrivateKeyId) -> bool {
-        let key = self.private_hashes.get(&id).and_then(|hash| self.private_keys.get(hash));
-        key.is_some_and(|key| key.revoked_at.is_none())
+        self.private_hashes.get(&id).is_some_and(|hash| self.private_key(hash).is_some())
     }
 
     /// Every private key.
