@@ -85,7 +85,8 @@ impl App {
     ) -> Result<Video, IngestError> {
         let (file, stored_at) = (received.id(), self.now());
         let source = MediaSummary { file, stored_at, duration_ms: facts.duration_ms, tracks: facts.tracks };
-        self.keep_files(actor, id, "video.source", vec![(received, MediaKind::Source)], move |video| {
+        let quota = self.quota_of(&received);
+        self.keep_files(actor, id, "video.source", vec![(received, MediaKind::Source)], quota, move |video| {
             if video.source.is_none() {
                 video.status = VideoStatus::Processing;
                 video.status_detail = None;

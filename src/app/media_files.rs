@@ -1,7 +1,7 @@
 //! Files that belong to a video: kept with the row that names them, dropped with it. File first, row second; the other
 //! way round when they go.
 
-use super::{App, subject};
+use super::{App, Quota, UploadError, subject};
 use crate::domain::{
     Actor, AuditEvent, Captions, Kind, MediaFile, MediaFileId, MediaKind, PictureFormat, Poster, Upload, Video,
     VideoId, limits,
@@ -39,6 +39,9 @@ pub enum IngestError {
     /// The label is the one of the source's own quality.
     #[error("the label is the source's own")]
     LabelTaken,
+    /// The organization's files would take more than they may.
+    #[error(transparent)]
+    Quota(#[from] UploadError),
     /// The file could not be kept.
     #[error(transparent)]
     Media(#[from] MediaError),
@@ -66,7 +69,7 @@ impl App {
         (format, width_px, height_px): (PictureFormat, u32, u32),
     ) -> Result<Video, IngestError> {
         let poster = Poster { file: received.id(), stored_at: self.now(), format, width_px, height_px, is_made: false };
-        self.keep_files(actor, id, "video.poster", vec![(received, MediaKind::Poster)], move |video| {
+        self.keep_files(actor, id, "video.poster", vec![(received, MediaKind::Poster)], None, move |video| {
             Ok(video.poster.replace(poster).into_iter().map(|old| old.file).collect())
         })
         .await
@@ -82,7 +85,7 @@ impl App {
         label: String,
     ) -> Result<Video, IngestError> {
         let captions = Captions { language, label, file: received.id(), stored_at: self.now() };
-        self.keep_files(actor, id, "video.captions", vec![(received, MediaKind::Captions)], move |video| {
+        self.keep_files(actor, id, "video.captions", vec![(received, MediaKind::Captions)], None, move |video| {
             let replaced = take_captions(video, &captions.language);
             if video.captions.len() >= limits::CAPTIONS_PER_VIDEO {
                 return Err(IngestError::TooManyCaptions);
@@ -94,13 +97,21 @@ impl App {
         .await
     }
 
-    /// File first, row second: `change` puts the files into the video's record and answers those they replace.
+    /// The quota that a film has to fit in when it is kept, too: others may have come at the same time. One that came in
+    /// pieces has had its room since it was announced.
+    pub(super) fn quota_of(&self, received: &Received) -> Option<Quota> {
+        self.store.access().upload(received.id()).is_none().then(|| self.quota())
+    }
+
+    /// File first, row second: `change` puts the files into the video's record and answers those they replace. With them
+    /// the organization must be within `quota`.
     pub(super) async fn keep_files(
         &self,
         actor: Actor,
         id: VideoId,
         action: &'static str,
         files: Vec<(Received, MediaKind)>,
+        quota: Option<Quota>,
         change: impl FnOnce(&mut Video) -> Result<Vec<MediaFileId>, IngestError> + Send + 'static,
     ) -> Result<Video, IngestError> {
         let now = self.now();
@@ -139,6 +150,9 @@ impl App {
                 if let Some(old) = draft.find::<MediaFile>(old.0) {
                     draft.remove(&old);
                 }
+            }
+            if let Some(quota) = quota {
+                quota.check(draft.usage(video.organization), 0)?;
             }
             let files: Vec<_> = facts
                 .iter()

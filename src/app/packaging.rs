@@ -274,7 +274,7 @@ impl App {
         let (files, rendition) = packaged.into_parts();
         // What is played says how long it is, and the packager which tracks that is.
         let source = MediaSummary { duration_ms: rendition.duration_ms, tracks, ..source };
-        self.keep_files(Actor::Server, id, "video.packaged", files, move |video| {
+        self.keep_files(Actor::Server, id, "video.packaged", files, None, move |video| {
             let is_next = video.next_source.as_ref().is_some_and(|next| next.file == source.file);
             let is_current = video.source.as_ref().is_some_and(|current| current.file == source.file);
             if !is_next && !is_current {
@@ -310,7 +310,7 @@ impl App {
         packaged: PackagedFiles,
     ) -> Result<(), IngestError> {
         let (files, rendition) = packaged.into_parts();
-        self.keep_files(Actor::Server, id, "video.packaged", files, move |video| {
+        self.keep_files(Actor::Server, id, "video.packaged", files, None, move |video| {
             let at = video.renditions.iter().position(|one| one.file == old).ok_or(IngestError::SourceChanged)?;
             let replaced = video.renditions.remove(at);
             video.add_rendition(rendition);

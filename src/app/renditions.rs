@@ -21,6 +21,7 @@ impl App {
         let video = self.store.find::<Video>(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
         let own = source_quality(&video.ok_or(IngestError::VideoGone)?, &label)?;
         let media = received.media().ok_or_else(|| MediaError::Io(io::Error::other("the upload's file was lost")))?;
+        let quota = self.quota_of(&received);
         let permit = self.reading.acquire().await;
         let app = Arc::clone(self);
         let work = {
@@ -39,7 +40,7 @@ impl App {
             }
         };
         let (files, rendition) = packaged.into_parts();
-        let kept = self.keep_files(actor, id, "video.rendition", files, move |video| {
+        let kept = self.keep_files(actor, id, "video.rendition", files, quota, move |video| {
             // The source may have been packaged anew meanwhile: it is the same film then.
             if source_quality(video, &label)?.duration_ms != own.duration_ms {
                 return Err(IngestError::SourceChanged);

@@ -25,14 +25,13 @@ impl App {
             created_at: self.now(),
         };
         let (id, opened_at) = (sign_in.id, sign_in.created_at);
-        let mut others: Vec<Arc<SignIn>> =
-            self.store.access().sign_ins().filter(|other| other.organization == key.organization).cloned().collect();
-        others.sort_by_key(|other| std::cmp::Reverse(other.created_at));
-        let surplus = others.split_off(others.len().min(limits::SIGN_INS - 1));
         // Whoever has to make room on a full disk signs in to do so.
         self.store
             .write_urgent(self.now(), move |draft| {
-                surplus.iter().take(limits::RECORDS_PER_COMMIT).for_each(|other| draft.remove(&**other));
+                let mut others = draft.sign_ins(sign_in.organization);
+                others.sort_by_key(|other| std::cmp::Reverse(other.created_at));
+                let surplus = others.iter().skip(limits::SIGN_INS - 1);
+                surplus.take(limits::RECORDS_PER_COMMIT).for_each(|other| draft.remove(other));
                 draft.put(&sign_in);
                 draft.audit(event(&sign_in, "dashboard.sign_in"));
                 Ok::<_, WriteError>(())
@@ -187,6 +186,19 @@ mod tests {
             app.housekeeping().await;
             assert_eq!(app.store.access().sign_ins().count(), 1);
             assert!(uses(&app, &used));
+        });
+    }
+
+    #[test]
+    fn there_are_no_more_sign_ins_than_a_hundred_however_many_come_at_once() {
+        with_clock(async |app, key, _| {
+            for _ in 0..3 {
+                let at_once = (0..limits::GROUP_COMMITS).map(|_| app.sign_in(&key));
+                let cookies = futures_util::future::join_all(at_once).await;
+                assert!(cookies.iter().all(Result::is_ok));
+                assert!(app.store.access().sign_ins().count() <= limits::SIGN_INS);
+            }
+            assert_eq!(app.store.access().sign_ins().count(), limits::SIGN_INS);
         });
     }
 

@@ -29,9 +29,10 @@ impl Credential {
         (text.len() == BODY_CHARS).then(|| credential_hash(text))
     }
 
-    /// Whether a private key stands anywhere in a text.
-    pub fn private_in(text: &str) -> bool {
-        text.contains(PRIVATE)
+    /// The hashes of what may be private keys, wherever they stand in a text.
+    pub fn private_in(text: &str) -> impl Iterator<Item = SecretHash> {
+        let found = text.match_indices(PRIVATE);
+        found.filter_map(|(at, _)| text.get(at..at + PRIVATE.len() + BODY_CHARS)).map(credential_hash)
     }
 
     /// Tells what `text` is. A text of the wrong length is `Unknown` before it is hashed.
@@ -41,7 +42,7 @@ impl Credential {
             Self::Publishable(credential_hash(text))
         } else if is_key(PRIVATE) {
             Self::Private(credential_hash(text))
-        } else if text.starts_with(SIGNING) {
+        } else if is_key(SIGNING) {
             Self::Signing
         } else {
             Self::Unknown
@@ -106,8 +107,19 @@ mod tests {
         let key = mint::publishable([3; 32]);
         assert!(matches!(Credential::parse(key.text.expose()), Credential::Publishable(hash) if hash == key.hash));
         assert!(matches!(Credential::parse(mint::signing([3; 32]).expose()), Credential::Signing));
-        for text in ["", "mvi_priv_", "mvi_pub_short", "Mvi_pub_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+        for text in
+            ["", "mvi_priv_", "mvi_sign_", "mvi_pub_short", "Mvi_pub_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]
+        {
             assert!(matches!(Credential::parse(text), Credential::Unknown), "{text}");
         }
+    }
+
+    #[test]
+    fn private_keys_are_found_wherever_they_stand() {
+        let (one, other) = (mint::private([3; 32]), mint::private([4; 32]));
+        let text = format!("mvi_priv_é&a={}&b=mvi_priv_{}", one.text.expose(), other.text.expose());
+        let found: Vec<_> = Credential::private_in(&text).collect();
+        assert!(found.contains(&one.hash) && found.contains(&other.hash));
+        assert_eq!(Credential::private_in("key=mvi_priv_short").count(), 0);
     }
 }

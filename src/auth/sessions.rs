@@ -45,8 +45,8 @@ struct Live {
 }
 
 impl Sessions {
-    /// Remembers a session that was opened or renewed; what is known of it already is never shortened. When an
-    /// organization has [`limits::LIVE_SESSIONS`] live ones, it is not remembered: it plays all the same, unlisted.
+    /// Remembers a session that was opened or renewed; what is known of it already is never shortened. Where the
+    /// organization's room ([`limits::LIVE_SESSIONS`]) is taken, it is not remembered: it plays all the same, unlisted.
     pub fn remember(&self, mut session: LiveSession, now: Timestamp) {
         let mut all = self.lock();
         let live = all.entry(session.organization).or_default();
@@ -57,7 +57,7 @@ impl Sessions {
                 session.ends_at = session.ends_at.max(known.ends_at);
             }
             Some(_) => {}
-            None if live.sessions.len() < limits::LIVE_SESSIONS => {}
+            None if live.sessions.len() < room_for(&session) => {}
             None => {
                 // Looking through all of them is dear: once a second at most.
                 let is_due = live.swept_at.is_none_or(|at| at.plus_secs(1) <= now);
@@ -65,7 +65,7 @@ impl Sessions {
                     live.swept_at = Some(now);
                     live.sessions.retain(|_, other| other.live_until > now);
                 }
-                if live.sessions.len() >= limits::LIVE_SESSIONS {
+                if live.sessions.len() >= room_for(&session) {
                     return;
                 }
             }
@@ -78,13 +78,16 @@ impl Sessions {
         self.lock().get(&organization)?.sessions.get(&(video, session)).cloned()
     }
 
-    /// The organization's sessions that are live at `now`, newest first.
-    pub fn list(&self, organization: OrganizationId, now: Timestamp) -> Vec<LiveSession> {
+    /// The organization's sessions that are live at `now` and `wanted`, in no order.
+    pub fn list(
+        &self,
+        organization: OrganizationId,
+        now: Timestamp,
+        wanted: impl Fn(&LiveSession) -> bool,
+    ) -> Vec<LiveSession> {
         let all = self.lock();
         let live = all.get(&organization).into_iter().flat_map(|live| live.sessions.values());
-        let mut found: Vec<LiveSession> = live.filter(|session| session.live_until > now).cloned().collect();
-        found.sort_by_key(|session| (std::cmp::Reverse(session.started_at), session.session));
-        found
+        live.filter(|session| session.live_until > now && wanted(session)).cloned().collect()
     }
 
     /// The video that a remembered session watches, live or paused.
@@ -126,5 +129,47 @@ impl Sessions {
     /// A panic while the lock was held cannot leave a map half changed: every change is one call.
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OrganizationId, Live>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many live sessions of an organization leave room for this one. Half of it is kept for those that stand on a token:
+/// public ones can be opened by anybody.
+fn room_for(session: &LiveSession) -> usize {
+    if session.authority.is_some() { limits::LIVE_SESSIONS } else { limits::LIVE_SESSIONS / 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(number: u128, authority: Option<SigningKeyId>) -> LiveSession {
+        let now = Timestamp::from_secs(1_795_500_000);
+        LiveSession {
+            session: SessionId::from_random(number.to_be_bytes()),
+            video: VideoId::from_random([1; 16]),
+            embed: None,
+            organization: OrganizationId::from_random([2; 16]),
+            authority,
+            epoch: 0,
+            started_at: now,
+            live_until: now.plus_secs(300),
+            ends_at: now.plus_secs(600),
+        }
+    }
+
+    #[test]
+    fn however_many_watch_public_videos_there_is_room_for_whoever_has_a_token() {
+        let (sessions, key) = (Sessions::default(), Some(SigningKeyId::from_random([3; 16])));
+        let remembers = |session: LiveSession| {
+            let (organization, video, id, now) =
+                (session.organization, session.video, session.session, session.started_at);
+            sessions.remember(session, now);
+            sessions.find(organization, video, id).is_some()
+        };
+        let half = limits::LIVE_SESSIONS as u128 / 2;
+        assert!((0..half).all(|number| remembers(session(number, None))));
+        assert!(!remembers(session(half, None)), "anybody can take the room of those who have a token");
+        assert!((half..2 * half).all(|number| remembers(session(number, key))));
+        assert!(!remembers(session(2 * half, key)) && remembers(session(0, None)));
     }
 }

@@ -326,7 +326,7 @@ pub(super) static KEYS: [Key; 37] = [
         preset: Preset::Value("0"),
         unit: "GiB, 0 = no quota",
         meaning: "Room that one organization's files may take. An upload that would go beyond is refused with 403 \
-                  before its first byte. Everything stored counts, and what open uploads have announced.",
+                  before its first byte; of several at once, those that end last. Everything stored counts, and what open uploads have announced.",
         reason: "One tenant must not fill the disk of all. What is made of an upload, its packaged copy for one, counts \
                  from then on and is never refused.",
         set: |config, given| given.number().map(|value| config.media.quota_gib = value),
@@ -428,9 +428,10 @@ pub(super) static KEYS: [Key; 37] = [
         form: Form::Integer { min: 0, max: 1_000_000 },
         preset: Preset::Value("5000"),
         unit: "viewers per second, 0 = off",
-        meaning: "Viewers of one organization who are let in, by playback, embed and renewal requests.",
-        reason: "One tenant's event must leave room for the others. Refused viewers don't count: nobody can keep out those \
-                 who have a token.",
+        meaning: "Viewers of one organization who are let in, by playback and embed requests: so many of its private \
+                  videos, and as many of its public ones.",
+        reason: "One tenant's event must leave room for the others. Refused viewers don't count, and public videos' count \
+                 apart: nobody without a token can keep out those who have one.",
         set: |config, given| given.number().map(|value| config.limits.organization_per_second = value),
         show: |config| Some(config.limits.organization_per_second.to_string()),
     },
@@ -449,8 +450,9 @@ pub(super) static KEYS: [Key; 37] = [
         form: Form::Integer { min: 0, max: 1_000_000 },
         preset: Preset::Value("1000"),
         unit: "requests per second, 0 = off",
-        meaning: "Requests with one private key, and with the sign-ins that stand on it.",
-        reason: "A loop in one backend must leave the others their turn at the disk: every change waits for it.",
+        meaning: "Requests from one client address with one private key, and with the sign-ins that stand on it.",
+        reason: "A loop in one backend must leave the others their turn at the disk: every change waits for it. Whoever \
+                 floods with a key that has leaked doesn't keep the operator from revoking it.",
         set: |config, given| given.number().map(|value| config.limits.admin_per_second = value),
         show: |config| Some(config.limits.admin_per_second.to_string()),
     },
@@ -459,7 +461,7 @@ pub(super) static KEYS: [Key; 37] = [
         form: Form::Integer { min: 1, max: 1_000_000 },
         preset: Preset::Value("5000"),
         unit: "requests",
-        meaning: "Requests a private key may make at once before admin_per_second paces it.",
+        meaning: "Requests that one address may make at once with a private key before admin_per_second paces them.",
         reason: "A script that brings a library over works through it without a pause.",
         set: |config, given| given.number().map(|value| config.limits.admin_burst = value),
         show: |config| Some(config.limits.admin_burst.to_string()),

@@ -157,8 +157,9 @@ pub const UPLOAD_SILENCE_MS: u64 = 1_000;
 /// How long such a connection may take to let go, in milliseconds: what came over it is written out and synced.
 pub const UPLOAD_RELEASE_MS: u64 = 5_000;
 
-/// Live sessions remembered for one organization. Past it a session still plays by its grants; it is not listed and cannot prolong old URLs.
-pub const LIVE_SESSIONS: usize = 100_000;
+/// Live sessions remembered for one organization; public videos' take half of it at most. Past it a session still plays by
+/// its grants; it is not listed and cannot prolong old URLs. Some 40 MB.
+pub const LIVE_SESSIONS: usize = 200_000;
 /// Life of a sign-in to the dashboard, in seconds: a working day. Whoever works longer signs in once more.
 pub const SIGN_IN_S: i64 = 12 * 3_600;
 /// How long a sign-in may lie unused, in seconds: a browser left open on a desk is not the operator.
@@ -173,6 +174,8 @@ pub const EARLIEST_CLOCK_S: i64 = 1_793_491_200;
 pub const CLOCK_SET_BACK_MS: i64 = 60_000;
 /// How often the clock is looked at besides when it is set, in seconds.
 pub const CLOCK_LOOK_S: i64 = 1;
+/// Sign-ins a minute with one private key, by client address: each is an entry of the audit log for good.
+pub const SIGN_INS_PER_MINUTE: u32 = 120;
 /// Sign-ins of one organization at once; one more ends the oldest.
 pub const SIGN_INS: usize = 100;
 

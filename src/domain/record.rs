@@ -54,6 +54,11 @@ impl Kind {
         Self::SignIn,
         Self::Upload,
     ];
+
+    /// Whether what a grant stands on may be among such records: a change of others cuts nobody off.
+    pub fn decides_access(self) -> bool {
+        matches!(self, Self::Organization | Self::Video | Self::SigningKey | Self::EndedSession)
+    }
 }
 
 /// A stored record.

@@ -47,7 +47,7 @@ pub fn allowed_origin(request: &HttpRequest, app: &App, organization: Option<Org
     let organization = organization?;
     let access = app.store.access();
     let rules = &access.organization(organization)?.settings.origin_rules;
-    let mut keys = access.publishable_keys().filter(|key| key.organization == organization && key.revoked_at.is_none());
+    let mut keys = access.publishable_keys_of(organization).filter(|key| key.revoked_at.is_none());
     let is_admitted = admits(rules, &origin) && keys.any(|key| admits(&key.origin_rules, &origin));
     is_admitted.then(|| HeaderValue::from_str(text).ok()).flatten()
 }

@@ -134,7 +134,7 @@ fn admit(request: &HttpRequest, app: &App, rates: &RateLimits, subject: &Subject
         |kid| app.verifying_key(subject.organization.id, kid),
         now,
     )?;
-    rates.count_viewer(subject.organization.id)?;
+    rates.count_viewer(&viewer)?;
     // Whoever looks after the video is no viewer whose backend has switched to another key.
     let is_own = Admin::signed_in(request).is_some_and(|admin| admin.organization == subject.organization.id);
     if let Some(key) = viewer.authority().filter(|_| !is_own) {

@@ -50,28 +50,33 @@ impl Admin {
             },
             Err(()) => None,
         };
-        match credential {
+        match &credential {
             Some(Credential::Private(hash)) => {
-                let key = app.store.access().private_key(&hash).cloned();
-                if let Some(key) = key.filter(|key| key.revoked_at.is_none()) {
+                let key = app.store.access().private_key(hash).cloned();
+                if let Some(key) = key {
                     request.extensions_mut().insert(LoggedOrganization(key.organization));
                     return Self { organization: key.organization, key: key.id, sign_in: None }.counted(request);
                 }
             }
             Some(Credential::Publishable(_)) => return Err(Problem::publishable_key_not_allowed()),
-            Some(Credential::Signing) => tracing::warn!("a signing secret was sent as a private key: rotate it"),
-            Some(Credential::Unknown) | None => {}
-        }
-        if Credential::private_in(request.query_string()) {
-            tracing::warn!("a private key was sent in a URL, which others write down: revoke it");
+            Some(Credential::Signing | Credential::Unknown) | None => {}
         }
         state::<RateLimits>(request)?.count_admin_failure(request)?;
+        if matches!(credential, Some(Credential::Signing)) {
+            tracing::warn!("what looks like a signing secret was sent as a private key: rotate it if it is yours");
+        }
+        for hash in Credential::private_in(request.query_string()) {
+            let key = app.store.access().private_key(&hash).cloned();
+            if let Some(key) = key {
+                tracing::warn!(private_key = %key.id, "a private key was sent in a URL, which others write down: revoke it");
+            }
+        }
         Err(Problem::private_key_invalid())
     }
 
     /// The same, where their key does not ask too often.
     pub fn counted(self, request: &HttpRequest) -> Result<Self, Problem> {
-        state::<RateLimits>(request)?.count_private_key(self.key)?;
+        state::<RateLimits>(request)?.count_private_key(self.key, request)?;
         Ok(self)
     }
 
@@ -132,14 +137,14 @@ pub fn publishable_key(request: &HttpRequest, app: &App) -> Result<Arc<Publishab
         }
         Some(Credential::Private(hash)) => {
             // A page or an app gives away a key of ours. What only looks like one is no news.
-            let access = app.store.access();
-            if let Some(key) = access.private_key(&hash).filter(|key| key.revoked_at.is_none()) {
+            let key = app.store.access().private_key(&hash).cloned();
+            if let Some(key) = key {
                 tracing::warn!(private_key = %key.id, "a private key was sent as a publishable key: revoke it");
             }
             Err(Problem::private_key_not_allowed())
         }
         Some(Credential::Signing) => {
-            tracing::warn!("a signing secret was sent as a publishable key: rotate it");
+            tracing::warn!("what looks like a signing secret was sent as a publishable key: rotate it if it is yours");
             Err(Problem::publishable_key_invalid())
         }
         Some(Credential::Unknown) | None => Err(Problem::publishable_key_invalid()),
@@ -179,11 +184,11 @@ pub fn query_text(request: &HttpRequest, name: &str) -> Result<Option<String>, P
 }
 
 /// What a list was asked for: `limit` and `cursor`.
-pub struct PageRequest {
+pub struct PageRequest<C = Cursor> {
     /// Items wanted.
     pub limit: usize,
     /// Where to go on.
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<C>,
 }
 
 impl PageRequest {
@@ -194,7 +199,14 @@ impl PageRequest {
 
     /// Reads the query; 422 for anything that is not right.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let mut page = Self::first();
+        Self::read(request, Cursor::decode)
+    }
+}
+
+impl<C> PageRequest<C> {
+    /// The same where the list has cursors of its own.
+    pub fn read(request: &HttpRequest, decode: impl Fn(&str) -> Option<C>) -> Result<Self, Problem> {
+        let mut page = Self { limit: limits::PAGE_ITEMS_DEFAULT, cursor: None };
         let mut errors = serde_json::Map::new();
         for (name, value) in request.query_string().split('&').filter_map(|pair| pair.split_once('=')) {
             let fault = match name {
@@ -206,7 +218,7 @@ impl PageRequest {
                     None => Some("must be a whole number from 1 to 100"),
                 },
                 "cursor" => {
-                    page.cursor = Cursor::decode(value);
+                    page.cursor = decode(value);
                     page.cursor.is_none().then_some("is not one that a list gave out")
                 }
                 _ => None,

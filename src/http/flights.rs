@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::auth::Grant;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A second handle on a connection's socket, kept for as long as the connection.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ pub struct Flight {
 impl Flights {
     /// Puts an answer on the list.
     pub fn depart(self: &Arc<Self>, grant: Grant, connection: Option<Connection>) -> Flight {
-        let mut registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = self.lock();
         let number = registry.next;
         registry.next += 1;
         let socket = connection.as_ref().map(|connection| Arc::clone(&connection.socket));
@@ -68,18 +68,25 @@ impl Flights {
         Flight { seat: Some(Seat { flights: Arc::clone(self), number }), connection }
     }
 
+    /// Looks at all of them without holding up who begins or ends, then cuts those that are still under way.
     fn cut(&self, stands: impl Fn(&Grant) -> bool) {
-        let registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (grant, socket) in registry.under_way.values() {
-            if !stands(grant)
-                && let Some(socket) = socket
-            {
+        let listed: Vec<(u64, Grant)> =
+            self.lock().under_way.iter().map(|(number, (grant, _))| (*number, grant.clone())).collect();
+        let fallen: Vec<u64> =
+            listed.into_iter().filter(|(_, grant)| !stands(grant)).map(|(number, _)| number).collect();
+        let registry = self.lock();
+        for number in fallen {
+            if let Some((_, Some(socket))) = registry.under_way.get(&number) {
                 // Dissolves a TCP connection with a reset; what waits in the kernel to be sent is thrown away.
                 if let Err(error) = rustix::net::connect_unspec(socket) {
                     tracing::warn!(%error, "a connection could not be cut");
                 }
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,7 +100,7 @@ impl Drop for Flight {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.flights.0.lock().unwrap_or_else(PoisonError::into_inner).under_way.remove(&self.number);
+        self.flights.lock().under_way.remove(&self.number);
     }
 }
 

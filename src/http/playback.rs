@@ -77,7 +77,7 @@ async fn answer(
         now,
     )
     .map_err(|denied| later(denied.into()))?;
-    rates.count_viewer(owner).map_err(later)?;
+    rates.count_viewer(&viewer).map_err(later)?;
     if let Some(key) = viewer.authority() {
         app.note_use(key, now);
     }

@@ -431,6 +431,7 @@ impl From<IngestError> for Problem {
                 "too_many_captions",
                 format!("A video has captions in {} languages at most.", limits::CAPTIONS_PER_VIDEO),
             ),
+            IngestError::Quota(error) => error.into(),
             IngestError::Media(error) => error.into(),
             IngestError::Write(error) => error.into(),
         }

@@ -1,8 +1,9 @@
-//! Rates per client address, per organization and per private key. Generous: they are for floods, not for viewers behind
+//! Rates per client address, per organization, and per private key and address. Generous: they are for floods, not for viewers behind
 //! one address.
 
 use super::headers::list;
 use super::problem::Problem;
+use crate::auth::Viewer;
 use crate::config::Config;
 use crate::domain::{OrganizationId, PrivateKeyId, limits};
 use actix_web::HttpRequest;
@@ -21,9 +22,19 @@ pub struct RateLimits(RwLock<Arc<Rates>>);
 struct Rates {
     playback: Rate<IpAddr>,
     admin_failures: Rate<IpAddr>,
-    organizations: Rate<OrganizationId>,
-    private_keys: Rate<PrivateKeyId>,
+    viewers: Rate<(OrganizationId, Crowd)>,
+    private_keys: Rate<(PrivateKeyId, IpAddr)>,
+    sign_ins: Rate<(PrivateKeyId, IpAddr)>,
     trusted_proxies: Vec<IpAddr>,
+}
+
+/// Viewers who count together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Crowd {
+    /// Of private videos: each was given a token.
+    WithToken,
+    /// Of public ones: anybody.
+    Public,
 }
 
 impl RateLimits {
@@ -49,17 +60,28 @@ impl RateLimits {
         rates.count_client(&rates.admin_failures, request)
     }
 
-    /// Counts one viewer who was let in. Those who were not count for their address alone: whoever has no token must not
-    /// be able to keep out those who have one.
-    pub fn count_viewer(&self, organization: OrganizationId) -> Result<(), Problem> {
-        self.in_force()
-            .organizations
-            .count(&organization, "Too many viewers of this organization come at once. Try again shortly.")
+    /// Counts one viewer who was let in. Those who were not count for their address alone, and public videos' viewers
+    /// among themselves: whoever has no token must not be able to keep out those who have one. A renewal counts for its
+    /// address alone, too: who plays goes on.
+    pub fn count_viewer(&self, viewer: &Viewer) -> Result<(), Problem> {
+        let crowd = if viewer.authority().is_some() { Crowd::WithToken } else { Crowd::Public };
+        let refusal = "Too many viewers of this organization come at once. Try again shortly.";
+        self.in_force().viewers.count(&(viewer.organization(), crowd), refusal)
     }
 
-    /// Counts one request with a private key that is good.
-    pub fn count_private_key(&self, key: PrivateKeyId) -> Result<(), Problem> {
-        self.in_force().private_keys.count(&key, "Too many requests with this private key. Try again shortly.")
+    /// Counts one request with a private key that is good. By address, too: whoever floods with a key that has leaked
+    /// must not keep the operator from revoking it. The socket has no address, and no limit.
+    pub fn count_private_key(&self, key: PrivateKeyId, request: &HttpRequest) -> Result<(), Problem> {
+        let rates = self.in_force();
+        let Some(client) = rates.client(request) else { return Ok(()) };
+        rates.private_keys.count(&(key, client), "Too many requests with this private key. Try again shortly.")
+    }
+
+    /// Counts one sign-in with a private key that is good: each is written down, even where the disk is full.
+    pub fn count_sign_in(&self, key: PrivateKeyId, request: &HttpRequest) -> Result<(), Problem> {
+        let rates = self.in_force();
+        let Some(client) = rates.client(request) else { return Ok(()) };
+        rates.sign_ins.count(&(key, client), "Too many sign-ins with this private key. Try again shortly.")
     }
 
     /// Forgets who has been quiet.
@@ -67,8 +89,9 @@ impl RateLimits {
         let rates = self.in_force();
         rates.playback.sweep();
         rates.admin_failures.sweep();
-        rates.organizations.sweep();
+        rates.viewers.sweep();
         rates.private_keys.sweep();
+        rates.sign_ins.sweep();
     }
 
     fn in_force(&self) -> Arc<Rates> {
@@ -78,15 +101,13 @@ impl RateLimits {
 
 impl Rates {
     fn new(config: &Config) -> Self {
-        let limits = &config.limits;
+        let rates = &config.limits;
         Self {
-            playback: Rate::per_second(limits.playback_per_second, limits.playback_burst),
-            admin_failures: Rate(
-                NonZeroU32::new(limits.admin_failures_per_minute)
-                    .map(|rate| RateLimiter::keyed(Quota::per_minute(rate))),
-            ),
-            organizations: Rate::per_second(limits.organization_per_second, limits.organization_burst),
-            private_keys: Rate::per_second(limits.admin_per_second, limits.admin_burst),
+            playback: Rate::per_second(rates.playback_per_second, rates.playback_burst),
+            admin_failures: Rate::per_minute(rates.admin_failures_per_minute),
+            viewers: Rate::per_second(rates.organization_per_second, rates.organization_burst),
+            private_keys: Rate::per_second(rates.admin_per_second, rates.admin_burst),
+            sign_ins: Rate::per_minute(limits::SIGN_INS_PER_MINUTE),
             trusted_proxies: config.server.trusted_proxies.clone(),
         }
     }
@@ -123,6 +144,10 @@ impl<K: Hash + Eq + Clone> Rate<K> {
     fn per_second(rate: u32, burst: u32) -> Self {
         let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
         Self(NonZeroU32::new(rate).map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst))))
+    }
+
+    fn per_minute(rate: u32) -> Self {
+        Self(NonZeroU32::new(rate).map(|rate| RateLimiter::keyed(Quota::per_minute(rate))))
     }
 
     fn count(&self, who: &K, refusal: &'static str) -> Result<(), Problem> {

@@ -62,7 +62,6 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App, rates: 
         _ => by_viewer_token(request, app, video, session, now).await?,
     };
     request.extensions_mut().insert(LoggedOrganization(organization));
-    rates.count_viewer(organization)?;
     let embed = app.sessions.find(organization, video, session).and_then(|live| live.embed);
     remember(app, &grant, embed, organization, now);
     let urls = Urls::sign(app, &grant, &app.config.server.public_url, now)?;

@@ -32,9 +32,13 @@ pub(super) struct Reloading {
 }
 
 impl Reloading {
-    /// Reloads on each signal. Runs as long as the server.
+    /// Reloads on each signal, until the server stops: a manager that heard of a stop must not hear that it is ready.
     pub async fn on(mut self, mut hangup: Signal, given: Reload) {
         while hangup.recv().await.is_some() {
+            if self.app.condition.is_stopping() {
+                tracing::info!("the server stops, and reloads nothing");
+                return;
+            }
             manager::reloading();
             let is_taken = self.take_configuration(&given);
             let is_shown = self.certificate.as_ref().is_none_or(|certificate| exchange(&self.app, certificate));

@@ -108,7 +108,7 @@ pub struct Access {
     unmade: HashMap<VideoId, Unmade>,
     signing_keys: HashMap<SigningKeyId, Arc<SigningKey>>,
     publishable_keys: HashMap<SecretHash, Arc<PublishableKey>>,
-    publishable_hashes: HashMap<PublishableKeyId, SecretHash>,
+    publishable_keys_of: HashMap<OrganizationId, HashMap<PublishableKeyId, Arc<PublishableKey>>>,
     private_keys: HashMap<SecretHash, Arc<PrivateKey>>,
     private_hashes: HashMap<PrivateKeyId, SecretHash>,
     asset_keys: BTreeMap<AssetKeyId, AssetKey>,
@@ -202,20 +202,19 @@ impl Access {
         self.publishable_keys.get(hash)
     }
 
-    /// Every publishable key.
-    pub fn publishable_keys(&self) -> impl Iterator<Item = &Arc<PublishableKey>> {
-        self.publishable_keys.values()
+    /// An organization's publishable keys, revoked or not.
+    pub fn publishable_keys_of(&self, organization: OrganizationId) -> impl Iterator<Item = &Arc<PublishableKey>> {
+        self.publishable_keys_of.get(&organization).into_iter().flat_map(HashMap::values)
     }
 
-    /// The private key with this hash, revoked or not.
+    /// The private key with this hash, if it may still be used.
     pub fn private_key(&self, hash: &SecretHash) -> Option<&Arc<PrivateKey>> {
-        self.private_keys.get(hash)
+        self.private_keys.get(hash).filter(|key| key.revoked_at.is_none())
     }
 
     /// Whether this private key may still be used.
     pub fn is_active(&self, id: PrivateKeyId) -> bool {
-        let key = self.private_hashes.get(&id).and_then(|hash| self.private_keys.get(hash));
-        key.is_some_and(|key| key.revoked_at.is_none())
+        self.private_hashes.get(&id).is_some_and(|hash| self.private_key(hash).is_some())
     }
 
     /// Every private key.
@@ -355,11 +354,12 @@ impl Access {
                 }
             }
             Kind::PublishableKey => {
-                let key: PublishableKey = read(row)?;
-                if self.publishable_hashes.insert(key.id, key.hash.clone()).is_none() {
+                let key: Arc<PublishableKey> = Arc::new(read(row)?);
+                let others = self.publishable_keys_of.entry(key.organization).or_default();
+                if others.insert(key.id, Arc::clone(&key)).is_none() {
                     self.count(key.organization, |known| known.api_keys += 1);
                 }
-                self.publishable_keys.insert(key.hash.clone(), Arc::new(key));
+                self.publishable_keys.insert(key.hash.clone(), key);
             }
             Kind::PrivateKey => {
                 let key: PrivateKey = read(row)?;

@@ -211,7 +211,7 @@ impl Catalog {
         self.shared.access.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes whenever what decides access may have changed.
+    /// Wakes whenever what decides access may have changed ([`Kind::decides_access`](crate::domain::Kind::decides_access)).
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
     }
@@ -464,6 +464,30 @@ mod tests {
         actix_web::rt::System::new().block_on(async {
             assert!(catalog.find::<Reference>(Uuid::from_u128(4)).await.unwrap().is_some());
             catalog.write(Timestamp::from_secs(1), put(5)).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn only_what_decides_access_wakes_those_who_wait_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = open(directory.path()).unwrap();
+        let changes = catalog.changes();
+        let (now, id) = (Timestamp::from_secs(1), Uuid::from_u128(1));
+        actix_web::rt::System::new().block_on(async {
+            let reference = Reference { id, organization: OWNER, video: VideoId(id) };
+            let written = catalog.write(now, move |draft| {
+                draft.put(&reference);
+                Ok::<_, WriteError>(())
+            });
+            written.await.unwrap();
+            assert!(!changes.has_changed().unwrap());
+            let owner = Organization { id: OWNER, name: "Acme".into(), settings: Settings::default(), created_at: now };
+            let written = catalog.write(now, move |draft| {
+                draft.put(&owner);
+                Ok::<_, WriteError>(())
+            });
+            written.await.unwrap();
+            assert!(changes.has_changed().unwrap());
         });
     }
 

@@ -6,7 +6,8 @@ use super::index::check_length;
 use super::op::{Op, place_of};
 use super::rows::Rows;
 use super::write_error::WriteError;
-use crate::domain::{AuditEvent, Kind, OrganizationId, PrivateKeyId, Record, limits};
+use crate::domain::{AuditEvent, Kind, OrganizationId, PrivateKeyId, Record, SignIn, limits};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -110,6 +111,20 @@ impl<'a> Draft<'a> {
             }
         }
         active.len()
+    }
+
+    /// An organization's sign-ins, this group's changes included.
+    pub fn sign_ins(&self, organization: OrganizationId) -> Vec<SignIn> {
+        let changed: HashMap<&Uuid, &Option<Value>> = self
+            .group
+            .iter()
+            .chain(&self.own)
+            .filter_map(|((kind, key), row)| (*kind == Kind::SignIn).then_some((key, row)))
+            .collect();
+        let stored =
+            self.access.sign_ins().filter(|one| !changed.contains_key(&one.id.0)).map(|one| SignIn::clone(one));
+        let said = changed.values().filter_map(|row| SignIn::deserialize(row.as_ref()?).ok());
+        stored.chain(said).filter(|one| one.organization == organization).collect()
     }
 
     /// Signing keys, and publishable and private keys together, that an organization has; not counting this group's.

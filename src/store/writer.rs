@@ -229,10 +229,13 @@ impl Writer {
         if let Err(error) = self.shared.rows.lay(&commits) {
             tracing::error!(%error, "a record just written does not read");
         }
+        let decides_access = commits.iter().flat_map(|commit| &commit.ops).any(|op| op.target().0.decides_access());
         if let Err(error) = self.shared.rows.settle(commits, self.journal.seq()) {
             tracing::error!(%error, "the index failed; another one is built from the journal as soon as there is room");
         }
-        self.shared.changed.send_modify(|count| *count += 1);
+        if decides_access {
+            self.shared.changed.send_modify(|count| *count += 1);
+        }
         finish_all(pending, || Ok(()));
         if self.journal.wants_compaction()
             && let Err(error) = self.journal.compact()

@@ -3,35 +3,46 @@
 use super::{Refused, event, no_content, ok};
 use crate::app::App;
 use crate::auth::{LiveSession, derived_id};
-use crate::domain::{EndedSession, Kind, OrganizationId, SessionId, VideoId, limits};
-use crate::http::extract::{Admin, path_id};
+use crate::domain::{EndedSession, Kind, OrganizationId, SessionId, VideoId};
+use crate::http::extract::{Admin, PageRequest, path_id};
 use crate::http::problem::Problem;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// `GET /sessions`: those that can still have bytes, newest first.
 pub async fn list(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    let wanted = SessionsPage::of(&request)?;
-    let live = live(&app, admin.organization);
-    let begin = wanted.after.map_or(0, |after| live.partition_point(|session| Place::of(session) <= after));
-    let items: Vec<&LiveSession> = live.iter().skip(begin).take(wanted.limit).collect();
-    let next = items.last().filter(|_| begin + items.len() < live.len()).map(|session| Place::of(session).encode());
-    let items: Vec<Value> = items.into_iter().map(body).collect();
+    let wanted = PageRequest::read(&request, Place::decode)?;
+    let is_behind = |session: &LiveSession| wanted.cursor.is_none_or(|after| Place::of(session) > after);
+    let mut live = newest(&app, admin.organization, is_behind);
+    let items: Vec<LiveSession> = live.by_ref().take(wanted.limit).collect();
+    let next = items.last().filter(|_| live.next().is_some()).map(|session| Place::of(session).encode());
+    let items: Vec<Value> = items.iter().map(body).collect();
     Ok(ok(&json!({ "items": items, "pageInfo": { "nextCursor": next } })))
 }
 
-/// An organization's sessions that can still have bytes, newest first.
-pub fn live(app: &App, organization: OrganizationId) -> Vec<LiveSession> {
-    let stands = |session: &LiveSession| {
-        let access = app.store.access();
-        let key_stands =
-            session.authority.is_none_or(|key| access.signing_key(key).is_some_and(|key| key.revoked_at.is_none()));
-        access.video(session.video).is_some_and(|video| video.epoch == session.epoch)
-            && key_stands
-            && !access.is_ended(session.video, session.session)
-    };
-    app.sessions.list(organization, app.now()).into_iter().filter(stands).collect()
+/// An organization's sessions that are `wanted` and can still have bytes, newest first. There may be very many: they are
+/// put in order, and what they stand on is looked at, as far as somebody goes on asking.
+pub fn newest(
+    app: &App,
+    organization: OrganizationId,
+    wanted: impl Fn(&LiveSession) -> bool,
+) -> impl Iterator<Item = LiveSession> {
+    let live = app.sessions.list(organization, app.now(), wanted);
+    let places = live.iter().enumerate().map(|(at, session)| (Reverse(Place::of(session)), at));
+    let mut places: BinaryHeap<_> = places.collect();
+    let in_order = std::iter::from_fn(move || places.pop()).filter_map(move |(_, at)| live.get(at).cloned());
+    in_order.filter(|session| stands(app, session))
+}
+
+/// Whether what a session stands on still does.
+pub fn stands(app: &App, session: &LiveSession) -> bool {
+    let access = app.store.access();
+    let is_active = |key| access.signing_key(key).is_some_and(|key| key.revoked_at.is_none());
+    access.video(session.video).is_some_and(|video| video.epoch == session.epoch)
+        && session.authority.is_none_or(is_active)
+        && !access.is_ended(session.video, session.session)
 }
 
 /// `POST /sessions/{id}/end`, or `DELETE /sessions/{id}`: its URLs stop within a second, and it can't be renewed, not even after a restart. One that
@@ -76,11 +87,6 @@ fn ended_video(app: &App, organization: OrganizationId, session: SessionId) -> O
     ended.find(|ended| ended.session == session && ended.organization == organization).map(|ended| ended.video)
 }
 
-struct SessionsPage {
-    limit: usize,
-    after: Option<Place>,
-}
-
 /// Where a session stands in the list: newest first, then by id. A place stays where it is when its session ends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place(Reverse<i64>, SessionId);
@@ -97,27 +103,6 @@ impl Place {
     fn decode(text: &str) -> Option<Self> {
         let (started, session) = text.split_once('.')?;
         Some(Self(Reverse(started.parse().ok()?), SessionId::parse(session)?))
-    }
-}
-
-impl SessionsPage {
-    fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let mut page = Self { limit: limits::PAGE_ITEMS_DEFAULT, after: None };
-        let mut errors = serde_json::Map::new();
-        for (name, value) in request.query_string().split('&').filter_map(|pair| pair.split_once('=')) {
-            match name {
-                "limit" => match value.parse().ok().filter(|n| limits::PAGE_ITEMS.contains(n)) {
-                    Some(limit) => page.limit = limit,
-                    None => drop(errors.insert("limit".into(), json!(["must be a whole number from 1 to 100"]))),
-                },
-                "cursor" => match Place::decode(value) {
-                    Some(after) => page.after = Some(after),
-                    None => drop(errors.insert("cursor".into(), json!(["is not one that a list gave out"]))),
-                },
-                _ => {}
-            }
-        }
-        if errors.is_empty() { Ok(page) } else { Err(Problem::invalid_fields(errors)) }
     }
 }
 

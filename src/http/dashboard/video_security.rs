@@ -6,7 +6,7 @@ use super::video::{Head, find};
 use super::words::{self, Moment};
 use crate::domain::{Embed, SessionId, Video, Visibility};
 use crate::http::admin::explain::explained;
-use crate::http::admin::sessions::{end_one, live};
+use crate::http::admin::sessions::{end_one, newest, stands};
 use crate::http::admin::videos::set;
 use crate::http::extract::named_id;
 use crate::http::problem::Problem;
@@ -96,10 +96,10 @@ pub async fn test(operator: Operator, request: HttpRequest, payload: web::Payloa
 pub async fn end(operator: Operator, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let video = find(&operator, &request).await?;
     let session = named_id(&request, "session", SessionId::parse)?;
-    let is_watching = live(&operator.app, operator.admin.organization)
-        .iter()
-        .any(|live| live.video == video.id && live.session == session);
-    if !is_watching && !operator.app.store.access().is_ended(video.id, session) {
+    let app = &operator.app;
+    let known = app.sessions.find(operator.admin.organization, video.id, session);
+    let is_watching = known.is_some_and(|known| known.live_until > app.now() && stands(app, &known));
+    if !is_watching && !app.store.access().is_ended(video.id, session) {
         return Err(Problem::not_found());
     }
     end_one(&operator.app, &operator.admin, video.id, session).await?;
@@ -128,9 +128,10 @@ fn page(
     refused: Option<Refused>,
 ) -> Result<HttpResponse, Problem> {
     let organization = operator.admin.organization;
-    let sessions: Vec<_> =
-        live(&operator.app, organization).into_iter().filter(|session| session.video == video.id).collect();
-    let rows = sessions.iter().take(SESSIONS_SHOWN).map(|session| SessionRow {
+    let mut live = newest(&operator.app, organization, |session| session.video == video.id);
+    let shown: Vec<_> = live.by_ref().take(SESSIONS_SHOWN).collect();
+    let session_count = shown.len() + live.count();
+    let rows = shown.iter().map(|session| SessionRow {
         id: session.session.to_string(),
         started: session.started_at.into(),
         live_until: session.live_until.into(),
@@ -147,7 +148,7 @@ fn page(
         token_access: settings.token_access,
         origin_rules: settings.origin_rules.iter().map(ToString::to_string).collect(),
         sessions: rows.collect(),
-        session_count: sessions.len(),
+        session_count,
         tested,
     };
     operator.page(status, &page)

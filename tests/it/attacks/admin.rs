@@ -18,6 +18,31 @@ fn a_private_key_in_a_url_is_refused_and_told_to_the_operator() {
     server.admin(Method::GET, "/organization", &Value::Null).expect(200);
 }
 
+#[test]
+fn what_only_looks_like_a_key_raises_no_alarm() {
+    let server = Server::start();
+    let made_up = format!("mvi_priv_{}", "A".repeat(43));
+    for query in ["key=mvi_priv_", "mvi_priv_mvi_priv_", &format!("key={made_up}")] {
+        server.get(&format!("/admin/v1/organization?{query}")).expect_code(401, "private_key_invalid");
+    }
+    for header in ["mvi_sign_", "mvi_sign_short"] {
+        server.admin_as(header, Method::GET, "/organization", &Value::Null).expect_code(401, "private_key_invalid");
+        let request = server.request(Method::GET, "/api/v1/embeds/x/playback").header("x-api-key", header);
+        Reply::read(request.send().unwrap()).expect_code(401, "publishable_key_invalid");
+    }
+    // The twin: a key that is one is told, and which it is.
+    let keys = server.admin(Method::GET, "/private-keys", &Value::Null).expect(200).json();
+    let id = keys["items"][0]["id"].as_str().unwrap().to_owned();
+    server.get(&format!("/admin/v1/organization?key={}", server.private_key)).expect(401);
+    let alarms = || {
+        let log = server.log_text();
+        let alarms = log.lines().filter(|line| line.contains("revoke it") || line.contains("rotate it"));
+        alarms.map(str::to_owned).collect::<Vec<_>>()
+    };
+    wait_for("the alarm", Duration::from_secs(10), || !alarms().is_empty());
+    assert!(matches!(alarms().as_slice(), [alarm] if alarm.contains(&id)), "{:?}", alarms());
+}
+
 /// Asks with a wrong key from an address of this machine.
 fn wrong_key(server: &Server, from: IpAddr, headers: &[(&str, &str)]) -> u16 {
     let pem = std::fs::read(server.ca()).unwrap();

@@ -89,6 +89,24 @@ fn many_wrong_keys_are_held_up_and_the_right_one_is_not() {
 }
 
 #[test]
+fn signing_in_again_and_again_is_held_up_and_whoever_is_signed_in_goes_on() {
+    let server = Server::start();
+    let browser = Browser::sign_in(&server);
+    let replies: Vec<Reply> = (0..200).map(|_| enter(&server, &server.private_key, "")).collect();
+    let taken = replies.iter().filter(|reply| reply.status == 303).count();
+    let held_up = replies.iter().find(|reply| reply.status != 303).unwrap();
+    assert_eq!(held_up.status, 429);
+    pages::check(held_up);
+    assert!(held_up.header("set-cookie").is_none() && held_up.header("retry-after").is_some());
+    // 120 at once, and one more every half second.
+    assert!((119..160).contains(&taken), "{taken}");
+    // The newest hundred stand.
+    browser.get("/dashboard/videos").expect(303);
+    Browser::with(&server, &cookie_of(replies.iter().rfind(|reply| reply.status == 303).unwrap()))
+        .page("/dashboard/videos");
+}
+
+#[test]
 fn the_key_and_the_cookie_are_in_no_page_no_log_and_no_audit_entry() {
     let server = unhurried();
     let reply = enter(&server, &server.private_key, "/dashboard/settings").expect(303);

@@ -2,6 +2,8 @@
 
 use crate::support::{Serving, configured, run, send_signal, wait_for};
 use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,6 +75,29 @@ fn it_says_that_it_is_ready_when_it_answers_and_what_it_does_in_words() {
     // Grace and margin: TimeoutStopSec= need not be kept above server.shutdown_grace_s.
     assert!(manager.position("EXTEND_TIMEOUT_USEC=12000000").unwrap() > stopping);
     assert!(manager.position("STATUS=Stopping: running answers have 7 s to finish").unwrap() > stopping);
+}
+
+#[test]
+fn a_reload_is_told_as_one_and_a_server_that_stops_reloads_nothing() {
+    let mut manager = Manager::new();
+    let (_directory, mut serving) = started(&manager, &[]);
+    let address = serving.base_url().strip_prefix("https://").unwrap().to_owned();
+    manager.wait_for("READY=1");
+    send_signal(serving.process.id(), Signal::HUP);
+    wait_for("the reload", Duration::from_secs(10), || manager.count("READY=1") == 2);
+    assert_eq!(manager.count("RELOADING=1"), 1);
+    // A connection that says nothing keeps the stop waiting. What was accepted after it has been answered.
+    let silent = TcpStream::connect(&address).unwrap();
+    let mut other = TcpStream::connect(&address).unwrap();
+    other.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let _ = other.read_to_end(&mut Vec::new());
+    send_signal(serving.process.id(), Signal::TERM);
+    manager.wait_for("STOPPING=1");
+    send_signal(serving.process.id(), Signal::HUP);
+    serving.event("the server stops, and reloads nothing");
+    drop(silent);
+    assert_eq!(serving.code(), 0);
+    assert_eq!((manager.count("RELOADING=1"), manager.count("READY=1")), (1, 2), "{:?}", manager.heard);
 }
 
 #[test]

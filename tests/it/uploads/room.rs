@@ -1,10 +1,11 @@
 //! Length, quota and room on the disk: looked at before the first byte.
 
 use super::{bare, begin, file, files, metadata, patch, tus};
-use crate::support::{FIXTURE, Options, Server, Wire};
+use crate::support::{FIXTURE, Options, Server, Wire, wait_for};
 use reqwest::Method;
 use serde_json::Value;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 fn with_media(config: &str) -> Server {
     Server::with(Options { config: format!("[media]\n{config}\n"), ..Options::default() })
@@ -81,6 +82,40 @@ fn uploads_begun_at_the_same_time_do_not_share_what_is_left_of_a_quota() {
     assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 2, "{statuses:?}");
     assert_eq!(statuses.iter().filter(|status| **status == 403).count(), 10, "{statuses:?}");
     assert_eq!((files(&server, "uploads").len(), server.all("videos").len()), (2, 2));
+}
+
+#[test]
+fn sources_sent_at_the_same_time_do_not_share_what_is_left_of_a_quota() {
+    let server = with_media("quota_gib = 1");
+    // Room for one source, and not for two.
+    let announced = begin(&server, (1 << 30) - FIXTURE.len() * 3 / 2, &[("name", "x")]);
+    let (first, _) = server.pending_video("public");
+    let (second, _) = server.pending_video("public");
+    let (body, last) = FIXTURE.split_at(FIXTURE.len() - 1);
+    let begun = [&first, &second].map(|video| {
+        let mut wire = Wire::connect(&server);
+        let head = format!(
+            "PUT /admin/v1/videos/{video}/source HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+            server.private_key,
+            FIXTURE.len()
+        );
+        wire.send_raw(&[head.as_bytes(), body].concat()).unwrap();
+        wire
+    });
+    wait_for("both to be let in", Duration::from_secs(10), || files(&server, "incoming").len() == 2);
+    let statuses = begun.map(|mut wire| {
+        wire.send_raw(last).unwrap();
+        wire.head().status
+    });
+    assert_eq!(statuses, [200, 403]);
+    server.wait_until_ready(&first);
+    let read = server.admin(Method::GET, &format!("/videos/{second}"), &Value::Null).expect(200).json();
+    assert_ne!(read["status"], "ready");
+    wait_for("its file to go", Duration::from_secs(10), || files(&server, "incoming").is_empty());
+    let kept = files(&server, "media").len();
+    tus(&server, "DELETE", &announced.path, &[], "").expect(204);
+    server.upload(&second, FIXTURE).expect(200);
+    assert_eq!(files(&server, "media").len(), 2 * kept, "a file of the refused source stayed");
 }
 
 #[test]
