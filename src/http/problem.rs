@@ -2,7 +2,7 @@
 
 use super::playback::seconds;
 use super::trace_id;
-use crate::app::{IngestError, SegmentIndexError, UploadError};
+use crate::app::{IngestError, Unserved, UploadError};
 use crate::auth::{Denied, TokenDenied};
 use crate::domain::limits;
 use crate::store::{IndexError, MediaError, WriteError};
@@ -174,11 +174,8 @@ impl Problem {
 
     /// 503: a file that a record names and the disk does not have, or not as it was stored.
     pub fn media_unavailable() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "media_unavailable",
-            "The server can't read this video's file at the moment.",
-        )
+        let sentence = "This video's file is damaged on the server's disk. Whoever runs it is told which it is.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "media_unavailable", sentence)
     }
 
     fn unauthorized(code: &'static str, sentence: &'static str) -> Self {
@@ -285,10 +282,13 @@ impl From<IndexError> for Problem {
     }
 }
 
-impl From<SegmentIndexError> for Problem {
-    fn from(error: SegmentIndexError) -> Self {
-        tracing::error!(%error, "run `screener store verify`");
-        Self::media_unavailable()
+impl From<Unserved> for Problem {
+    fn from(unserved: Unserved) -> Self {
+        match unserved {
+            Unserved::Gone => Self::not_found(),
+            Unserved::Damaged => Self::media_unavailable(),
+            Unserved::Busy(error) => Self::storage_unavailable(&error),
+        }
     }
 }
 
