@@ -10,7 +10,6 @@ use super::problem::Problem;
 use crate::app::{App, OldAssetKeys, new_organization};
 use crate::domain::{Actor, MediaFileId, Organization, OrganizationId, SigningKey, SigningKeyId, limits};
 use crate::store::{Cursor, create_backup};
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -138,9 +137,7 @@ pub async fn backup(request: HttpRequest, payload: web::Payload, app: web::Data<
     }
     form.finish()?;
     let now = app.now();
-    let report = create_backup(&app.store, &app.media, &directory, now)
-        .await
-        .map_err(|error| Problem::new(StatusCode::CONFLICT, "backup_failed", error.to_string()))?;
+    let report = create_backup(&app.store, &app.media, &directory, now).await?;
     if let Err(error) = app.state().note_backup(now) {
         tracing::warn!(%error, "the backup is whole; that it was made could not be written down");
     }
