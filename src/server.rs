@@ -167,6 +167,7 @@ pub async fn run(
         actix_web::rt::spawn(http::cut_when_revoked(app.clone(), flights)),
         actix_web::rt::spawn(housekeeping(app.clone(), rates.clone())),
         actix_web::rt::spawn(app.clone().into_inner().transcode()),
+        actix_web::rt::spawn(app.clone().into_inner().scrub()),
         actix_web::rt::spawn(tend_store(app.clone())),
         actix_web::rt::spawn(watchdog::feed(app.clone(), pulse.clone(), event_loops)),
     ];

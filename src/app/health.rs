@@ -16,6 +16,8 @@ pub enum Concern {
     DiskNearlyFull,
     /// The disk is filling.
     DiskFilling,
+    /// Media files are not what was stored, and are not served.
+    MediaDamaged,
     /// A stop has begun.
     Stopping,
     /// The clock was set back.
@@ -33,8 +35,9 @@ impl App {
             StoreHealth::Working(Fullness::Filling) => Some(Concern::DiskFilling),
             StoreHealth::Working(Fullness::Roomy) => None,
         };
+        let damaged = (self.damaged.count() > 0).then_some(Concern::MediaDamaged);
         let stopping = self.condition.is_stopping().then_some(Concern::Stopping);
         let clock = self.is_clock_suspect().then_some(Concern::ClockSetBack);
-        [store, stopping, clock].into_iter().flatten().collect()
+        [store, damaged, stopping, clock].into_iter().flatten().collect()
     }
 }

@@ -4,6 +4,7 @@
 mod asset_keys;
 mod clock_watch;
 mod condition;
+mod damaged_media;
 mod health;
 mod ingest;
 mod media_files;
@@ -11,6 +12,7 @@ mod overdue;
 mod packaging;
 mod provision;
 mod renditions;
+mod scrub;
 mod seams;
 mod segment_indexes;
 mod sign_ins;
@@ -20,12 +22,13 @@ mod uploads;
 pub use asset_keys::OldAssetKeys;
 pub use clock_watch::{ClockBehind, check_clock};
 pub use condition::Condition;
+pub use damaged_media::{DamagedFile, DamagedList, DamagedMedia, Unserved};
 pub use health::Concern;
 pub use media_files::{IngestError, take_captions};
 pub use packaging::{Outcome, Packaging};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
 pub use seams::{Clock, Entropy, SystemClock, SystemEntropy};
-pub use segment_indexes::{SegmentIndexError, SegmentIndexes};
+pub use segment_indexes::SegmentIndexes;
 pub use sign_ins::SignIns;
 pub use transcode::{Transcoding, TranscodingStatus};
 pub use uploads::{Piece, Quota, UploadError, UploadState, Uploads};
@@ -43,6 +46,7 @@ use crate::store::{
 };
 use clock_watch::ClockWatch;
 use overdue::Overdue;
+use scrub::Scrub;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -69,6 +73,9 @@ pub struct App {
     pub own_origin: Origin,
     /// What it knows of itself.
     pub condition: Condition,
+    /// Media files that are not served.
+    pub damaged: DamagedMedia,
+    scrub: Scrub,
     asset_keys: RwLock<Arc<AssetKeyring>>,
     master: MasterKey,
     /// Opened in place of a signing key that does not exist.
@@ -154,7 +161,8 @@ impl App {
         let media = MediaDir::open(state.path())?;
         let uploads = Uploads::start(state.path(), &store, &media, clock.now()).await?;
         media.sweep(&store.media_files(), store.access().removed_media())?;
-        Ok(Self {
+        let (scrub, damaged) = Scrub::read(state.path(), clock.now());
+        let app = Self {
             config,
             store,
             media,
@@ -163,6 +171,8 @@ impl App {
             sessions: Sessions::default(),
             own_origin,
             condition: Condition::default(),
+            damaged: DamagedMedia::default(),
+            scrub,
             asset_keys: RwLock::new(Arc::new(asset_keys)),
             decoy: master.seal(DECOY, &[0; mint::SIGNING_CHARS], entropy.random()),
             master,
@@ -179,7 +189,9 @@ impl App {
             packaging: Packaging::default(),
             transcoding: Transcoding::default(),
             state,
-        })
+        };
+        app.refuse_as_noted(damaged);
+        Ok(app)
     }
 
     /// What time it is. Asked once per request.

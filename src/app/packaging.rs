@@ -195,8 +195,7 @@ impl App {
         job: &Arc<Job>,
     ) -> Result<PackagedFiles, IngestError> {
         let permit = Arc::clone(&self.packing).acquire_owned().await;
-        let media = self.media.open_file(what.file()).map_err(MediaError::from)?;
-        let media = media.ok_or_else(|| MediaError::Io(io::Error::other("the file to package is missing")))?;
+        let media = self.open_media(what.file()).map_err(|unserved| MediaError::Io(io::Error::other(unserved)))?;
         let (app, job) = (Arc::clone(self), Arc::clone(job));
         let (label, origin) = match what {
             Unpackaged::Source(source) => (source.label(), RenditionOrigin::Source),

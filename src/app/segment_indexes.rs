@@ -1,21 +1,11 @@
 //! Indexes of packaged renditions, read from disk once and kept in memory while they are asked for.
 
-use super::App;
+use super::{App, Unserved};
 use crate::domain::{MediaFileId, Rendition, limits};
 use crate::media::SegmentIndex;
+use crate::store::Damage;
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Why an index could not be had: the file is missing, cut or not what was written.
-#[derive(Debug, thiserror::Error)]
-#[error("the segment index {file} can't be read: {error}")]
-pub struct SegmentIndexError {
-    /// The index's file.
-    pub file: MediaFileId,
-    /// What went wrong.
-    pub error: io::Error,
-}
 
 /// The indexes in memory: at most [`limits::SEGMENT_INDEXES_BYTES`] of them. An index never changes under its id, so
 /// nothing here can be out of date.
@@ -52,6 +42,14 @@ impl SegmentIndexes {
             kept.forget_down_to(limits::SEGMENT_INDEXES_BYTES / 4 * 3);
         }
     }
+
+    /// Forgets one whose file is damaged: what is in memory may be of that.
+    pub(super) fn forget(&self, file: MediaFileId) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((index, _)) = kept.indexes.remove(&file) {
+            kept.bytes -= size_in_memory(&index);
+        }
+    }
 }
 
 impl Kept {
@@ -78,25 +76,23 @@ fn size_in_memory(index: &SegmentIndex) -> usize {
 
 impl App {
     /// Where the segments of a rendition stand.
-    pub async fn segment_index(&self, rendition: &Rendition) -> Result<Arc<SegmentIndex>, SegmentIndexError> {
+    pub async fn segment_index(&self, rendition: &Rendition) -> Result<Arc<SegmentIndex>, Unserved> {
         let file = rendition.index;
         if let Some(index) = self.segment_indexes.get(file) {
             return Ok(index);
         }
-        let index = self.read_segment_index(file).await.map_err(|error| SegmentIndexError { file, error })?;
+        let media = self.open_media(file)?;
+        let length = usize::try_from(media.size_bytes()).unwrap_or(usize::MAX);
+        let bytes = media.read(0, length).await.map_err(|error| self.note_unreadable(file, error))?;
+        let ends_within = |index: &SegmentIndex| {
+            let end = index.segments.last().map_or(0, |last| last.range().end);
+            end.max(index.init_bytes.into()) <= rendition.size_bytes
+        };
+        let index = SegmentIndex::decode(&bytes).filter(ends_within);
+        let index = index.ok_or_else(|| self.note_damage(file, Damage::Altered, self.media.trace(file)))?;
         let index = Arc::new(index);
         self.segment_indexes.keep(file, &index);
         Ok(index)
-    }
-
-    async fn read_segment_index(&self, file: MediaFileId) -> io::Result<SegmentIndex> {
-        let media = self.media.open_file(file)?.ok_or(io::ErrorKind::NotFound)?;
-        if self.store.access().media_bytes(file) != Some(media.size_bytes()) {
-            return Err(io::Error::other(format!("it has {} bytes", media.size_bytes())));
-        }
-        let length = usize::try_from(media.size_bytes()).map_err(io::Error::other)?;
-        let bytes = media.read(0, length).await?;
-        SegmentIndex::decode(&bytes).ok_or_else(|| io::Error::other("it is damaged"))
     }
 }
 

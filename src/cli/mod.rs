@@ -10,6 +10,7 @@ mod socket;
 mod token;
 
 use crate::config::{Config, Loaded, process_environment};
+use crate::domain::limits;
 use crate::server::{self, Reload, ServeError};
 use crate::store::{StateDir, verify_store};
 use anyhow::Context;
@@ -129,7 +130,7 @@ enum KeyVerb {
 
 #[derive(Subcommand)]
 enum StoreVerb {
-    /// Check the journal, the audit log's chain and every media file's hash
+    /// Check the journal, the audit log's chain and every media file's hash; a running server is told what is damaged
     Verify(Common),
 }
 
@@ -306,6 +307,15 @@ fn check_config(args: &CheckArgs) -> anyhow::Result<()> {
 
 fn verify(common: &Common) -> anyhow::Result<()> {
     let config = common.load()?.config;
-    let report = verify_store(&config.state.dir).context("the store can't be checked")?;
+    let mut report = verify_store(&config.state.dir).context("the store can't be checked")?;
+    let server = common.connect()?;
+    if server.is_answered() {
+        // What it holds for damaged and is whole again is looked at with any request.
+        let chunks = report.damaged.chunks(limits::CHECKED_FILES).map(<[_]>::to_vec);
+        for files in chunks.chain(report.damaged.is_empty().then(Vec::new)) {
+            let told = server.post("/appliance/v1/media/check", &json!({ "files": files }));
+            report.problems.extend(told.err().map(|error| format!("the running server did not take this in: {error}")));
+        }
+    }
     output::print_verified(&report, common.output.json)
 }

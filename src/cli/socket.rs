@@ -23,6 +23,11 @@ impl Client {
         Ok(Self { path, private_key: None })
     }
 
+    /// Whether a server answers there.
+    pub(super) fn is_answered(&self) -> bool {
+        UnixStream::connect(&self.path).is_ok()
+    }
+
     /// The same, with an organization's private key, for its admin API.
     pub(super) fn with_key(&self, private_key: &str) -> Self {
         Self { path: self.path.clone(), private_key: Some(private_key.to_owned()) }

@@ -123,6 +123,30 @@ pub const FAST_STEP_MS: u64 = 50;
 /// Steps in a row that must have been taken at once for the next to be a large one. TLS and the kernel take in the first
 /// ones from a viewer who reads nothing, too.
 pub const FAST_STEPS: u32 = 6;
+/// How often every media file is read again, in seconds (a week): disks lose bytes unnoticed over months, and a backup
+/// that still has them is kept for longer than that.
+pub const SCRUB_INTERVAL_S: i64 = 7 * 86_400;
+/// How fast they are read, in bytes a second (16 MiB): a tenth of what one spinning disk gives, and 9 TiB a week.
+pub const SCRUB_BYTES_PER_S: u64 = 16 << 20;
+/// Bytes read at a time: sixteen times a second the disk is held up for the length of one short read.
+pub const SCRUB_STEP_BYTES: usize = 1 << 20;
+/// Bytes that a file counts as at least: finding it costs a spinning disk as much as reading these.
+pub const SCRUB_FILE_BYTES: usize = 64 << 10;
+/// How often it is written down how far that has come, in seconds: what a restart reads once more.
+pub const SCRUB_NOTE_S: u64 = 60;
+/// Longest note of it that is read, in bytes: 100,000 damaged files.
+pub const SCRUB_NOTE_BYTES: u64 = 4 << 20;
+/// Files taken off the list at a time, in the order of their ids: the list of millions is gone through that seldom.
+pub const SCRUB_FILES: usize = 10_000;
+/// How often it is looked whether a damaged media file was put back, in seconds: whoever does it waits for that.
+pub const DAMAGED_LOOK_S: u64 = 5;
+/// How soon a file that the disk did not give is read again without a sign that anything was done to it, in seconds: a
+/// disk that fails takes long over each bad place, and may be sound again by itself.
+pub const DAMAGED_RETRY_S: u64 = 600;
+/// Damaged media files in one answer or on one page: beyond that it is the disk that is damaged.
+pub const DAMAGED_LISTED: usize = 100;
+/// Media files that one request may have read again: their ids fit into [`JSON_BODY_BYTES`].
+pub const CHECKED_FILES: usize = 1_000;
 /// Sources read at the same time: each may hold its whole index, up to 64 MiB.
 pub const SOURCES_READ_AT_ONCE: usize = 2;
 /// How long an upload is not answered for the sake of its packaging, in seconds: most are done by then, and no proxy has

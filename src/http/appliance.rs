@@ -8,9 +8,8 @@ use super::form::Form;
 use super::health::{self, is_healthy};
 use super::problem::Problem;
 use crate::app::{App, OldAssetKeys, new_organization};
-use crate::domain::{Actor, Organization, OrganizationId, SigningKey, SigningKeyId, limits};
+use crate::domain::{Actor, MediaFileId, Organization, OrganizationId, SigningKey, SigningKeyId, limits};
 use crate::store::{Cursor, create_backup};
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -28,7 +27,8 @@ pub async fn status(app: web::Data<App>) -> Result<HttpResponse, Problem> {
         "freeBytes": room.free_bytes,
         "usedPercent": room.used_percent,
         "healthy": is_healthy(&concerns),
-        "concerns": health::list(&concerns)
+        "concerns": health::list(&concerns),
+        "damagedMedia": health::list_damaged(&app.damaged.list(None))
     })))
 }
 
@@ -112,6 +112,22 @@ pub async fn explain(
     Ok(ok(&explaining::explained(&app, None, form).await?))
 }
 
+/// `POST /appliance/v1/media/check`: `{"files"}`, ids of media files to be read again at once, besides those that are
+/// known to be damaged.
+pub async fn check_media(
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> Result<HttpResponse, Problem> {
+    let mut form = Form::read(&request, payload).await?;
+    let is_id = |text: &str| MediaFileId::parse(text).ok_or_else(|| "is not the id of a media file".to_owned());
+    let files = form.list("files", limits::CHECKED_FILES, is_id).unwrap_or_default();
+    form.finish()?;
+    app.look_at_media(files).await;
+    app.write_scrub_note().await;
+    Ok(ok(&health::list_damaged(&app.damaged.list(None))))
+}
+
 /// `POST /appliance/v1/backup`: `{"directory"}`, an absolute path that does not exist yet, written by the server.
 pub async fn backup(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let mut form = Form::read(&request, payload).await?;
@@ -121,9 +137,7 @@ pub async fn backup(request: HttpRequest, payload: web::Payload, app: web::Data<
     }
     form.finish()?;
     let now = app.now();
-    let report = create_backup(&app.store, &app.media, &directory, now)
-        .await
-        .map_err(|error| Problem::new(StatusCode::CONFLICT, "backup_failed", error.to_string()))?;
+    let report = create_backup(&app.store, &app.media, &directory, now).await?;
     if let Err(error) = app.state().note_backup(now) {
         tracing::warn!(%error, "the backup is whole; that it was made could not be written down");
     }

@@ -1,10 +1,9 @@
 //! The body of a media answer: a range of a file, read in large steps, checked before each of them.
 
 use super::flights::Flight;
-use super::problem::Problem;
 use crate::app::App;
 use crate::auth::Asset;
-use crate::domain::limits;
+use crate::domain::{MediaFileId, limits};
 use crate::store::StoredMedia;
 use actix_web::body::SizedStream;
 use actix_web::web;
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 
 struct Sending {
     app: web::Data<App>,
+    file: MediaFileId,
     media: StoredMedia,
     left: Range<u64>,
     asset: Asset,
@@ -28,16 +28,16 @@ struct Sending {
 }
 
 /// The bytes `range` of `media`, for whoever holds `asset`. Its length is known before its first byte. It ends early,
-/// with the connection, when the file is shorter than promised or what the grant stands on goes.
+/// with the connection, when the file turns out to be damaged or what the grant stands on goes.
 pub fn media_body(
     app: web::Data<App>,
-    media: StoredMedia,
+    (file, media): (MediaFileId, StoredMedia),
     range: Range<u64>,
     asset: Asset,
     flight: Flight,
 ) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, io::Error>>> {
     let length = range.end - range.start;
-    let sending = Sending { app, media, left: range, asset, stepped_at: None, fast_steps: 0, _flight: flight };
+    let sending = Sending { app, file, media, left: range, asset, stepped_at: None, fast_steps: 0, _flight: flight };
     SizedStream::new(length, stream::try_unfold(sending, next_step))
 }
 
@@ -57,9 +57,9 @@ async fn next_step(mut sending: Sending) -> Result<Option<(Bytes, Sending)>, io:
     let step =
         if sending.fast_steps >= limits::FAST_STEPS { limits::MEDIA_STEP_BYTES } else { limits::SLOW_MEDIA_STEP_BYTES };
     let step = usize::try_from(left).unwrap_or(usize::MAX).min(step);
-    let bytes = sending.media.read(sending.left.start, step).await.inspect_err(|error| {
-        tracing::error!(%error, video = %sending.asset.grant().video, "a media file can't be read; run `screener store verify`");
-    })?;
+    sending.app.check_media(sending.file).map_err(io::Error::other)?;
+    let read = sending.media.read(sending.left.start, step).await;
+    let bytes = read.map_err(|error| io::Error::other(sending.app.note_unreadable(sending.file, error)))?;
     sending.left.start += step as u64;
     sending.stepped_at = Some(Instant::now());
     Ok(Some((bytes, sending)))
@@ -69,10 +69,4 @@ async fn next_step(mut sending: Sending) -> Result<Option<(Bytes, Sending)>, io:
 pub fn text_body(text: &Bytes, range: Range<u64>, _asset: &Asset) -> Bytes {
     let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
     text.slice(within(range.start)..within(range.end))
-}
-
-/// A file that a record names and the disk does not have, or not as it was stored.
-pub fn unreadable_file(video: crate::domain::VideoId, why: &dyn std::fmt::Display) -> Problem {
-    tracing::error!(%video, why = %why, "a media file can't be read; run `screener store verify`");
-    Problem::media_unavailable()
 }

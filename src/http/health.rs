@@ -2,7 +2,7 @@
 //! dashboard say why not.
 
 use super::admin::{answer, ok};
-use crate::app::{App, Concern};
+use crate::app::{App, Concern, DamagedList};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
@@ -35,6 +35,19 @@ pub fn list(concerns: &[Concern]) -> Value {
     concerns.iter().map(|concern| json!({ "code": code(*concern), "sentence": sentence(*concern) })).collect()
 }
 
+/// Damaged media files as `/system` and `status` list them.
+pub fn list_damaged(damaged: &DamagedList) -> Value {
+    let items = damaged.first.iter().map(|file| {
+        json!({
+            "path": format!("media/{}", file.id),
+            "videoId": file.facts.video.to_string(),
+            "problem": file.damage.to_string(),
+            "foundAt": file.found_at.to_string()
+        })
+    });
+    json!({ "count": damaged.count, "items": items.collect::<Vec<_>>() })
+}
+
 /// A concern's stable name.
 pub fn code(concern: Concern) -> &'static str {
     match concern {
@@ -43,6 +56,7 @@ pub fn code(concern: Concern) -> &'static str {
         Concern::DiskFull => "disk_full",
         Concern::DiskNearlyFull => "disk_nearly_full",
         Concern::DiskFilling => "disk_filling",
+        Concern::MediaDamaged => "media_damaged",
         Concern::Stopping => "stopping",
         Concern::ClockSetBack => "clock_suspect",
     }
@@ -64,6 +78,11 @@ pub fn sentence(concern: Concern) -> &'static str {
             "The disk is nearly full: no upload is taken. Delete videos, or give the server more room."
         }
         Concern::DiskFilling => "The disk is filling. Delete videos, or give the server more room, before it is full.",
+        Concern::MediaDamaged => {
+            "Media files are damaged or gone: they are not served, and everything else is. The log and `screener status` \
+             name them. Put them back from a backup, and they are served again by themselves; where there is none, upload \
+             the video again."
+        }
         Concern::Stopping => "The server is stopping: what runs is finished, and nothing new is taken.",
         Concern::ClockSetBack => {
             "The clock was set back: what has expired since may be good again until it has caught up. Look after the \

@@ -1,7 +1,7 @@
 //! `GET /media/{videoId}/{grant}/{asset}`: the one door to stored bytes.
 
 use super::assets::{self, Content, Found};
-use super::body::{media_body, text_body, unreadable_file};
+use super::body::{media_body, text_body};
 use super::conditional::{Conditions, Validators, Verdict};
 use super::cors;
 use super::flights::{Connection, Flights};
@@ -89,7 +89,7 @@ async fn answer(
             let etag = entity_tag(&text);
             (Opened::Text(text.into()), etag)
         }
-        Content::File(file, part) => open(app, grant.video, file, part)?,
+        Content::File(file, part) => open(app, file, part)?,
     };
     let validators = Validators { etag, last_modified: stored_at };
     let header = |name| lone(request, &name);
@@ -154,9 +154,9 @@ async fn answer(
     let flight = flights.depart(grant, request.conn_data::<Connection>().cloned());
     Ok(match content {
         Opened::Text(text) => response.body(text_body(&text, range, &asset)),
-        Opened::File(media, part) => {
+        Opened::File(file, media, part) => {
             let range = part.start + range.start..part.start + range.end;
-            response.body(media_body(app.clone(), media, range, asset, flight))
+            response.body(media_body(app.clone(), (file, media), range, asset, flight))
         }
     })
 }
@@ -165,40 +165,28 @@ async fn answer(
 enum Opened {
     Text(Bytes),
     /// The part of an open file.
-    File(StoredMedia, Range<u64>),
+    File(MediaFileId, StoredMedia, Range<u64>),
 }
 
 impl Opened {
     fn size_bytes(&self) -> u64 {
         match self {
             Self::Text(text) => text.len() as u64,
-            Self::File(_, part) => part.end - part.start,
+            Self::File(_, _, part) => part.end - part.start,
         }
     }
 }
 
-/// Opens a stored file, or a part of it; with its entity tag.
-fn open(app: &App, video: VideoId, file: MediaFileId, part: Option<Range<u64>>) -> Result<(Opened, String), Problem> {
-    let stored_bytes = app.store.access().media_bytes(file);
-    let media = app
-        .media
-        .open_file(file)
-        .map_err(|error| unreadable_file(video, &error))?
-        .ok_or_else(|| unreadable_file(video, &"it is missing"))?;
-    // Another length would be answered as the whole, and remembered as such: the ETag is the same.
-    if stored_bytes != Some(media.size_bytes()) {
-        return Err(unreadable_file(video, &format_args!("it has {} bytes", media.size_bytes())));
-    }
+/// Opens a stored file, or a part of it; with its entity tag. One of another length would be answered as the whole, and
+/// remembered as such: the tag is the same.
+fn open(app: &App, file: MediaFileId, part: Option<Range<u64>>) -> Result<(Opened, String), Problem> {
+    let media = app.open_media(file)?;
     let etag = match &part {
         None => entity_tag(&file.to_string()),
         Some(part) => entity_tag(&format!("{file} {}-{}", part.start, part.end)),
     };
-    let whole = 0..media.size_bytes();
-    let part = part.unwrap_or(whole.clone());
-    if part.start > part.end || part.end > whole.end {
-        return Err(unreadable_file(video, &"its index points past its end"));
-    }
-    Ok((Opened::File(media, part), etag))
+    let part = part.unwrap_or(0..media.size_bytes());
+    Ok((Opened::File(file, media, part), etag))
 }
 
 /// A stored file's bytes never change under its id, so the tag follows from the id and the part; it is not the id

@@ -2,10 +2,10 @@
 
 use super::playback::seconds;
 use super::trace_id;
-use crate::app::{IngestError, SegmentIndexError, UploadError};
+use crate::app::{IngestError, Unserved, UploadError};
 use crate::auth::{Denied, TokenDenied};
 use crate::domain::limits;
-use crate::store::{IndexError, MediaError, WriteError};
+use crate::store::{BackupError, IndexError, JournalError, MediaError, WriteError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -14,6 +14,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fmt;
+use std::io::ErrorKind;
 
 /// An error on the wire: `{"error","code","traceId"}` with its status.
 #[derive(Debug)]
@@ -174,11 +175,8 @@ impl Problem {
 
     /// 503: a file that a record names and the disk does not have, or not as it was stored.
     pub fn media_unavailable() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "media_unavailable",
-            "The server can't read this video's file at the moment.",
-        )
+        let sentence = "This video's file is damaged on the server's disk. Whoever runs it is told which it is.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "media_unavailable", sentence)
     }
 
     fn unauthorized(code: &'static str, sentence: &'static str) -> Self {
@@ -285,10 +283,13 @@ impl From<IndexError> for Problem {
     }
 }
 
-impl From<SegmentIndexError> for Problem {
-    fn from(error: SegmentIndexError) -> Self {
-        tracing::error!(%error, "run `screener store verify`");
-        Self::media_unavailable()
+impl From<Unserved> for Problem {
+    fn from(unserved: Unserved) -> Self {
+        match unserved {
+            Unserved::Gone => Self::not_found(),
+            Unserved::Damaged => Self::media_unavailable(),
+            Unserved::Busy(error) => Self::storage_unavailable(&error),
+        }
     }
 }
 
@@ -346,6 +347,32 @@ impl From<MediaError> for Problem {
                 format!("The source is larger than the {limit_bytes} bytes this server takes."),
             ),
             MediaError::Io(error) => Self::storage_unavailable(&error),
+        }
+    }
+}
+
+impl From<BackupError> for Problem {
+    fn from(error: BackupError) -> Self {
+        let cause = match &error {
+            BackupError::Io { error, .. } | BackupError::Journal(JournalError::Io { error, .. }) => error.kind(),
+            _ => ErrorKind::Other,
+        };
+        match cause {
+            // What was asked for, or what is to be backed up, is not as it must be: the same again comes to the same.
+            ErrorKind::AlreadyExists
+            | ErrorKind::NotFound
+            | ErrorKind::NotADirectory
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Other => Self::conflict("backup_failed", error.to_string()),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "storage_full",
+                format!("There is not enough room for the backup. Nothing was kept. {error}"),
+            ),
+            _ => Self {
+                sentence: format!("The disk failed the backup. Nothing was kept. {error}").into(),
+                ..Self::storage_unavailable(&error)
+            },
         }
     }
 }
@@ -434,6 +461,34 @@ impl From<IngestError> for Problem {
             IngestError::Quota(error) => error.into(),
             IngestError::Media(error) => error.into(),
             IngestError::Write(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_backup_that_the_disk_fails_may_be_tried_again_and_one_that_was_asked_for_wrongly_may_not() {
+        let of = |errno: i32| {
+            let (path, error) = (PathBuf::from("/srv/backup"), io::Error::from_raw_os_error(errno));
+            let problem = Problem::from(BackupError::Io { path, error });
+            assert!(problem.sentence().contains("/srv/backup"), "{}", problem.sentence());
+            let may_be_tried_again = problem.headers().iter().any(|(name, _)| *name == RETRY_AFTER);
+            (problem.status().as_u16(), problem.code(), may_be_tried_again)
+        };
+        // EIO, EMFILE, EROFS; ENOSPC, EDQUOT; EEXIST, ENOENT, EACCES, ENOTDIR.
+        for errno in [5, 24, 30] {
+            assert_eq!(of(errno), (503, "storage_unavailable", true), "{errno}");
+        }
+        for errno in [28, 122] {
+            assert_eq!(of(errno), (507, "storage_full", false), "{errno}");
+        }
+        for errno in [17, 2, 13, 20] {
+            assert_eq!(of(errno), (409, "backup_failed", false), "{errno}");
         }
     }
 }

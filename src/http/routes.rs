@@ -152,6 +152,7 @@ pub fn appliance(config: &mut web::ServiceConfig) {
         .service(resource!("/appliance/v1/signing-keys/{id}/revoke", POST => socket::revoke_signing_key))
         .service(resource!("/appliance/v1/asset-keys/rotate", POST => socket::rotate_asset_key))
         .service(resource!("/appliance/v1/explain", POST => socket::explain))
+        .service(resource!("/appliance/v1/media/check", POST => socket::check_media))
         .service(resource!("/appliance/v1/backup", POST => socket::backup))
         .service(admin_routes())
         .default_service(web::to(not_found));

@@ -98,6 +98,17 @@ pub struct Unmade {
     pub making: Making,
 }
 
+/// What is known of a media file without its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaFacts {
+    /// Its owner.
+    pub organization: OrganizationId,
+    /// The video it belongs to.
+    pub video: VideoId,
+    /// Its length as it was stored, in bytes.
+    pub size_bytes: u64,
+}
+
 /// All of it.
 #[derive(Clone, Default)]
 pub struct Access {
@@ -116,8 +127,7 @@ pub struct Access {
     ended_by_id: HashMap<Uuid, (VideoId, SessionId)>,
     sign_ins: HashMap<SecretHash, Arc<SignIn>>,
     sign_in_hashes: HashMap<SignInId, SecretHash>,
-    /// Owner and length of every media file.
-    media_bytes: HashMap<MediaFileId, (OrganizationId, u64)>,
+    media_files: HashMap<MediaFileId, MediaFacts>,
     removed_media: HashSet<MediaFileId>,
     uploads: HashMap<MediaFileId, Arc<Upload>>,
 }
@@ -247,14 +257,25 @@ impl Access {
         self.sign_ins.values()
     }
 
-    /// Length of a media file as it was stored, in bytes.
-    pub fn media_bytes(&self, id: MediaFileId) -> Option<u64> {
-        self.media_bytes.get(&id).map(|(_, bytes)| *bytes)
+    /// A media file that a record names.
+    pub fn media_file(&self, id: MediaFileId) -> Option<MediaFacts> {
+        self.media_files.get(&id).copied()
     }
 
     /// Every media file that a record names.
     pub fn media_files(&self) -> impl Iterator<Item = MediaFileId> {
-        self.media_bytes.keys().copied()
+        self.media_files.keys().copied()
+    }
+
+    /// The first `limit` of them behind `after`, in the order of their ids.
+    pub fn media_files_after(&self, after: Option<MediaFileId>, limit: usize) -> Vec<MediaFileId> {
+        let mut next: Vec<_> = self.media_files().filter(|id| after.is_none_or(|after| *id > after)).collect();
+        if next.len() > limit {
+            next.select_nth_unstable(limit);
+            next.truncate(limit);
+        }
+        next.sort_unstable();
+        next
     }
 
     /// Media files whose records were removed since the journal was last compacted.
@@ -287,8 +308,8 @@ impl Access {
             let id = MediaFileId(*key);
             let (was, is) = match kind {
                 Kind::MediaFile => {
-                    let was = self.media_bytes.get(&id).filter(|(owner, _)| *owner == organization);
-                    let was = was.map(|(_, bytes)| Usage { stored_bytes: *bytes, ..Usage::default() });
+                    let was = self.media_files.get(&id).filter(|file| file.organization == organization);
+                    let was = was.map(|file| Usage { stored_bytes: file.size_bytes, ..Usage::default() });
                     let is = row.as_ref().and_then(|row| MediaFile::deserialize(row).ok());
                     (was, is.filter(|file| file.organization == organization).map(|file| Usage::of_file(&file)))
                 }
@@ -399,7 +420,8 @@ impl Access {
                 let file: MediaFile = read(row)?;
                 self.uncount_media(file.id);
                 self.count(file.organization, |known| known.usage = known.usage.plus(Usage::of_file(&file)));
-                self.media_bytes.insert(file.id, (file.organization, file.size_bytes));
+                let (organization, video, size_bytes) = (file.organization, file.video, file.size_bytes);
+                self.media_files.insert(file.id, MediaFacts { organization, video, size_bytes });
             }
             Kind::Upload => {
                 let upload: Upload = read(row)?;
@@ -418,9 +440,9 @@ impl Access {
     }
 
     fn uncount_media(&mut self, id: MediaFileId) {
-        if let Some((owner, stored_bytes)) = self.media_bytes.remove(&id) {
-            let gone = Usage { stored_bytes, ..Usage::default() };
-            self.count(owner, |known| known.usage = known.usage.minus(gone));
+        if let Some(file) = self.media_files.remove(&id) {
+            let gone = Usage { stored_bytes: file.size_bytes, ..Usage::default() };
+            self.count(file.organization, |known| known.usage = known.usage.minus(gone));
         }
     }
 

@@ -9,7 +9,7 @@ use crate::domain::{MediaFileId, limits};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -322,7 +322,7 @@ impl Received {
 /// An open media file.
 #[derive(Clone)]
 pub struct StoredMedia {
-    file: Arc<File>,
+    pub(super) file: Arc<File>,
     size_bytes: u64,
 }
 
@@ -357,13 +357,11 @@ impl Drop for WorkDir {
 
 impl StoredMedia {
     fn open(path: &Path) -> io::Result<Option<Self>> {
-        let file = match open_regular(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let size_bytes = file.metadata()?.len();
-        Ok(Some(Self { file: Arc::new(file), size_bytes }))
+        match open_regular(path) {
+            Ok((file, data)) => Ok(Some(Self { file: Arc::new(file), size_bytes: data.len() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Its length in bytes when it was opened; its bytes never change.
@@ -401,11 +399,12 @@ impl StoredMedia {
     }
 }
 
-/// Opens a regular file for reading; never follows a link, never waits for the writer of a FIFO.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+/// Opens a regular file for reading, and looks at it; never follows a link, never waits for the writer of a FIFO.
+pub(super) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a regular file")) }
+    let data = file.metadata()?;
+    if data.is_file() { Ok((file, data)) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// Makes a directory where nothing has its name.

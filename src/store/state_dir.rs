@@ -10,6 +10,7 @@
 //! uploads/    resumable uploads: what has come of each
 //! tls/        the self-made certificate, where none is configured
 //! last-backup when a backup was last made, in milliseconds since 1970
+//! scrub       how far reading all media again has come, and what it found damaged; may be deleted
 //! admin.sock  the appliance's admin API, mode 0600
 //! ```
 
@@ -184,6 +185,11 @@ impl StateDir {
     /// Notes that a backup was made.
     pub fn note_backup(&self, at: Timestamp) -> io::Result<()> {
         replace_small(&self.path.join(LAST_BACKUP), format!("{}\n", at.millis()).as_bytes())
+    }
+
+    /// The note of how far reading all media again has come.
+    pub fn scrub_note(path: &Path) -> PathBuf {
+        path.join("scrub")
     }
 
     /// The socket of the appliance's admin API.

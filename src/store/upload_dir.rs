@@ -90,12 +90,11 @@ impl UploadDir {
     pub async fn progress(&self, id: MediaFileId, length_bytes: u64) -> io::Result<Option<UploadProgress>> {
         let (path, floor) = (self.path(id), self.floor_path(id));
         blocking(move || {
-            let file = match open_regular(&path) {
+            // The length before the floor: a piece that begins in between has put its floor down before its bytes.
+            let (file, metadata) = match open_regular(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 other => other?,
             };
-            // The length before the floor: a piece that begins in between has put its floor down before its bytes.
-            let metadata = file.metadata()?;
             file.sync_data()?;
             let offset = known_right(&floor, &metadata, length_bytes)?.min(metadata.len());
             Ok(Some(UploadProgress { offset, touched: modified(&metadata)? }))

@@ -4,7 +4,7 @@ use super::audit_chain::audit_hash;
 use super::journal::{Journal, JournalError};
 use super::media_dir::open_regular;
 use super::op::Op;
-use crate::domain::{AuditEntry, Kind, MediaFile, OrganizationId};
+use crate::domain::{AuditEntry, Kind, MediaFile, MediaFileId, OrganizationId};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -28,6 +28,8 @@ pub struct VerifyReport {
     pub media_files: usize,
     /// What is wrong, a sentence each.
     pub problems: Vec<String>,
+    /// Media files that are damaged, gone or unreadable, each with its sentence among the problems.
+    pub damaged: Vec<MediaFileId>,
 }
 
 /// The latest state of every record, as the journal tells it.
@@ -131,20 +133,22 @@ fn verify_audit(records: &Records, report: &mut VerifyReport) {
 
 fn verify_media(directory: &Path, file: &MediaFile, report: &mut VerifyReport) {
     let path = directory.join("media").join(file.id.to_string());
-    match sha256_of(&path) {
-        Ok((size, sha256)) if size == file.size_bytes && sha256 == file.sha256 => report.media_files += 1,
-        Ok((size, _)) => report.problems.push(format!(
-            "media file {} of video {} is damaged ({size} bytes on disk, {} stored); put it back from a backup",
-            file.id, file.video, file.size_bytes
-        )),
-        Err(error) => {
-            report.problems.push(format!("media file {} of video {} can't be read: {error}", file.id, file.video));
+    let problem = match sha256_of(&path) {
+        Ok((size, sha256)) if size == file.size_bytes && sha256 == file.sha256 => {
+            report.media_files += 1;
+            return;
         }
-    }
+        Ok((size, _)) => {
+            format!("is damaged ({size} bytes on disk, {} stored); put it back from a backup", file.size_bytes)
+        }
+        Err(error) => format!("can't be read: {error}"),
+    };
+    report.problems.push(format!("media file {} of video {} {problem}", file.id, file.video));
+    report.damaged.push(file.id);
 }
 
 pub(super) fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = open_regular(path)?;
+    let (mut file, _) = open_regular(path)?;
     let (mut hash, mut size, mut buffer) = (Sha256::new(), 0_u64, vec![0; 1 << 20]);
     loop {
         let count = file.read(&mut buffer)?;

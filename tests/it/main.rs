@@ -16,6 +16,7 @@ mod attacks;
 mod backup;
 mod captions_and_poster;
 mod command_line;
+mod damaged_media;
 mod dashboard;
 mod disk;
 mod hostile_media;

@@ -46,7 +46,7 @@ impl Page {
 
 /// `GET /dashboard/system`
 pub async fn show(operator: Operator) -> Result<HttpResponse, Problem> {
-    let system = System::of(&operator.app)?;
+    let system = System::of(&operator.app, operator.organization.id)?;
     let now = operator.app.now();
     let is_within = |at: Timestamp, seconds: i64| at < now.plus_secs(seconds);
     let page = Page {

@@ -21,7 +21,7 @@ const COOKIE: &str = "__Host-screener";
 const FROM_HERE: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 /// A browser that is signed in.
-struct Browser<'a> {
+pub struct Browser<'a> {
     server: &'a Server,
     cookie: String,
 }
@@ -29,7 +29,7 @@ struct Browser<'a> {
 impl<'a> Browser<'a> {
     /// Signs in with the server's own private key.
     #[track_caller]
-    fn sign_in(server: &'a Server) -> Self {
+    pub fn sign_in(server: &'a Server) -> Self {
         Self::sign_in_with(server, &server.private_key)
     }
 
@@ -54,7 +54,7 @@ impl<'a> Browser<'a> {
 
     /// A page that is there, checked for what every page holds to.
     #[track_caller]
-    fn page(&self, path: &str) -> String {
+    pub fn page(&self, path: &str) -> String {
         let reply = self.get(path).expect(200);
         pages::check(&reply);
         reply.text()
