@@ -63,7 +63,7 @@ fn it_says_that_it_is_ready_when_it_answers_and_what_it_does_in_words() {
     manager.wait_for("READY=1");
     let base_url = serving.base_url();
     // Whoever hears it may connect: nothing is left to be waited for.
-    std::net::TcpStream::connect(base_url.strip_prefix("https://").unwrap()).unwrap();
+    TcpStream::connect(base_url.strip_prefix("https://").unwrap()).unwrap();
     let ready = manager.position("READY=1").unwrap();
     let opening = manager.position("STATUS=Opening the store").unwrap();
     let more_time = manager.position("EXTEND_TIMEOUT_USEC=30000000").unwrap();
