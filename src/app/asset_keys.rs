@@ -119,20 +119,13 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Clock, SystemEntropy};
+    use crate::app::SystemEntropy;
+    use crate::app::seams::SetClock;
     use crate::auth::{Grant, Purpose};
     use crate::config::Config;
     use crate::domain::{SessionId, VideoId};
     use crate::store::{StateDir, write_master_key};
     use std::sync::atomic::{AtomicI64, Ordering};
-
-    struct SetClock(Arc<AtomicI64>);
-
-    impl Clock for SetClock {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_secs(self.0.load(Ordering::SeqCst))
-        }
-    }
 
     #[test]
     fn an_old_key_verifies_until_nothing_that_it_signed_can_be_valid() {

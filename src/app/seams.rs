@@ -46,3 +46,14 @@ impl Entropy for SystemEntropy {
         getrandom::fill(bytes).expect("the system gives random bytes");
     }
 }
+
+/// A clock that a test sets, in seconds.
+#[cfg(test)]
+pub(super) struct SetClock(pub std::sync::Arc<std::sync::atomic::AtomicI64>);
+
+#[cfg(test)]
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(self.0.load(std::sync::atomic::Ordering::SeqCst))
+    }
+}

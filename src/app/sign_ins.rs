@@ -115,18 +115,11 @@ fn event(sign_in: &SignIn, action: &'static str) -> AuditEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::{Clock, SystemEntropy, new_organization};
+    use crate::app::seams::SetClock;
+    use crate::app::{SystemEntropy, new_organization};
     use crate::config::Config;
     use crate::store::{StateDir, write_master_key};
     use std::sync::atomic::{AtomicI64, Ordering};
-
-    struct SetClock(Arc<AtomicI64>);
-
-    impl Clock for SetClock {
-        fn now(&self) -> Timestamp {
-            Timestamp::from_secs(self.0.load(Ordering::SeqCst))
-        }
-    }
 
     /// Runs `test` with a server's insides, a private key, and a clock that it sets.
     fn with_clock(test: impl AsyncFnOnce(App, PrivateKey, Arc<AtomicI64>)) {

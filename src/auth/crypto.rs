@@ -3,13 +3,12 @@
 //! Relies on hmac and sha2 for what an outside verifier must be able to repeat, on aws-lc for authenticated
 //! encryption. Never draws a random number: nonces are handed in.
 
-use crate::domain::{Sealed, SecretHash};
+use crate::domain::{Sealed, SecretHash, hex};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -36,15 +35,6 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// An id that follows from a text, for records that are found by what they are about.
 pub fn derived_id(text: &str) -> Uuid {
     Uuid::from_bytes(*Sha256::digest(text).first_chunk::<16>().unwrap_or(&[0; 16]))
-}
-
-/// `bytes` in lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The hash under which a credential is stored.

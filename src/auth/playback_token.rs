@@ -4,11 +4,11 @@
 //! are looser than ours. Never looks a key up: it is handed a lookup that answers from memory.
 
 use super::{Secret, mint};
-use crate::domain::{JsonObject, SigningKeyId, VideoId, limits};
+use crate::domain::{SigningKeyId, VideoId, json, limits};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A key that a token may be signed with.
 pub struct VerifyingKey {
@@ -111,20 +111,20 @@ pub fn verify_token(
     }
 
     let head = |detail| TokenDenied::Invalid(Step::Header, detail);
-    if header.member("alg").and_then(Value::as_str) != Some("HS256") {
+    if header.get("alg").and_then(Value::as_str) != Some("HS256") {
         return Err(head("alg is not HS256"));
     }
-    if FORBIDDEN_MEMBERS.iter().any(|name| header.member(name).is_some()) {
+    if FORBIDDEN_MEMBERS.iter().any(|name| header.contains_key(*name)) {
         return Err(head("the header has a member that is not allowed"));
     }
-    if header.member("typ").is_some_and(|typ| !typ.as_str().is_some_and(|typ| typ.eq_ignore_ascii_case("JWT"))) {
+    if header.get("typ").is_some_and(|typ| !typ.as_str().is_some_and(|typ| typ.eq_ignore_ascii_case("JWT"))) {
         return Err(head("typ is not JWT"));
     }
     // RFC 7519 §5.2: a content type of JWT says that the claims are another token.
-    if header.member("cty").is_some_and(|cty| cty.as_str().is_none_or(|cty| cty.eq_ignore_ascii_case("JWT"))) {
+    if header.get("cty").is_some_and(|cty| cty.as_str().is_none_or(|cty| cty.eq_ignore_ascii_case("JWT"))) {
         return Err(head("cty says that the token is nested"));
     }
-    let kid = header.member("kid").and_then(Value::as_str).ok_or(head("kid is missing or not a string"))?;
+    let kid = header.get("kid").and_then(Value::as_str).ok_or(head("kid is missing or not a string"))?;
     let kid = SigningKeyId::parse(kid);
     let found = kid.and_then(|kid| key(kid).map(|key| (kid, key)));
 
@@ -140,14 +140,14 @@ pub fn verify_token(
         return Err(TokenDenied::Revoked);
     }
     check_times(&claims, max_lifetime_s, now)?;
-    match claims.member("sub").and_then(Value::as_str) {
+    match claims.get("sub").and_then(Value::as_str) {
         None | Some("") => Err(TokenDenied::Invalid(Step::Video, "sub is missing or not a string")),
         Some(sub) if sub == video.to_string() => Ok(kid),
         Some(_) => Err(TokenDenied::WrongVideo),
     }
 }
 
-fn check_times(claims: &JsonObject, max_lifetime_s: u32, now: i64) -> Result<(), TokenDenied> {
+fn check_times(claims: &Map<String, Value>, max_lifetime_s: u32, now: i64) -> Result<(), TokenDenied> {
     let invalid = |detail| TokenDenied::Invalid(Step::Times, detail);
     let exp = seconds(claims, "exp").ok_or(invalid("exp is missing or not a number"))?;
     let iat = seconds(claims, "iat").ok_or(invalid("iat is missing or not a number"))?;
@@ -158,7 +158,7 @@ fn check_times(claims: &JsonObject, max_lifetime_s: u32, now: i64) -> Result<(),
     if iat > latest {
         return Err(invalid("iat is in the future"));
     }
-    if claims.member("nbf").is_some() {
+    if claims.contains_key("nbf") {
         let nbf = seconds(claims, "nbf").filter(|nbf| *nbf >= 0).ok_or(invalid("nbf is not a time"))?;
         if nbf > latest {
             return Err(invalid("nbf is in the future"));
@@ -192,14 +192,17 @@ fn read_part(text: &str) -> Option<Vec<u8>> {
     if text.is_empty() { None } else { BASE64_URL_SAFE_NO_PAD.decode(text).ok() }
 }
 
-fn read_object(text: &str) -> Option<JsonObject> {
-    serde_json::from_slice(&read_part(text)?).ok()
+fn read_object(text: &str) -> Option<Map<String, Value>> {
+    match json::read(&read_part(text)?) {
+        Ok(Value::Object(members)) => Some(members),
+        Ok(_) | Err(_) => None,
+    }
 }
 
 /// A NumericDate (RFC 7519 §2), fractions floored. Beyond ±2^53 the exact value no longer matters.
-fn seconds(claims: &JsonObject, name: &str) -> Option<i64> {
+fn seconds(claims: &Map<String, Value>, name: &str) -> Option<i64> {
     const FAR: f64 = 9_007_199_254_740_992.0;
-    let Value::Number(number) = claims.member(name)? else { return None };
+    let Value::Number(number) = claims.get(name)? else { return None };
     number.as_i64().or_else(|| {
         let seconds = number.as_f64().filter(|seconds| seconds.is_finite())?;
         #[expect(clippy::cast_possible_truncation, reason = "clamped to what an i64 holds exactly")]

@@ -8,7 +8,7 @@ use super::socket::Client;
 use crate::app::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::auth::mint_token;
 use crate::config::{Config, DiskConfig, LogFormat};
-use crate::domain::{SigningKeyId, VideoId};
+use crate::domain::{SigningKeyId, VideoId, hex};
 use crate::server::{self, Ready};
 use crate::store::StateDir;
 use anyhow::{Context, anyhow};
@@ -83,7 +83,7 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
 /// A directory below the temporary one that nobody could have made before us.
 fn fresh_directory() -> anyhow::Result<PathBuf> {
     let entropy: &dyn Entropy = &SystemEntropy;
-    let name: String = entropy.random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = hex(&entropy.random::<8>());
     let directory = std::env::temp_dir().join(format!("screener-demo-{name}"));
     std::fs::DirBuilder::new().mode(0o700).create(&directory).with_context(|| directory.display().to_string())?;
     Ok(directory)

@@ -326,7 +326,8 @@ pub(super) static KEYS: [Key; 37] = [
         preset: Preset::Value("0"),
         unit: "GiB, 0 = no quota",
         meaning: "Room that one organization's files may take. An upload that would go beyond is refused with 403 \
-                  before its first byte; of several at once, those that end last. Everything stored counts, and what open uploads have announced.",
+                  before its first byte; of several at once, those that end last. Everything stored counts, and \
+                  what open uploads have announced.",
         reason: "One tenant must not fill the disk of all. What is made of an upload, its packaged copy for one, counts \
                  from then on and is never refused.",
         set: |config, given| given.number().map(|value| config.media.quota_gib = value),

@@ -79,7 +79,7 @@ pub const INDEX_BUILD_RETRY_LOOKS: u32 = 12;
 
 /// JSON body of an admin or renewal request, in bytes.
 pub const JSON_BODY_BYTES: usize = 64 << 10;
-/// Arrays and objects inside each other in such a body: the API's own have two.
+/// Arrays and objects inside each other in such a body, or in a viewer token: ours have two.
 pub const JSON_DEPTH: usize = 16;
 /// Longest path and query of a request, in bytes: a viewer token and room.
 pub const TARGET_BYTES: usize = 12 << 10;

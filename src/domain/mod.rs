@@ -5,8 +5,9 @@
 mod audit;
 mod credentials;
 mod embed;
+mod hex;
 mod ids;
-mod json_object;
+pub mod json;
 pub mod limits;
 mod media_file;
 mod organization;
@@ -23,11 +24,11 @@ mod video;
 pub use audit::{Actor, AuditEntry, AuditEvent, Subject};
 pub use credentials::{AssetKey, PrivateKey, PublishableKey, Sealed, SecretHash, SigningKey};
 pub use embed::Embed;
+pub use hex::hex;
 pub use ids::{
     AssetKeyId, AuditId, EmbedId, MediaFileId, OrganizationId, PrivateKeyId, PublishableKeyId, SessionId, SignInId,
     SigningKeyId, VideoId,
 };
-pub use json_object::JsonObject;
 pub use media_file::{MediaFile, MediaKind};
 pub use organization::{Organization, Settings};
 pub use origin::{Origin, OriginRule, OriginRuleError, admits};

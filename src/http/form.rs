@@ -2,7 +2,7 @@
 //! callers, the fields of an HTML form from the dashboard. Both go the same way from there.
 
 use super::problem::Problem;
-use crate::domain::{OriginRule, limits};
+use crate::domain::{OriginRule, json, limits};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
@@ -42,7 +42,7 @@ impl Form {
         }
         let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?;
         let malformed = |sentence: String| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", sentence);
-        match super::json::read(&body) {
+        match json::read(&body) {
             Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new(), syntax: Syntax::Json }),
             Ok(_) => Err(malformed("The body is not a JSON object.".to_owned())),
             // JSON that is not taken.

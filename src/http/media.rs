@@ -11,7 +11,7 @@ use super::range::{Wanted, wanted};
 use super::trace::LoggedOrganization;
 use crate::app::App;
 use crate::auth::{Asset, Denied, Grant, admit_asset, sha256_hex};
-use crate::domain::{MediaFileId, Timestamp, VideoId};
+use crate::domain::{MediaFileId, OrganizationId, Timestamp, VideoId};
 use crate::store::StoredMedia;
 use actix_web::body::SizedStream;
 use actix_web::http::header::{
@@ -48,11 +48,7 @@ pub fn asset_path(video: VideoId, grant: &str, name: &str) -> String {
 
 /// Answers GET and HEAD.
 pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data<Arc<Flights>>) -> HttpResponse {
-    let owner = AssetPath::of(&request)
-        .and_then(|path| VideoId::parse(path.video))
-        .and_then(|video| app.store.access().video(video))
-        .map(|video| video.organization);
-    let origin = cors::allowed_origin(&request, &app, owner);
+    let origin = cors::allowed_origin(&request, &app, owner(&request, &app));
     let mut response = match answer(&request, &app, &flights).await {
         Ok(response) => response,
         Err(problem) => problem.error_response(),
@@ -68,11 +64,13 @@ pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data
 
 /// Answers preflights: no grant is looked at, nothing of the video is told.
 pub async fn preflight(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    let owner = AssetPath::of(&request)
-        .and_then(|path| VideoId::parse(path.video))
-        .and_then(|video| app.store.access().video(video))
-        .map(|video| video.organization);
-    cors::preflight(cors::allowed_origin(&request, &app, owner).as_ref(), &cors::MEDIA)
+    cors::preflight(cors::allowed_origin(&request, &app, owner(&request, &app)).as_ref(), &cors::MEDIA)
+}
+
+/// Who owns the video that is asked for.
+fn owner(request: &HttpRequest, app: &App) -> Option<OrganizationId> {
+    let video = VideoId::parse(AssetPath::of(request)?.video)?;
+    app.store.access().video(video).map(|video| video.organization)
 }
 
 async fn answer(

@@ -17,7 +17,6 @@ mod form;
 mod headers;
 mod health;
 mod intake;
-mod json;
 mod media;
 mod oembed;
 mod playback;

@@ -1,5 +1,6 @@
 //! The playback answer, and the API door to it: `GET /api/v1/embeds/{id}/playback`.
 
+use super::admin::with;
 use super::assets::MASTER;
 use super::cors;
 use super::extract::{bundle_id, path_id, playback_token, publishable_key};
@@ -248,17 +249,19 @@ impl Urls {
         self.lives_s * 3 / 5
     }
 
-    /// The `playback` member. The two durations spare a player from trusting the viewer's clock.
-    pub fn playback(&self, uri: &str, content_type: &str) -> Value {
+    /// An asset's URL, and until when it is good. The two durations spare a player from trusting the viewer's clock.
+    fn asset(&self, uri: &str) -> Value {
         json!({
             "uri": uri,
-            "contentType": content_type,
             "expiresAt": self.expires_at.to_string(),
             "refreshAfter": self.expires_at.plus_secs(self.refresh_in_s() - self.lives_s).to_string(),
             "expiresInSeconds": self.lives_s,
-            "refreshInSeconds": self.refresh_in_s(),
-            "requestHeaders": {}
+            "refreshInSeconds": self.refresh_in_s()
         })
+    }
+
+    fn playback(&self, uri: &str, content_type: &str) -> Value {
+        with(with(self.asset(uri), "contentType", content_type), "requestHeaders", json!({}))
     }
 
     fn session(&self, grant: &Grant) -> Value {
@@ -273,15 +276,8 @@ impl Urls {
 
     /// The answer to a renewal.
     pub fn renewed(&self, uri: &str, grant: &Grant, now: Timestamp) -> Value {
-        json!({
-            "uri": uri,
-            "expiresAt": self.expires_at.to_string(),
-            "refreshAfter": self.expires_at.plus_secs(self.refresh_in_s() - self.lives_s).to_string(),
-            "expiresInSeconds": self.lives_s,
-            "refreshInSeconds": self.refresh_in_s(),
-            "renewToken": self.renew_token,
-            "endsAt": grant.ends_at.to_string(),
-            "endsInSeconds": grant.ends_at.secs() - now.secs()
-        })
+        let body = with(self.asset(uri), "renewToken", self.renew_token.as_str());
+        let body = with(body, "endsAt", grant.ends_at.to_string());
+        with(body, "endsInSeconds", grant.ends_at.secs() - now.secs())
     }
 }

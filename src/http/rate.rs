@@ -1,5 +1,5 @@
-//! Rates per client address, per organization, and per private key and address. Generous: they are for floods, not for viewers behind
-//! one address.
+//! Rates per client address, per organization, and per private key and address. Generous: they are for floods, not for
+//! viewers behind one address.
 
 use super::headers::list;
 use super::problem::Problem;

@@ -1,6 +1,6 @@
 //! How an organization's audit entries hang together: each carries the hash of the one before it.
 
-use crate::domain::{AuditEntry, AuditEvent, AuditId, Timestamp};
+use crate::domain::{AuditEntry, AuditEvent, AuditId, Timestamp, hex};
 use sha2::{Digest, Sha256};
 
 /// The entry that follows `head` in its organization's log.
@@ -26,6 +26,5 @@ pub(super) fn chained(event: AuditEvent, head: &(u64, String), now: Timestamp) -
 
 /// The hash that an audit entry must carry.
 pub(super) fn audit_hash(entry: &AuditEntry) -> String {
-    let digest = Sha256::digest(format!("{}\n{}", entry.previous, entry.hashed_text()));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(format!("{}\n{}", entry.previous, entry.hashed_text())))
 }

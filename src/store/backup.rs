@@ -12,7 +12,7 @@ use super::state_dir::{StateDir, StateDirError};
 use super::verify::{Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_store};
 use crate::domain::{
     AssetKey, EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SignIn, SigningKey, Timestamp, Upload,
-    Video, Visibility, limits,
+    Video, Visibility, hex, limits,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -99,8 +99,7 @@ impl Manifest {
     /// The file's text, which is this and no other.
     fn text(mut self) -> Result<Vec<u8>, serde_json::Error> {
         self.sha256 = String::new();
-        let digest = Sha256::digest(serde_json::to_vec(&self)?);
-        self.sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.sha256 = hex(&Sha256::digest(serde_json::to_vec(&self)?));
         serde_json::to_vec_pretty(&self)
     }
 }

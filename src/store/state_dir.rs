@@ -17,7 +17,7 @@
 use super::journal::sync_directory;
 use super::remedy::{with_place, with_remedy};
 use super::small_file::{not_a_file, private_directory, read_small, replace_small, write_synced};
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, hex};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
@@ -211,8 +211,7 @@ pub fn write_master_key(path: &Path, key: &[u8; 32]) -> Result<(), StateDirError
     if path.exists() {
         return Err(StateDirError::Exists(path.to_owned()));
     }
-    let text: zeroize::Zeroizing<String> =
-        zeroize::Zeroizing::new(key.iter().map(|byte| format!("{byte:02x}")).chain(["\n".to_owned()]).collect());
+    let text = zeroize::Zeroizing::new(hex(key) + "\n");
     replace_small(path, text.as_bytes()).map_err(StateDirError::at(path))
 }
 

@@ -281,6 +281,7 @@ impl Forge {
             format!(r#"{{"sub":"{ours}","sub":"{theirs}","iat":{now},"exp":{soon}}}"#),
             format!(r#"{{"sub":"{ours}","iat":{now},"exp":{soon},"nbf":0,"nbf":{later}}}"#),
             format!(r#"{{"sub":"{ours}","iat":{now},"exp":{soon},"x":1,"x":2}}"#),
+            format!(r#"{{"sub":"{ours}","iat":{now},"exp":{soon},"x":[{{"y":1,"\u0079":1}}]}}"#),
         ];
         let headed = headers.iter().map(|text| hostile(format!("header {text}"), self.headed(text), INVALID));
         let claiming = claims.iter().map(|text| hostile(format!("claims {text}"), self.claiming(text), INVALID));

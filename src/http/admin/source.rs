@@ -3,7 +3,7 @@
 use super::videos::shown;
 use super::{accepted, ok};
 use crate::app::App;
-use crate::domain::{MediaFileId, OrganizationId, VideoId, VideoStatus};
+use crate::domain::{MediaFileId, OrganizationId, VideoId, VideoStatus, hex};
 use crate::http::extract::{Admin, path_id};
 use crate::http::form::{check_rate, next_chunk};
 use crate::http::headers::single;
@@ -141,5 +141,5 @@ fn read_digest(request: &HttpRequest) -> Result<Option<String>, Problem> {
     };
     let encoded = member.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).ok_or_else(malformed)?;
     let bytes = BASE64_STANDARD.decode(encoded).ok().filter(|bytes| bytes.len() == 32).ok_or_else(malformed)?;
-    Ok(Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok(Some(hex(&bytes)))
 }

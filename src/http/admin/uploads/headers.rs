@@ -14,7 +14,6 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponseBuilder};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Map, json};
 use std::collections::HashMap;
 
 /// The version of the protocol.
@@ -162,31 +161,26 @@ impl Metadata {
 
     /// What the upload is for. Keys that mean nothing here are left alone.
     pub fn target(&self) -> Result<Target, Problem> {
-        let wrong = |field: &str, what: &str| {
-            let mut errors = Map::new();
-            errors.insert(field.to_owned(), json!([what]));
-            Problem::invalid_fields(errors)
-        };
         let rendition = self.text_of("rendition");
         if let Some(id) = self.text_of("videoId") {
             let id = VideoId::parse(&id).ok_or_else(Problem::not_found)?;
             if rendition.as_ref().is_some_and(|label| !super::super::renditions::is_label(label)) {
-                return Err(wrong("rendition", "must be 1 to 20 letters, digits or hyphens"));
+                return Err(Problem::invalid_field("rendition", "must be 1 to 20 letters, digits or hyphens"));
             }
             return Ok(Target::Video { id, rendition });
         }
         if rendition.is_some() {
-            return Err(wrong("videoId", "is required for a rendition"));
+            return Err(Problem::invalid_field("videoId", "is required for a rendition"));
         }
         let visibility = match self.text_of("visibility").as_deref() {
             None => None,
             Some("public") => Some(Visibility::Public),
             Some("private") => Some(Visibility::Private),
-            Some(_) => return Err(wrong("visibility", "must be \"public\" or \"private\"")),
+            Some(_) => return Err(Problem::invalid_field("visibility", "must be \"public\" or \"private\"")),
         };
         let names = ["title", "name", "filename"].into_iter().filter_map(|key| self.text_of(key));
         let title = names.map(|name| as_title(&name)).find(|title| !title.is_empty());
-        let title = title.ok_or_else(|| wrong("title", "is required, or a videoId"))?;
+        let title = title.ok_or_else(|| Problem::invalid_field("title", "is required, or a videoId"))?;
         Ok(Target::New { title, visibility })
     }
 

@@ -1,7 +1,7 @@
-//! JSON from strangers: no name twice in an object, where two readers could take either, and nothing nested deeper than
-//! [`limits::JSON_DEPTH`].
+//! JSON from strangers: no name twice in an object, where two readers could take either (RFC 8259 §4 leaves open which),
+//! and nothing nested deeper than [`limits::JSON_DEPTH`].
 
-use crate::domain::limits;
+use super::limits;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
