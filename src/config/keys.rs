@@ -489,7 +489,7 @@ pub(super) static KEYS: [Key; 37] = [
         form: Form::Text,
         preset: Preset::Value("\"info\""),
         unit: "a level (off, error, warn, info, debug, trace) or target=level, several separated by commas",
-        meaning: "What is logged, for instance \"info,screener::store=debug\".",
+        meaning: "What is logged, for instance \"info,screener::store=debug\". Of the HTTP library nothing, unless it is named.",
         reason: "info is enough to run a server; debug explains single requests and grows fast.",
         set: |config, given| given.accepted(log_level).map(|value| config.log.level = value),
         show: |config| Some(toml_text(&config.log.level)),

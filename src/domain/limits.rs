@@ -114,6 +114,9 @@ pub const WRITE_STALL_S: u64 = 300;
 /// gets after a revocation if its connection can't be cut.
 pub const UNSENT_BYTES: u32 = 128 << 10;
 
+/// Lines of the log that may wait for whoever reads it: some 4 MB. More are lost, and counted.
+pub const LOG_LINES: usize = 10_000;
+
 /// Bytes read from a media file at a time for a viewer who takes them at once: keeps a fast line busy.
 pub const MEDIA_STEP_BYTES: usize = 256 << 10;
 /// The same for one who does not: what waits for a slow viewer is in memory.

@@ -16,6 +16,7 @@ mod key_faults;
 mod keys;
 mod leaks;
 mod list;
+mod log;
 mod matrix;
 mod pages;
 mod ranges;
