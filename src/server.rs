@@ -153,7 +153,7 @@ pub async fn run(
         connections: connections(server_config.max_connections, descriptors),
         shutdown_grace_s: server_config.shutdown_grace_s,
     };
-    let server = listener::serve(public, listening.sockets, tls, &size)?;
+    let server = listener::serve(public, &app, listening.sockets, tls, &size)?;
     let admin = HttpServer::new(appliance)
         .workers(1)
         .shutdown_timeout(server_config.shutdown_grace_s)

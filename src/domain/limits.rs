@@ -94,10 +94,10 @@ pub const TLS_HANDSHAKE_S: u64 = 5;
 /// Life of an idle connection, in seconds.
 pub const KEEP_ALIVE_S: u64 = 15;
 /// Bytes of a body that may come before its reader has taken some of it: with what lies in other buffers, enough to keep
-/// a fast line busy, and what a connection can hold of a server's memory.
+/// a fast line busy, and what a body can hold of a server's memory.
 pub const BODY_WINDOW_BYTES: usize = 64 << 10;
 /// How long what still comes is thrown away at the end of a connection, in seconds: a client that is still sending then
-/// gets the answer, and not a reset.
+/// gets the answer, a refusal too, and not a reset.
 pub const LINGER_S: u64 = 2;
 /// Longest silence inside a request body, in seconds.
 pub const BODY_IDLE_S: u64 = 15;

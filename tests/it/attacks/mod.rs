@@ -19,6 +19,7 @@ mod list;
 mod log;
 mod matrix;
 mod pages;
+mod pipelines;
 mod ranges;
 mod rates;
 mod reach;
