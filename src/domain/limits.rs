@@ -91,6 +91,9 @@ pub const HEADERS: usize = 64;
 pub const REQUEST_HEAD_S: u64 = 5;
 /// Time for a TLS handshake, in seconds.
 pub const TLS_HANDSHAKE_S: u64 = 5;
+/// One address may have one part in so many of the connections there are: what stands before many viewers gets by, and
+/// whoever wants to keep the others out needs as many addresses.
+pub const CROWD_SHARE: usize = 4;
 /// Life of an idle connection, in seconds.
 pub const KEEP_ALIVE_S: u64 = 15;
 /// Bytes of a body that may come before its reader has taken some of it: with what lies in other buffers, enough to keep

@@ -5,6 +5,7 @@
 //! alone, drains what is left of a body without end, and answers what it can't read with an empty body and a reset. All
 //! of this is bounded or made good here, below it.
 
+use super::crowd::Place;
 use crate::app::App;
 use crate::domain::limits;
 use crate::http::{Connection, Consent, Intake, Refusal, Stage};
@@ -51,6 +52,8 @@ pub(super) struct Line {
     has_refused: bool,
     /// Until when the peer may still speak, once the server has said its last.
     parting: Option<Pin<Box<Sleep>>>,
+    /// Its place among those of its address, where they are counted.
+    _place: Option<Place>,
 }
 
 enum Stream {
@@ -65,6 +68,7 @@ impl Line {
         socket: TcpStream,
         tls: Option<Arc<ServerConfig>>,
         app: Data<App>,
+        place: Option<Place>,
     ) -> io::Result<(Self, Option<SocketAddr>)> {
         set_limits(&socket);
         let peer = socket.peer_addr().ok();
@@ -85,6 +89,7 @@ impl Line {
             own: Bytes::new(),
             has_refused: false,
             parting: None,
+            _place: place,
         };
         Ok((line, peer))
     }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use socket2::SockRef;
 use std::io::Write;
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -68,6 +68,28 @@ fn a_full_server_serves_those_it_has_and_lets_others_wait() {
         inside.pop();
         assert_eq!(waiting.join().unwrap(), 200);
     });
+}
+
+#[test]
+fn one_address_has_its_share_of_the_connections_and_a_trusted_proxy_all() {
+    let environment = [("MAX_CONNECTIONS_PER_ADDRESS", "4"), ("TRUSTED_PROXIES", "127.0.0.9")];
+    let environment = environment.map(|(key, value)| (format!("SCREENER__SERVER__{key}"), value.to_owned())).to_vec();
+    let server = Server::with(Options { environment, ..Options::default() });
+    let served = |last: u8| {
+        let mut wire = Wire::from_address(&server, IpAddr::from([127, 0, 0, last]));
+        let answer = wire.try_exchange("GET", "/healthz", &[]).ok()?;
+        Some((wire, answer.status()))
+    };
+    let mut inside: Vec<_> = (0..4).map(|_| served(3).expect("a place")).collect();
+    assert!(served(3).is_none());
+    assert!(inside.iter_mut().all(|(wire, _)| wire.exchange("GET", "/healthz", &[]).status() == 200));
+    // Others are not held up, and whoever stands before many is not counted.
+    assert!(served(4).is_some());
+    let proxied: Vec<_> = (0..20).map(|_| served(9).expect("a place")).collect();
+    wait_for("it to be told", Duration::from_secs(5), || server.log_text().contains("all the connections it may have"));
+    // What is left is given to whoever comes next.
+    drop((inside.pop(), proxied));
+    wait_for("a place", Duration::from_secs(5), || served(3).is_some());
 }
 
 /// Connections to the server's port in `CLOSE_WAIT` (8 in proc(5), net/tcp).
