@@ -122,7 +122,7 @@ pub const LOG_LINES: usize = 10_000;
 
 /// Bytes read from a media file at a time for a viewer who takes them at once: keeps a fast line busy.
 pub const MEDIA_STEP_BYTES: usize = 256 << 10;
-/// The same for one who does not: what waits for a slow viewer is in memory.
+/// The same for one who does not, and of a page's own files: what waits for a slow viewer is in memory.
 pub const SLOW_MEDIA_STEP_BYTES: usize = 64 << 10;
 /// How soon a step must have been taken to count as taken at once, in milliseconds.
 pub const FAST_STEP_MS: u64 = 50;

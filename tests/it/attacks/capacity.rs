@@ -5,9 +5,9 @@ use super::connections::{allow_many_files, used};
 use crate::support::{Dice, Options, Process, Server, Wire, padded, path_of, plain, progressive_uri, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
-use socket2::SockRef;
-use std::io::Write;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use socket2::{Domain, SockRef, Socket, Type};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -90,6 +90,40 @@ fn one_address_has_its_share_of_the_connections_and_a_trusted_proxy_all() {
     // What is left is given to whoever comes next.
     drop((inside.pop(), proxied));
     wait_for("a place", Duration::from_secs(5), || served(3).is_some());
+}
+
+#[test]
+fn readers_of_the_pages_own_files_who_stop_cost_little() {
+    const READERS: usize = 64;
+    let environment = vec![("SCREENER__SERVER__PLAIN_HTTP".to_owned(), "true".to_owned())];
+    let server = Server::with(Options { environment, ..Options::default() });
+    let process = Process(server.pid());
+    let (_, embed) = server.video("public");
+    let page = server.embed_page(&embed, None).expect(200).text();
+    let script = page.split('"').find(|part| part.ends_with("/player.js")).expect("a script");
+    let files = ["player.js", "library.js"].map(|name| script.replace("player.js", name));
+    let (length, script) = files.map(|path| (server.get(&path).body.len(), path)).into_iter().max().unwrap();
+    let reader = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        let address: SocketAddr = server.base_url.rsplit('/').next().unwrap().parse().unwrap();
+        socket.connect(&address.into()).unwrap();
+        let mut socket = TcpStream::from(socket);
+        socket.write_all(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", path_of(&script)).as_bytes()).unwrap();
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        socket
+    };
+    drop(reader());
+    let before = process.memory_kib();
+    let mut readers: Vec<TcpStream> = (0..READERS).map(|_| reader()).collect();
+    let each = process.memory_kib().saturating_sub(before) / READERS as u64;
+    println!("{READERS} stopped readers of {length} bytes: {each} KiB each");
+    assert!(length > 250_000 && each < 160, "{length} bytes, {each} KiB each");
+    // The twin: whoever goes on reading gets all of it.
+    let mut rest = vec![0; length];
+    readers[0].read_exact(&mut rest).unwrap();
 }
 
 /// Connections to the server's port in `CLOSE_WAIT` (8 in proc(5), net/tcp).
