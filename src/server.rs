@@ -22,6 +22,7 @@ use watchdog::Pulse;
 
 mod certificate;
 mod clock;
+mod crowd;
 mod line;
 mod listener;
 mod listening;
@@ -152,9 +153,10 @@ pub async fn run(
     let size = Size {
         workers,
         connections: connections(server_config.max_connections, descriptors),
+        connections_per_address: app.config.server.max_connections_per_address,
         shutdown_grace_s: server_config.shutdown_grace_s,
     };
-    let server = listener::serve(public, listening.sockets, tls, &size)?;
+    let server = listener::serve(public, &app, &rates, listening.sockets, tls, &size)?;
     let admin = HttpServer::new(appliance)
         .workers(1)
         .shutdown_timeout(server_config.shutdown_grace_s)

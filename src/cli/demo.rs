@@ -54,7 +54,7 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
     config.limits.playback_per_second = 0;
     config.limits.admin_failures_per_minute = 0;
     let (format, level) = if args.json { (LogFormat::Json, "info") } else { (LogFormat::Text, "warn") };
-    let _ = start_logging(format, level)?;
+    let (_, _rest_of_log) = start_logging(format, level)?;
     let state = if directory.join("format").exists() {
         StateDir::open(&directory)?
     } else {

@@ -251,7 +251,7 @@ fn serve(common: &Common) -> anyhow::Result<()> {
         return Err(Misconfigured(problems).into());
     }
     let config = loaded.config;
-    let set_log_level = output::start_logging(config.log.format, &config.log.level)?;
+    let (set_log_level, _rest_of_log) = output::start_logging(config.log.format, &config.log.level)?;
     let state = StateDir::open(&config.state.dir).map_err(ServeError::from)?;
     let path = common.config.clone();
     let read = move || match Config::load(Some(&path), process_environment()) {

@@ -86,7 +86,7 @@ fn log_level(text: &str) -> Option<String> {
 }
 
 /// Every key, in the order of the example file.
-pub(super) static KEYS: [Key; 37] = [
+pub(super) static KEYS: [Key; 38] = [
     Key {
         name: "server.listen",
         form: Form::Text,
@@ -183,6 +183,17 @@ pub(super) static KEYS: [Key; 37] = [
         reason: "Each may hold a send buffer and file handles; 8192 viewers at 1.2 Mbit/s fill a 10 Gbit/s line.",
         set: |config, given| given.number().map(|value| config.server.max_connections = value),
         show: |config| Some(config.server.max_connections.to_string()),
+    },
+    Key {
+        name: "server.max_connections_per_address",
+        form: Form::Integer { min: 0, max: 100_000 },
+        preset: Preset::Value("0"),
+        unit: "connections, 0 = a quarter of them",
+        meaning: "Connections open at once per client address (IPv6: per /64). Trusted proxies have no limit, nor, at 0, \
+                  has this machine itself.",
+        reason: "One address must not have them all. A browser opens up to six.",
+        set: |config, given| given.number().map(|value| config.server.max_connections_per_address = value),
+        show: |config| Some(config.server.max_connections_per_address.to_string()),
     },
     Key {
         name: "server.shutdown_grace_s",
@@ -492,7 +503,7 @@ pub(super) static KEYS: [Key; 37] = [
         form: Form::Text,
         preset: Preset::Value("\"info\""),
         unit: "a level (off, error, warn, info, debug, trace) or target=level, several separated by commas",
-        meaning: "What is logged, for instance \"info,screener::store=debug\".",
+        meaning: "What is logged, for instance \"info,screener::store=debug\". Of the HTTP library nothing, unless it is named.",
         reason: "info is enough to run a server; debug explains single requests and grows fast.",
         set: |config, given| given.accepted(log_level).map(|value| config.log.level = value),
         show: |config| Some(toml_text(&config.log.level)),

@@ -68,6 +68,8 @@ pub struct ServerConfig {
     pub workers: usize,
     /// Connections open at once, over all workers.
     pub max_connections: usize,
+    /// Connections open at once of one client address; 0 is a quarter of them.
+    pub max_connections_per_address: usize,
     /// Seconds running requests may take after SIGTERM.
     pub shutdown_grace_s: u64,
     /// Addresses whose `X-Forwarded-For` is believed; IPv4-mapped ones are held as IPv4.
@@ -225,6 +227,7 @@ impl Config {
                 insecure_http: false,
                 workers: 0,
                 max_connections: 0,
+                max_connections_per_address: 0,
                 shutdown_grace_s: 0,
                 trusted_proxies: Vec::new(),
             },

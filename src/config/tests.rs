@@ -270,6 +270,7 @@ fn a_number_out_of_range_is_refused_and_its_ends_are_accepted() {
     for (key, inside, outside) in [
         ("server.workers", [0, 256], [-1, 257]),
         ("server.max_connections", [16, 100_000], [15, 100_001]),
+        ("server.max_connections_per_address", [0, 100_000], [-1, 100_001]),
         ("server.shutdown_grace_s", [0, 600], [-1, 601]),
         ("state.index_open_timeout_s", [1, 600], [0, 601]),
         ("state.index_cache_mib", [8, 4096], [7, 4097]),

@@ -91,13 +91,16 @@ pub const HEADERS: usize = 64;
 pub const REQUEST_HEAD_S: u64 = 5;
 /// Time for a TLS handshake, in seconds.
 pub const TLS_HANDSHAKE_S: u64 = 5;
+/// One address may have one part in so many of the connections there are: what stands before many viewers gets by, and
+/// whoever wants to keep the others out needs as many addresses.
+pub const CROWD_SHARE: usize = 4;
 /// Life of an idle connection, in seconds.
 pub const KEEP_ALIVE_S: u64 = 15;
 /// Bytes of a body that may come before its reader has taken some of it: with what lies in other buffers, enough to keep
-/// a fast line busy, and what a connection can hold of a server's memory.
+/// a fast line busy, and what a body can hold of a server's memory.
 pub const BODY_WINDOW_BYTES: usize = 64 << 10;
 /// How long what still comes is thrown away at the end of a connection, in seconds: a client that is still sending then
-/// gets the answer, and not a reset.
+/// gets the answer, a refusal too, and not a reset.
 pub const LINGER_S: u64 = 2;
 /// Longest silence inside a request body, in seconds.
 pub const BODY_IDLE_S: u64 = 15;
@@ -114,9 +117,12 @@ pub const WRITE_STALL_S: u64 = 300;
 /// gets after a revocation if its connection can't be cut.
 pub const UNSENT_BYTES: u32 = 128 << 10;
 
+/// Lines of the log that may wait for whoever reads it: some 4 MB. More are lost, and counted.
+pub const LOG_LINES: usize = 10_000;
+
 /// Bytes read from a media file at a time for a viewer who takes them at once: keeps a fast line busy.
 pub const MEDIA_STEP_BYTES: usize = 256 << 10;
-/// The same for one who does not: what waits for a slow viewer is in memory.
+/// The same for one who does not, and of a page's own files: what waits for a slow viewer is in memory.
 pub const SLOW_MEDIA_STEP_BYTES: usize = 64 << 10;
 /// How soon a step must have been taken to count as taken at once, in milliseconds.
 pub const FAST_STEP_MS: u64 = 50;

@@ -1,17 +1,20 @@
 //! What a connection may send at each moment: a head of bounded length in bounded time, a body as fast as it is read, and
-//! nothing of a body that nobody wants.
+//! nothing of a body that nobody wants. The next request waits until the answer before it has left.
 //!
 //! The connection's reader (`server/line.rs`) asks, the middleware around each request (`trace.rs`) tells. Both run on
 //! the connection's own thread.
 
+use super::part::Part;
 use crate::domain::limits;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::Payload;
+use actix_web::dev::{Payload, RequestHead};
 use actix_web::error::PayloadError;
+use actix_web::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use bytes::Bytes;
 use futures_util::Stream;
 use std::cell::{Cell, RefCell};
 use std::error::Error;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -23,9 +26,13 @@ use tokio::time::{Sleep, sleep};
 pub enum Stage {
     /// The next request's head is awaited, or on its way.
     Head,
+    /// A head has come whole: its request begins as soon as it is looked at.
+    Whole,
     /// A request is being answered; its body comes as it is read.
     Answer,
-    /// The answer is out and its request's body was not read: the connection ends.
+    /// The answer has been written, and is on its way out.
+    Leaving,
+    /// The answer has been written and its request's body was not read: the connection ends.
     Unwanted,
 }
 
@@ -35,7 +42,7 @@ pub enum Stage {
 pub enum Consent {
     /// Nothing is expected.
     Unasked,
-    /// The consent is the next thing that actix-http writes.
+    /// The consent is the next thing that actix-http writes: what it answered before has left.
     Announced,
     /// It was held back.
     Held,
@@ -49,12 +56,12 @@ pub struct Intake(Rc<State>);
 
 struct State {
     stage: Cell<Stage>,
+    /// What is yet to come of the head or body that is being read.
+    part: Cell<Part>,
     /// Bytes that may still come in this stage, or before more of the body is read.
     room: Cell<usize>,
-    /// The room was used up and what came has been looked at.
+    /// The stage's reader has been here.
     looked_at: Cell<bool>,
-    /// The head did not fit.
-    overlong: Cell<bool>,
     /// The body of the request that is being answered has not been read to its end.
     body_left: Cell<bool>,
     /// What becomes of `100 Continue`.
@@ -62,27 +69,26 @@ struct State {
     /// When the head that has begun must be whole. Gone with its stage: a timer that wakes an idle connection would
     /// begin its keep-alive anew.
     deadline: RefCell<Option<Pin<Box<Sleep>>>>,
-    /// The reader, where it waits for room.
+    /// The reader, where it waits for this connection's next stage or for room.
     reader: RefCell<Option<Waker>>,
-}
-
-impl Default for Intake {
-    fn default() -> Self {
-        Self(Rc::new(State {
-            stage: Cell::new(Stage::Head),
-            room: Cell::new(limits::HEAD_BYTES),
-            looked_at: Cell::new(false),
-            overlong: Cell::new(false),
-            body_left: Cell::new(false),
-            consent: Cell::new(Consent::Unasked),
-            deadline: RefCell::default(),
-            reader: RefCell::default(),
-        }))
-    }
 }
 
 /// What the connection's reader asks and says.
 impl Intake {
+    /// Of a new connection, whose first head must come in time.
+    pub fn of_new_connection() -> Self {
+        Self(Rc::new(State {
+            stage: Cell::new(Stage::Head),
+            part: Cell::new(Part::HEAD),
+            room: Cell::new(limits::HEAD_BYTES),
+            looked_at: Cell::new(false),
+            body_left: Cell::new(false),
+            consent: Cell::new(Consent::Unasked),
+            deadline: RefCell::new(Some(head_deadline())),
+            reader: RefCell::default(),
+        }))
+    }
+
     /// Where the connection is.
     pub fn stage(&self) -> Stage {
         self.0.stage.get()
@@ -93,29 +99,53 @@ impl Intake {
         self.0.room.get()
     }
 
+    /// Whether some of a head has come.
+    pub fn has_begun(&self) -> bool {
+        self.stage() == Stage::Head && self.room() < limits::HEAD_BYTES
+    }
+
+    /// Whether not even the first line of a head has come whole.
+    pub fn is_in_first_line(&self) -> bool {
+        matches!(self.0.part.get(), Part::Lines { begun: false, .. })
+    }
+
     /// Whether a head has been on its way for too long. Wakes the reader then.
     pub fn is_late(&self, context: &mut Context<'_>) -> bool {
-        if self.stage() != Stage::Head || self.room() == limits::HEAD_BYTES {
-            return false;
-        }
         let mut deadline = self.0.deadline.borrow_mut();
-        let timer = deadline.get_or_insert_with(|| Box::pin(sleep(Duration::from_secs(limits::REQUEST_HEAD_S))));
-        timer.as_mut().poll(context).is_ready()
+        if deadline.is_none() && self.has_begun() {
+            *deadline = Some(head_deadline());
+        }
+        deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(context).is_ready())
     }
 
-    /// Notes what was taken.
-    pub fn take(&self, bytes: usize) {
-        self.0.room.set(self.room().saturating_sub(bytes));
+    /// Whether all of the head or body has come.
+    pub fn is_over(&self) -> bool {
+        self.0.part.get() == Part::Over
     }
 
-    /// Whether what came had no room left in it already when this was last asked: then it is no whole head.
-    pub fn is_stuck(&self) -> bool {
+    /// Notes what came, and answers how much of it belongs to the head or body that is being read.
+    pub fn take(&self, bytes: &[u8]) -> usize {
+        let mut part = self.0.part.get();
+        let count = part.take(bytes);
+        self.0.part.set(part);
+        self.0.room.set(self.room().saturating_sub(count));
+        if self.stage() == Stage::Head && part == Part::Over {
+            self.enter(Stage::Whole, 0);
+        }
+        count
+    }
+
+    /// Notes that the reader is here; whether it was, in this stage, before.
+    pub fn look(&self) -> bool {
         self.0.looked_at.replace(true)
     }
 
-    /// Notes that the head is longer than one may be; whether that is news.
-    pub fn end_overlong(&self) -> bool {
-        !self.0.overlong.replace(true)
+    /// Notes that an answer that was written has left.
+    pub fn flushed(&self) {
+        if self.stage() == Stage::Leaving {
+            self.0.part.set(Part::HEAD);
+            self.enter(Stage::Head, limits::HEAD_BYTES);
+        }
     }
 
     /// Where the consent to a body stands.
@@ -128,11 +158,8 @@ impl Intake {
         self.0.consent.set(consent);
     }
 
-    /// Wakes this reader in the midst of an answer: when there is room again, or its request's body is left unread.
+    /// Wakes this reader when there is room again, or the connection is in another stage.
     pub fn wake_later(&self, reader: &Waker) {
-        if self.room() > 0 && !self.0.body_left.get() {
-            return;
-        }
         let mut waiting = self.0.reader.borrow_mut();
         if !waiting.as_ref().is_some_and(|waiting| waiting.will_wake(reader)) {
             *waiting = Some(reader.clone());
@@ -142,25 +169,40 @@ impl Intake {
 
 /// What the middleware says.
 impl Intake {
-    /// A request's head has come, and whether it expects consent. What reads its body keeps the connection going.
-    pub fn begin(&self, body: Payload, expects: bool) -> Payload {
-        self.enter(Stage::Answer, limits::BODY_WINDOW_BYTES);
-        self.set_consent(if expects { Consent::Announced } else { Consent::Unasked });
+    /// A request's head has come. What reads its body keeps the connection going.
+    pub fn begin(&self, body: Payload, head: &RequestHead) -> Payload {
+        self.set_consent(if head.expect() { Consent::Announced } else { Consent::Unasked });
         if matches!(body, Payload::None) {
+            self.enter(Stage::Answer, 0);
             return body;
         }
+        let length = head.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok());
+        self.0.part.set(match length {
+            _ if head.headers().contains_key(TRANSFER_ENCODING) => Part::CHUNKS,
+            // After `CONNECT` or `Upgrade` without a length, whatever comes.
+            length => Part::of_length(length.unwrap_or(u64::MAX)),
+        });
         self.0.body_left.set(true);
+        self.enter(Stage::Answer, limits::BODY_WINDOW_BYTES);
         Payload::Stream { payload: Box::pin(Body { payload: body, intake: self.clone() }) }
     }
 
-    /// Whether the head is longer than one may be: what there is of it is cut off somewhere.
-    pub fn is_overlong(&self) -> bool {
-        self.0.overlong.get()
+    /// Waits until what came together with a head is there for whoever answers: a small body that is left unread then is
+    /// no reason to end the connection.
+    pub async fn offered(&self) {
+        poll_fn(|context| {
+            if !self.0.body_left.get() || self.0.looked_at.get() {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Whether the connection ends with this answer.
     pub fn ends(&self) -> bool {
-        self.0.body_left.get() || self.is_overlong()
+        self.0.body_left.get()
     }
 
     /// Somebody waits for a body.
@@ -181,19 +223,18 @@ impl Intake {
         if self.consent() != Consent::Announced {
             self.set_consent(Consent::Unasked);
         }
-        let stage = if self.0.body_left.get() { Stage::Unwanted } else { Stage::Head };
-        self.enter(stage, limits::HEAD_BYTES);
+        self.enter(if self.0.body_left.get() { Stage::Unwanted } else { Stage::Leaving }, 0);
     }
 
     fn enter(&self, stage: Stage, room: usize) {
         self.0.stage.set(stage);
+        self.0.looked_at.set(false);
         self.0.deadline.take();
         self.refill(room);
     }
 
     fn refill(&self, room: usize) {
         self.0.room.set(room);
-        self.0.looked_at.set(false);
         self.wake();
     }
 
@@ -202,6 +243,10 @@ impl Intake {
             reader.wake();
         }
     }
+}
+
+fn head_deadline() -> Pin<Box<Sleep>> {
+    Box::pin(sleep(Duration::from_secs(limits::REQUEST_HEAD_S)))
 }
 
 /// A request's body that makes room as it is read.

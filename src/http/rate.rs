@@ -84,6 +84,12 @@ impl RateLimits {
         rates.sign_ins.count(&(key, client), "Too many sign-ins with this private key. Try again shortly.")
     }
 
+    /// By whom a connection of `peer` counts; `None` where it is a trusted proxy's, which has everybody's.
+    pub fn crowd_of(&self, peer: IpAddr) -> Option<IpAddr> {
+        let peer = peer.to_canonical();
+        (!self.in_force().trusted_proxies.contains(&peer)).then(|| network(peer))
+    }
+
     /// Forgets who has been quiet.
     pub fn sweep(&self) {
         let rates = self.in_force();

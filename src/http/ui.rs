@@ -3,7 +3,9 @@
 use super::headers::{list, lone};
 use super::problem::Problem;
 use crate::config::Config;
+use crate::domain::limits;
 use actix_files::Files;
+use actix_web::body::{MessageBody, SizedStream};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderName,
@@ -11,7 +13,10 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use brotli::enc::BrotliEncoderParams;
+use bytes::Bytes;
+use futures_util::stream;
 use sha2::{Digest, Sha256};
+use std::convert::Infallible;
 
 /// One file of the bundle.
 struct BuiltIn {
@@ -114,7 +119,13 @@ fn file(request: &HttpRequest, name: &str, cache: &str) -> Result<HttpResponse, 
     if is_brotli {
         response.insert_header((CONTENT_ENCODING, "br"));
     }
-    Ok(response.body(if is_brotli { file.brotli } else { file.plain }))
+    Ok(response.body(in_steps(if is_brotli { file.brotli } else { file.plain })))
+}
+
+/// A file as a body: what of it waits for a slow reader is a step, not the whole.
+fn in_steps(bytes: &'static [u8]) -> impl MessageBody {
+    let steps = bytes.chunks(limits::SLOW_MEDIA_STEP_BYTES).map(Bytes::from_static);
+    SizedStream::new(bytes.len() as u64, stream::iter(steps.map(Ok::<_, Infallible>)))
 }
 
 /// A page as brotli, or None where that fails.

@@ -1,14 +1,21 @@
-//! A client's connection, with TLS or without, which takes no more from it than its intake allows.
+//! A client's connection, with TLS or without, which takes no more from it than its intake allows, and gives actix-http one
+//! request at a time.
 //!
-//! actix-http reads up to 128 KiB before it looks at them, times the first head alone, and drains what is left of a
-//! body without end. All three are bounded here, below it.
+//! actix-http reads up to 128 KiB before it looks at them, makes requests of all that lies there, times the first head
+//! alone, drains what is left of a body without end, and answers what it can't read with an empty body and a reset. All
+//! of this is bounded or made good here, below it.
 
+use super::crowd::Place;
+use crate::app::App;
 use crate::domain::limits;
-use crate::http::{Connection, Consent, Intake, Stage};
+use crate::http::{Connection, Consent, Intake, Refusal, Stage};
 use actix_web::rt::net::TcpStream;
+use actix_web::web::Data;
+use bytes::{Buf, Bytes, BytesMut};
 use rustls::ServerConfig;
 use socket2::SockRef;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
@@ -20,24 +27,33 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Ends a head that is too long, wherever it was cut, so that it is read as far as it came and refused (RFC 9112 §2.2 lets
-/// a line end so).
-const HEAD_END: &[u8] = b"\n\n";
-
 /// What actix-http writes for `Expect: 100-continue`.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Bytes that are thrown away before others have a turn.
 const DISCARD_BYTES: usize = 256 << 10;
 
+/// Bytes that are read of what follows while an answer is under way.
+const AHEAD_BYTES: usize = 4 << 10;
+
 /// A client's connection.
 pub(super) struct Line {
+    app: Data<App>,
     stream: Stream,
+    peer: Option<SocketAddr>,
     intake: Intake,
-    /// How much of [`CONTINUE`] is still to be sent.
-    consent: &'static [u8],
+    /// What was read behind the head or body that was being read.
+    held: BytesMut,
+    /// The peer has said its last.
+    has_ended: bool,
+    /// What is to be sent before anything else: [`CONTINUE`], or a refusal.
+    own: Bytes,
+    /// The server has refused to read more, and says no more than that.
+    has_refused: bool,
     /// Until when the peer may still speak, once the server has said its last.
     parting: Option<Pin<Box<Sleep>>>,
+    /// Its place among those of its address, where they are counted.
+    _place: Option<Place>,
 }
 
 enum Stream {
@@ -51,6 +67,8 @@ impl Line {
     pub(super) async fn open(
         socket: TcpStream,
         tls: Option<Arc<ServerConfig>>,
+        app: Data<App>,
+        place: Option<Place>,
     ) -> io::Result<(Self, Option<SocketAddr>)> {
         set_limits(&socket);
         let peer = socket.peer_addr().ok();
@@ -61,7 +79,19 @@ impl Line {
                 Stream::Tls(Box::new(timeout(Duration::from_secs(limits::TLS_HANDSHAKE_S), handshake).await??))
             }
         };
-        Ok((Self { stream, intake: Intake::default(), consent: &[], parting: None }, peer))
+        let line = Self {
+            app,
+            stream,
+            peer,
+            intake: Intake::of_new_connection(),
+            held: BytesMut::new(),
+            has_ended: false,
+            own: Bytes::new(),
+            has_refused: false,
+            parting: None,
+            _place: place,
+        };
+        Ok((line, peer))
     }
 
     /// What the handlers of its requests know it by. It keeps a second handle on the socket, for cutting what it carries.
@@ -80,28 +110,51 @@ impl Line {
         }
     }
 
-    /// Some of a head; the end of the line where one takes too long.
+    /// Some of a head; the end of the line where it is too long or takes too long.
     fn poll_head(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.intake.room() == 0 {
-            if !self.intake.is_stuck() {
-                // It may be whole: let it be read first.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if self.intake.end_overlong() {
-                buffer.put_slice(HEAD_END);
-            }
+            let refusal = if self.intake.is_in_first_line() { Refusal::LongTarget } else { Refusal::LongHead };
+            self.refuse(refusal);
             return Poll::Ready(Ok(()));
         }
-        match self.poll_some(context, buffer) {
-            Poll::Pending if self.intake.is_late(context) => Poll::Ready(Ok(())),
+        match self.poll_part(context, buffer) {
+            Poll::Pending if self.intake.is_late(context) => {
+                // Whoever has asked nothing is owed no answer.
+                if self.intake.has_begun() {
+                    self.refuse(Refusal::SlowHead);
+                }
+                Poll::Ready(Ok(()))
+            }
             other => other,
         }
     }
 
-    /// No more than there is room for.
-    fn poll_some(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    /// Some of a request's body, or of what follows it.
+    fn poll_body(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.intake.look();
+        if self.intake.is_over() {
+            return self.poll_ahead(context);
+        }
+        // Woken, too, when it is left unread.
+        self.intake.wake_later(context.waker());
+        if self.intake.room() == 0 { Poll::Pending } else { self.poll_part(context, buffer) }
+    }
+
+    /// More of the head or body that is being read, and nothing that follows it.
+    fn poll_part(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (room, before) = (self.intake.room(), buffer.filled().len());
+        if !self.held.is_empty() {
+            let come = self.held.get(..room.min(buffer.remaining())).unwrap_or(&self.held);
+            let count = self.intake.take(come);
+            buffer.put_slice(&self.held.split_to(count));
+            if self.held.is_empty() {
+                self.held = BytesMut::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if self.has_ended {
+            return Poll::Ready(Ok(()));
+        }
         if room >= buffer.remaining() {
             ready!(self.stream.poll_read(context, buffer))?;
         } else {
@@ -110,19 +163,44 @@ impl Line {
             let count = part.filled().len();
             buffer.advance(count);
         }
-        self.intake.take(buffer.filled().len() - before);
+        let come = buffer.filled().get(before..).unwrap_or_default();
+        let count = self.intake.take(come);
+        self.held.extend_from_slice(come.get(count..).unwrap_or_default());
+        buffer.set_filled(before + count);
         Poll::Ready(Ok(()))
     }
 
-    /// Sends the consent to a body that somebody has begun to read.
-    fn poll_consent(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Waits for the next stage, and takes in a little of what follows meanwhile: so the end of a connection is noticed,
+    /// and whoever sends nothing need not be asked again.
+    fn poll_ahead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held.is_empty() && !self.has_ended {
+            let mut scratch = [MaybeUninit::uninit(); AHEAD_BYTES];
+            let mut ahead = ReadBuf::uninit(&mut scratch);
+            ready!(self.stream.poll_read(context, &mut ahead))?;
+            self.held.extend_from_slice(ahead.filled());
+            self.has_ended = ahead.filled().is_empty();
+        }
+        self.intake.wake_later(context.waker());
+        Poll::Pending
+    }
+
+    /// Says why no more is read.
+    fn refuse(&mut self, refusal: Refusal) {
+        if !self.has_refused {
+            self.has_refused = true;
+            self.own = refusal.answer(&self.app, self.peer);
+        }
+    }
+
+    /// Sends what is ours: the consent to a body that somebody has begun to read, or a refusal.
+    fn poll_own(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.intake.consent() == Consent::Due {
             self.intake.set_consent(Consent::Unasked);
-            self.consent = CONTINUE;
+            self.own = Bytes::from_static(CONTINUE);
         }
-        while !self.consent.is_empty() {
-            let count = ready!(self.stream.poll_write(context, self.consent))?;
-            self.consent = self.consent.get(count..).unwrap_or_default();
+        while !self.own.is_empty() {
+            let count = ready!(self.stream.poll_write(context, &self.own))?;
+            self.own.advance(count);
         }
         Poll::Ready(Ok(()))
     }
@@ -166,18 +244,26 @@ impl AsyncRead for Line {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.intake.stage() {
+            _ if self.has_refused => Poll::Ready(Ok(())),
             Stage::Head => self.poll_head(context, buffer),
+            // It was looked at and is no request: the rest is none either.
+            Stage::Whole if self.intake.look() => Poll::Ready(Ok(())),
+            Stage::Whole | Stage::Leaving => self.poll_ahead(context),
+            Stage::Answer => self.poll_body(context, buffer),
             Stage::Unwanted => Poll::Ready(Ok(())),
-            Stage::Answer => {
-                self.intake.wake_later(context.waker());
-                if self.intake.room() == 0 { Poll::Pending } else { self.poll_some(context, buffer) }
-            }
         }
     }
 }
 
 impl AsyncWrite for Line {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if matches!(self.intake.stage(), Stage::Head | Stage::Whole) {
+            // What it answered has left, and no request has begun: this is of its own, about a head it can't read. With
+            // the last byte it drops the connection, which therefore ends here.
+            self.refuse(Refusal::of(bytes));
+            ready!(self.poll_shutdown(context))?;
+            return Poll::Ready(Ok(bytes.len()));
+        }
         if self.intake.consent() == Consent::Announced {
             if bytes.starts_with(CONTINUE) {
                 self.intake.set_consent(Consent::Held);
@@ -185,21 +271,24 @@ impl AsyncWrite for Line {
             }
             self.intake.set_consent(Consent::Unasked);
         }
-        ready!(self.poll_consent(context))?;
+        ready!(self.poll_own(context))?;
         self.stream.poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_consent(context))?;
+        ready!(self.poll_own(context))?;
         match &mut self.stream {
-            Stream::Plain(socket) => Pin::new(socket).poll_flush(context),
-            Stream::Tls(tls) => Pin::new(tls).poll_flush(context),
+            Stream::Plain(socket) => ready!(Pin::new(socket).poll_flush(context))?,
+            Stream::Tls(tls) => ready!(Pin::new(tls).poll_flush(context))?,
         }
+        self.intake.flushed();
+        Poll::Ready(Ok(()))
     }
 
     /// Says that nothing more comes, and waits until the peer has said so, too, or for [`limits::LINGER_S`].
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.parting.is_none() {
+            ready!(self.poll_own(context))?;
             match &mut self.stream {
                 Stream::Plain(socket) => ready!(Pin::new(socket).poll_shutdown(context))?,
                 Stream::Tls(tls) => ready!(Pin::new(tls).poll_shutdown(context))?,

@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 8] = [
 /// Outside crates that only these places may name.
 const CRATES: [(&str, &[&str]); 21] = [
     ("actix_web", &["http/", "server", "cli/"]),
-    ("actix_http", &["server/listener.rs"]),
+    ("actix_http", &["server/listener.rs", "cli/output.rs"]),
     ("actix_server", &["server/listener.rs"]),
     ("actix_service", &["server/listener.rs"]),
     ("tokio_rustls", &["server/line.rs"]),

@@ -203,7 +203,7 @@ pub fn html(status: StatusCode, page: &impl Template, compresses: bool) -> Resul
     let text = page.render().map_err(|error| Problem::internal(&error))?;
     let mut response = HttpResponse::build(status);
     response.insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).insert_header((VARY, ACCEPT_ENCODING.as_str()));
-    match compressed(&text).filter(|_| compresses) {
+    match compresses.then(|| compressed(&text)).flatten() {
         Some(bytes) => Ok(response.insert_header((CONTENT_ENCODING, "br")).body(bytes)),
         None => Ok(response.body(text)),
     }

@@ -21,7 +21,7 @@ fn judge(forged: &Forged, answer: Option<&Exchange>) -> Result<(), String> {
     let is_right = match (answer.status(), code.as_str()) {
         (403, "asset_url_invalid") => *allowed != Allowed::Absent,
         (404, "not_found") => *allowed != Allowed::Unsigned,
-        (400, "") | (414, "uri_too_long") => *allowed == Allowed::Unread,
+        (400, "bad_request") | (414, "uri_too_long") => *allowed == Allowed::Unread,
         _ => false,
     };
     let told = ["etag", "last-modified", "content-range", "accept-ranges", "location"];

@@ -5,9 +5,9 @@ use super::connections::{allow_many_files, used};
 use crate::support::{Dice, Options, Process, Server, Wire, padded, path_of, plain, progressive_uri, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
-use socket2::SockRef;
-use std::io::Write;
-use std::net::{Shutdown, TcpStream};
+use socket2::{Domain, SockRef, Socket, Type};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -68,6 +68,62 @@ fn a_full_server_serves_those_it_has_and_lets_others_wait() {
         inside.pop();
         assert_eq!(waiting.join().unwrap(), 200);
     });
+}
+
+#[test]
+fn one_address_has_its_share_of_the_connections_and_a_trusted_proxy_all() {
+    let environment = [("MAX_CONNECTIONS_PER_ADDRESS", "4"), ("TRUSTED_PROXIES", "127.0.0.9")];
+    let environment = environment.map(|(key, value)| (format!("SCREENER__SERVER__{key}"), value.to_owned())).to_vec();
+    let server = Server::with(Options { environment, ..Options::default() });
+    let served = |last: u8| {
+        let mut wire = Wire::from_address(&server, IpAddr::from([127, 0, 0, last]));
+        let answer = wire.try_exchange("GET", "/healthz", &[]).ok()?;
+        Some((wire, answer.status()))
+    };
+    let mut inside: Vec<_> = (0..4).map(|_| served(3).expect("a place")).collect();
+    assert!(served(3).is_none());
+    assert!(inside.iter_mut().all(|(wire, _)| wire.exchange("GET", "/healthz", &[]).status() == 200));
+    // Others are not held up, and whoever stands before many is not counted.
+    assert!(served(4).is_some());
+    let proxied: Vec<_> = (0..20).map(|_| served(9).expect("a place")).collect();
+    wait_for("it to be told", Duration::from_secs(5), || server.log_text().contains("all the connections it may have"));
+    // What is left is given to whoever comes next.
+    drop((inside.pop(), proxied));
+    wait_for("a place", Duration::from_secs(5), || served(3).is_some());
+}
+
+#[test]
+fn readers_of_the_pages_own_files_who_stop_cost_little() {
+    const READERS: usize = 64;
+    let environment = vec![("SCREENER__SERVER__PLAIN_HTTP".to_owned(), "true".to_owned())];
+    let server = Server::with(Options { environment, ..Options::default() });
+    let process = Process(server.pid());
+    let (_, embed) = server.video("public");
+    let page = server.embed_page(&embed, None).expect(200).text();
+    let script = page.split('"').find(|part| part.ends_with("/player.js")).expect("a script");
+    let files = ["player.js", "library.js"].map(|name| script.replace("player.js", name));
+    let (length, script) = files.map(|path| (server.get(&path).body.len(), path)).into_iter().max().unwrap();
+    let reader = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        let address: SocketAddr = server.base_url.rsplit('/').next().unwrap().parse().unwrap();
+        socket.connect(&address.into()).unwrap();
+        let mut socket = TcpStream::from(socket);
+        socket.write_all(format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", path_of(&script)).as_bytes()).unwrap();
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        socket
+    };
+    drop(reader());
+    let before = process.memory_kib();
+    let mut readers: Vec<TcpStream> = (0..READERS).map(|_| reader()).collect();
+    let each = process.memory_kib().saturating_sub(before) / READERS as u64;
+    println!("{READERS} stopped readers of {length} bytes: {each} KiB each");
+    assert!(length > 250_000 && each < 160, "{length} bytes, {each} KiB each");
+    // The twin: whoever goes on reading gets all of it.
+    let mut rest = vec![0; length];
+    readers[0].read_exact(&mut rest).unwrap();
 }
 
 /// Connections to the server's port in `CLOSE_WAIT` (8 in proc(5), net/tcp).

@@ -17,7 +17,7 @@ fn row(what: &str, request: impl AsRef<[u8]>, statuses: &[u16]) -> Row {
 }
 
 /// Longest head that is read.
-const HEAD_BYTES: usize = 16 << 10;
+pub const HEAD_BYTES: usize = 16 << 10;
 
 /// What would make a video.
 fn smuggled(server: &Server) -> String {
@@ -60,7 +60,7 @@ fn check(server: &Server, name: &str, rows: &[Row]) {
 }
 
 /// A request that reads a body and needs no key; `{}` is answered 401.
-const RENEWAL: &str = "POST /api/v1/videos/a77b5e0f-7a43-4c5c-8f5e-0d2a1f7a0001/sessions/a77b5e0f-7a43-4c5c-8f5e-0d2a1f7a0002/renew \
+pub const RENEWAL: &str = "POST /api/v1/videos/a77b5e0f-7a43-4c5c-8f5e-0d2a1f7a0001/sessions/a77b5e0f-7a43-4c5c-8f5e-0d2a1f7a0002/renew \
                        HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";
 
 #[test]
@@ -261,8 +261,8 @@ fn a_head_is_read_to_the_letter() {
         row("PROXY protocol", format!("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n{}", get(ok, "Host: a\r\n")), &[400]),
         row("PROXY protocol 2", [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", &[0; 12][..]].concat(), &[400]),
         row("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[400]),
-        row("a request line without end", format!("GET /{}", "x".repeat(1 << 20)), &[400]),
-        row("a name without end", format!("GET /healthz HTTP/1.1\r\n{}", "x".repeat(1 << 20)), &[400]),
+        row("a request line without end", format!("GET /{}", "x".repeat(1 << 20)), &[414]),
+        row("a name without end", format!("GET /healthz HTTP/1.1\r\n{}", "x".repeat(1 << 20)), &[431]),
     ];
     for line in [
         "GET /healthz",
@@ -346,8 +346,8 @@ fn a_head_has_bounds_and_what_fits_is_read() {
         row("5,000 lines", of_lines(5_000), &[431]),
         row("a target of 12 KiB", of_target(12 << 10), &[400]),
         row("a target of 12 KiB and a byte", of_target((12 << 10) + 1), &[414]),
-        row("a target of 70 KB", of_target(70_000), &[400]),
-        row("10,000 segments", format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", "/a".repeat(10_000)), &[400]),
+        row("a target of 70 KB", of_target(70_000), &[414]),
+        row("10,000 segments", format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", "/a".repeat(10_000)), &[414]),
     ];
     check(&server, "bounds", &rows);
     let refused = answers(&server.raw_bytes_back(of_bytes(20_000).as_bytes())).remove(0);

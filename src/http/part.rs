@@ -1,0 +1,150 @@
+//! How far a part of a request goes, its head or its body. Nothing else is read of it here: what it says is actix-http's to
+//! read, which is given one part at a time.
+
+/// What is left of a part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// Nothing.
+    Over,
+    /// Lines up to an empty one: a head, or what follows the last chunk.
+    Lines {
+        /// Whether an empty line ends them: those before a head do not (RFC 9112 §2.2).
+        begun: bool,
+        /// Whether the line that is coming is empty so far.
+        is_empty: bool,
+    },
+    /// As many bytes of a body.
+    Length(u64),
+    /// A line with a chunk's size (RFC 9112 §7.1).
+    Size {
+        /// The digits so far.
+        bytes: u64,
+        /// Whether more of them may come.
+        in_digits: bool,
+    },
+    /// As many bytes of a chunk and of the line end behind it.
+    Chunk(u64),
+}
+
+/// The line end behind a chunk, in bytes.
+const LINE_END: u64 = 2;
+
+impl Part {
+    /// A head.
+    pub const HEAD: Self = Self::Lines { begun: false, is_empty: true };
+    /// A body in chunks.
+    pub const CHUNKS: Self = Self::Size { bytes: 0, in_digits: true };
+
+    /// A body of this length.
+    pub fn of_length(bytes: u64) -> Self {
+        if bytes == 0 { Self::Over } else { Self::Length(bytes) }
+    }
+
+    /// How many of the `bytes` that come next belong to it.
+    pub fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while *self != Self::Over && !rest.is_empty() {
+            let count = self.step(rest);
+            rest = rest.get(count..).unwrap_or_default();
+        }
+        bytes.len() - rest.len()
+    }
+
+    /// Goes on to the end of a line, of a chunk or of `bytes`, and answers how far that is.
+    fn step(&mut self, bytes: &[u8]) -> usize {
+        let line_end = || bytes.iter().position(|byte| *byte == b'\n');
+        match self {
+            Self::Over => 0,
+            Self::Length(left) => {
+                let count = up_to(*left, bytes);
+                *self = Self::of_length(*left - count as u64);
+                count
+            }
+            Self::Chunk(left) => {
+                let count = up_to(*left, bytes);
+                *left -= count as u64;
+                if *left == 0 {
+                    *self = Self::CHUNKS;
+                }
+                count
+            }
+            Self::Lines { begun, is_empty } => {
+                let end = line_end();
+                let line = end.map_or(bytes, |end| bytes.get(..end).unwrap_or_default());
+                *is_empty &= line.iter().all(|byte| *byte == b'\r');
+                let Some(end) = end else { return bytes.len() };
+                *self = match (*begun, *is_empty) {
+                    (true, true) => Self::Over,
+                    (begun, is_empty) => Self::Lines { begun: begun || !is_empty, is_empty: true },
+                };
+                end + 1
+            }
+            Self::Size { bytes: size, in_digits } => {
+                let end = line_end();
+                for byte in end.map_or(bytes, |end| bytes.get(..end).unwrap_or_default()) {
+                    let digit = char::from(*byte).to_digit(16).filter(|_| *in_digits);
+                    *in_digits = digit.is_some();
+                    *size = digit.map_or(*size, |digit| size.saturating_mul(16).saturating_add(digit.into()));
+                }
+                let Some(end) = end else { return bytes.len() };
+                *self = match *size {
+                    0 => Self::Lines { begun: true, is_empty: true },
+                    size => Self::Chunk(size.saturating_add(LINE_END)),
+                };
+                end + 1
+            }
+        }
+    }
+}
+
+fn up_to(left: u64, bytes: &[u8]) -> usize {
+    usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is taken of `text`, however it is cut into two.
+    fn taken(part: Part, text: &str) -> (usize, bool) {
+        let whole = |cut: usize| {
+            let (mut part, (before, after)) = (part, text.as_bytes().split_at(cut));
+            let count = part.take(before);
+            (count + if count == cut { part.take(after) } else { 0 }, part == Part::Over)
+        };
+        let found = whole(0);
+        assert!((0..=text.len()).all(|cut| whole(cut) == found), "{text:?}");
+        found
+    }
+
+    #[test]
+    fn a_head_ends_with_its_first_empty_line() {
+        for (head, behind) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /"),
+            ("GET / HTTP/1.0\n\n", "\n\n"),
+            ("\r\n\n\r\nGET / HTTP/1.1\nHost: a\r\n\n", "\r\n"),
+        ] {
+            assert_eq!(taken(Part::HEAD, &format!("{head}{behind}")), (head.len(), true), "{head:?}");
+        }
+        for unfinished in ["", "\r\n\r\n", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r"] {
+            assert_eq!(taken(Part::HEAD, unfinished), (unfinished.len(), false), "{unfinished:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_ends_where_its_framing_says() {
+        assert_eq!(taken(Part::of_length(0), "GET"), (0, true));
+        assert_eq!(taken(Part::of_length(5), "\r\n\r\n5GET"), (5, true));
+        assert_eq!(taken(Part::of_length(u64::MAX), "\n\n"), (2, false));
+        for body in [
+            "0\r\n\r\n",
+            "3\r\n\r\n0\r\n0\r\n\r\n",
+            "0003;a=b\r\nabc\r\n1A \r\nabcdefghijklmnopqrstuvwxyz\r\n00\r\nX: y\r\nZ: 0\r\n\r\n",
+        ] {
+            assert_eq!(taken(Part::CHUNKS, &format!("{body}GET / HTTP/1.1")), (body.len(), true), "{body:?}");
+        }
+        for unfinished in ["", "0\r\n", "3\r\nabc\r\n", "ffffffffffffffff\r\n0\r\n\r\n", "0\r\nX: y\r\n"] {
+            assert_eq!(taken(Part::CHUNKS, unfinished), (unfinished.len(), false), "{unfinished:?}");
+        }
+    }
+}
