@@ -54,8 +54,8 @@ class Model:
         for register in self.registers:
             for number, missing_ms, before, after in register.contradictions():
                 self.wrong.append(
-                    f"{register.name}, change {number}: seen {missing_ms:.3f} ms before somebody saw that it was not yet so: "
-                    f"{self.words(after)}; {self.words(before)}"
+                    f"{register.name}, change {number}: {self.words(after) or 'answered'}; "
+                    f"still not there {missing_ms:.3f} ms later: {self.words(before) or 'not even sent'}"
                 )
         for report in self.reports:
             self.wrong += [sentence for cut in report["cuts"] for sentence in self.cut(*cut, report["number"])]
@@ -149,7 +149,7 @@ class Model:
 
     def words(self, record):
         if record is None:
-            return "its writer"
+            return ""
         question, outcome, sent, answered, key, signer, video, epoch, session = record
         shown = {"key": key, "signing key": signer, "video": video, "epoch": epoch, "session": session}
         about = ", ".join(f"{name} {value}" for name, value in shown.items() if value != NONE)

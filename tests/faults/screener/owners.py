@@ -15,8 +15,8 @@ from .registers import Register
 
 # Slots of things of each kind; a slot's newest two are asked for.
 SLOTS = {"signing key": 3, "publishable key": 2, "private key": 2, "video": 6}
-# Requests a second in all; an organization has at most 10,000 keys of a kind.
-KEYS_PER_S, KEYS, VIDEOS_PER_S = 40, 8_000, 24
+# Requests a second in all, at most, and for keys in all: of a kind an organization has at most 10,000.
+KEYS_PER_S, KEYS, VIDEOS_PER_S = 40, 36_000, 24
 
 
 class Video:
