@@ -1,15 +1,15 @@
 """The sequential model: what each answer says of the things it was about, and whether all answers have one order.
 
-A play is about a publishable key, an embed's video, and for a private one the key of its token; an asset about the session it
-was granted to, its signing key, and the video's epoch. The first check that fails answers, so that an answer tells of every
-thing up to it. An answer about several things is held against each of them alone; that is necessary, not sufficient, for
-one order of all of them. `asset_url_revoked` has several possible reasons: one of them must be possible, and where only one
-is, it has been seen. All in time linear in the number of answers.
+A play is about a publishable key, an embed's video, and for a private one the key of its token; an asset about the session
+it was granted to, its signing key, and the video's epoch. The first check that fails answers, so that an answer tells of
+everything up to it. `asset_url_revoked` has several possible reasons: one of them must be possible, and where only one is,
+it has been seen. All in time linear in the number of answers, but for the look-up of an epoch.
+
+An answer about several things is held against each of them alone: there is an order for each thing, which need not be one
+order for all of them together. Whatever is called a violation is one.
 """
 
-from .players import (
-    ASKED, ASSET, END, NONE, OUTCOMES, PLAY_ASTRAY, READ, RECORD,
-)
+from .players import ASKED, ASSET, END, NONE, OUTCOMES, PLAY_ASTRAY, READ, RECORD
 from .registers import NEVER, Register
 
 # A version that is not bounded above.
@@ -24,9 +24,11 @@ class Model:
     def __init__(self, world, reports, kills):
         """`reports` are what each player sent in the end; `kills` the times at which the server was killed."""
         self.things, self.registers, self.kills, self.reports = world.things, list(world.registers()), kills, reports
-        self.wrong, self.later, self.began = [], [], min((r.earliest[1] for r in self.registers if r.earliest[1:]), default=0)
+        # Answers that leave open what was seen, with their player; sessions that were ended, by player and number.
+        self.wrong, self.later, self.ended = [], [], {}
         self.counts = {"admitted": 0, "refused": 0}
-        self.ended = {}
+        # Reports count from the first change.
+        self.began = min((register.earliest[1] for register in self.registers if register.earliest[1:]), default=0)
         for player, report in enumerate(reports):
             for number, (sent, answered) in report["ends"].items():
                 register = Register(f"session {number} of player {player}")
@@ -74,6 +76,7 @@ class Model:
             self.wrong.append(f"{register.name}: seen in version {low}, which nobody had made: {self.words(record)}")
 
     def look(self, player, record):
+        """What an answer says by itself."""
         question, outcome, _, _, key, signer, number, epoch, session = record
         words, video = OUTCOMES[outcome], self.things["video"][number]
         self.counts["admitted" if words < "3" else "refused"] += 1

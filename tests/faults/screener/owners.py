@@ -109,9 +109,11 @@ def own_keys(owner, kind, slot):
     path, older = f"/{kind.replace(' ', '-')}s", None
     for turn in itertools.count():
         owner.wait()
-        # To rotate makes a new key, and leaves the old one as it is.
-        is_rotated = older and kind == "signing key" and turn % 2
-        made = owner.call("POST", f"{path}/{older[0]}/rotate" if is_rotated else path, {} if is_rotated else {"label": "model"})
+        if older and kind == "signing key" and turn % 2:
+            # Makes a new key, and leaves the old one as it is.
+            made = owner.call("POST", f"{path}/{older[0]}/rotate", {})
+        else:
+            made = owner.call("POST", path, {"label": "model"})
         key = Register(f"{kind} {made['id']}")
         secret = made.get("secret") or made["key"]
         owner.world.announce(kind, slot, key, *((made["id"], secret) if kind == "signing key" else (secret,)))

@@ -22,25 +22,25 @@ NONE = 0xFFFF_FFFF
 PLAY, PLAY_BARE, PLAY_ASTRAY, ASSET, READ, END = range(6)
 ASKED = ["play", "play without a token", "play with another video's token", "asset", "read", "end"]
 OUTCOMES = [
-    "200", "206", "204", "401 publishable_key_invalid", "401 private_key_invalid", "401 playback_token_missing",
-    "401 playback_token_revoked", "403 playback_token_wrong_video", "403 asset_url_revoked", "404 not_found",
+    *("200", "206", "204", "401 publishable_key_invalid", "401 private_key_invalid", "401 playback_token_missing"),
+    *("401 playback_token_revoked", "403 playback_token_wrong_video", "403 asset_url_revoked", "404 not_found"),
     "409 video_not_ready",
 ]
 NUMBERS = {words: number for number, words in enumerate(OUTCOMES)}
 # What may come of each question at all.
+PLAYED = {"200", "401 publishable_key_invalid", "404 not_found", "409 video_not_ready"}
 POSSIBLE = {
-    PLAY: {"200", "401 publishable_key_invalid", "401 playback_token_revoked", "404 not_found", "409 video_not_ready"},
-    PLAY_BARE: {"200", "401 publishable_key_invalid", "401 playback_token_missing", "404 not_found", "409 video_not_ready"},
-    PLAY_ASTRAY: {
-        "200", "401 publishable_key_invalid", "401 playback_token_revoked", "403 playback_token_wrong_video",
-        "404 not_found", "409 video_not_ready",
-    },
+    PLAY: PLAYED | {"401 playback_token_revoked"},
+    PLAY_BARE: PLAYED | {"401 playback_token_missing"},
+    PLAY_ASTRAY: PLAYED | {"401 playback_token_revoked", "403 playback_token_wrong_video"},
     ASSET: {"206", "403 asset_url_revoked"},
     READ: {"200", "401 private_key_invalid", "404 not_found"},
     END: {"204", "404 not_found"},
 }
 # Sessions that a player goes on asking with, the newest; and how long it looks for a server that is gone.
 SESSIONS, SEARCH_S = 48, 30
+# Tokens that are kept for another time, and how long they are good, in seconds: longer than the campaign goes on.
+TOKENS, TOKEN_S = 1_000, 43_200
 # A lying player notes one refusal in so many as let in.
 LIES = 1_000
 READ_BYTES = 64 << 10
@@ -51,8 +51,10 @@ class Lost(Exception):
 
 
 class Line:
-    """One connection, kept for as long as the server keeps it. `media` are the sessions of its last two questions, where
-    these were for assets: bytes of theirs may still be on their way."""
+    """One connection, kept for as long as the server keeps it.
+
+    `media` are the sessions of its last two questions, where these were for assets: bytes of theirs may still be on it.
+    """
 
     def __init__(self, port, context):
         self.port, self.context, self.socket, self.media = port, context, None, [None, None]
@@ -63,9 +65,9 @@ class Line:
         self.socket = self.context.wrap_socket(plain, server_hostname="127.0.0.1")
         self.opened, self.media = time.monotonic_ns(), [None, None]
 
-    def send(self, request):
+    def send(self, wanted):
         try:
-            self.socket.sendall(request)
+            self.socket.sendall(wanted)
         except OSError as error:
             raise Lost(repr(error)) from error
 
@@ -92,7 +94,7 @@ class Line:
 
 
 class Player:
-    """`news` brings announcements `(kind, slot, number, …)` and in the end `None`; to it goes what is no record: a dict."""
+    """`news` brings announcements `(kind, slot, number, …)`, and `None` in the end; to it goes then what is no record."""
 
     def __init__(self, port, ca_file, private_key, news, file, seed, connections, is_lying):
         self.news, self.file, self.dice, self.private_key = news, file, random.Random(seed), private_key
@@ -128,14 +130,14 @@ class Player:
         for line in self.lines:
             if line.socket is None and not self.search(line):
                 continue
-            question, session, request, *numbers = self.choose()
+            question, session, wanted, *numbers = self.choose()
             sent = time.monotonic_ns()
             if question == END:
                 # What is sent again after a lost answer was begun when it was sent first.
                 sent = self.ends.setdefault(session[0], (sent, NEVER))[0]
             line.media = [line.media[1], session if question == ASSET else None]
             try:
-                line.send(request)
+                line.send(wanted)
                 asked.append((line, question, session, sent, numbers))
             except Lost:
                 self.lose(line, question, session)
@@ -188,35 +190,33 @@ class Player:
 
     def ask_play(self, question):
         key, (signer, kid, secret), video = self.pick("publishable key"), self.pick("signing key"), self.pick("video")
-        request = f"GET /api/v1/embeds/{video[2]}/playback HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key[1]}\r\n"
+        path = f"/api/v1/embeds/{video[2]}/playback"
         if question == PLAY_BARE:
-            return question, (video, None), f"{request}\r\n".encode(), key[0], NONE, video[0], NONE, NONE
+            return question, (video, None), get(path, authorized(key[1])), key[0], NONE, video[0], NONE, NONE
         subject = video[1] if question == PLAY else kid
         signed = self.tokens.get((kid, subject))
         if not signed:
-            if len(self.tokens) > 1_000:
+            if len(self.tokens) > TOKENS:
                 self.tokens.clear()
-            signed = self.tokens[kid, subject] = token(kid, secret, subject, exp=int(time.time()) + 3_600)
-        request += f"x-moviie-playback-token: {signed}\r\n\r\n"
-        return question, (video, (signer, kid)), request.encode(), key[0], signer, video[0], NONE, NONE
+            signed = self.tokens[kid, subject] = token(kid, secret, subject, exp=int(time.time()) + TOKEN_S)
+        asked = get(path, authorized(key[1]), f"x-moviie-playback-token: {signed}")
+        return question, (video, (signer, kid)), asked, key[0], signer, video[0], NONE, NONE
 
     def ask_asset(self):
         # Half of the questions are for the newest sessions.
         low = max(0, len(self.sessions) - 8) if self.dice.random() < 0.5 else 0
         session = self.sessions[self.dice.randrange(low, len(self.sessions))]
         first = self.dice.randrange(1_000)
-        request = f"GET {session[5]} HTTP/1.1\r\nHost: 127.0.0.1\r\nRange: bytes={first}-{first + 7}\r\n\r\n"
-        return ASSET, session, request.encode(), NONE, session[1], session[2], session[3], session[0]
+        asked = get(session[5], f"Range: bytes={first}-{first + 7}")
+        return ASSET, session, asked, NONE, session[1], session[2], session[3], session[0]
 
     def ask_read(self):
         key, video = self.pick("private key"), self.pick("video")
-        request = f"GET /admin/v1/videos/{video[1]} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key[1]}\r\n\r\n"
-        return READ, None, request.encode(), key[0], NONE, video[0], NONE, NONE
+        return READ, None, get(f"/admin/v1/videos/{video[1]}", authorized(key[1])), key[0], NONE, video[0], NONE, NONE
 
     def end(self, session):
         path = f"/admin/v1/sessions/{session[4]}?videoId={session[5].split('/')[2]}"
-        request = f"DELETE {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {self.private_key}\r\n\r\n"
-        return END, session, request.encode(), NONE, NONE, session[2], NONE, session[0]
+        return END, session, request("DELETE", path, authorized(self.private_key)), NONE, NONE, session[2], NONE, session[0]
 
     def note(self, question, session, sent, answered, numbers, status, body):
         outcome = str(status) if status < 400 else f"{status} {code_of(body)}"
@@ -241,13 +241,25 @@ class Player:
         _, _, epoch, session, authority, *_ = path.split("/")[3].split(".")
         is_private = answer["visibility"] == "private"
         if is_private != (video[3] ^ (int(epoch) % 2 == 1)):
-            self.strange.append(f"epoch {epoch} of a video is {answer['visibility']}, which was private={video[3]} at first")
+            self.strange.append(f"epoch {epoch} of a video is {answer['visibility']}; it was private={video[3]} at first")
         if authority != (signer[1] if is_private and signer else "-") or is_private and not signer:
             self.strange.append(f"a {answer['visibility']} video was opened by {authority}, asked with {signer}")
         stands_on = signer[0] if is_private and signer else NONE
         self.opened += 1
         self.sessions.append((self.opened, stands_on, video[0], int(epoch), session, path))
         return signer[0] if signer else NONE, int(epoch), self.opened
+
+
+def request(method, path, *lines):
+    return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *lines, "", "")).encode()
+
+
+def get(path, *lines):
+    return request("GET", path, *lines)
+
+
+def authorized(key):
+    return f"Authorization: Bearer {key}"
 
 
 def code_of(body):
