@@ -118,7 +118,7 @@ class Model:
         question, _, sent, answered, _, signer, number, epoch, session = record
         video = self.things["video"][number]
         if question == ASSET:
-            reasons = self.reasons(player, (session, signer, number, epoch), answered)
+            reasons = self.reasons(player, session, signer, video, epoch, answered)
             if not reasons:
                 self.wrong.append(f"nothing was revoked: {self.words(record)}")
             elif len(reasons) == 1:
@@ -133,10 +133,8 @@ class Model:
         else:
             self.see(video.epoch, low, high, record)
 
-    def reasons(self, player, session, moment):
+    def reasons(self, player, number, signer, video, epoch, moment):
         """Which registers, from which version on, may have taken a session its right at some moment until then."""
-        number, signer, video_number, epoch = session
-        video = self.things["video"][video_number]
         every = [(video.stage, 2), (video.epoch, epoch + 1)]
         if signer != NONE:
             every.append((self.things["signing key"][signer], 1))
@@ -147,7 +145,10 @@ class Model:
     def cut(self, opened, noticed, sessions, player):
         """A connection that ended: the server was killed, or one of the sessions with bytes on it had lost its right."""
         is_killed = any(opened <= kill <= noticed for kill in self.kills)
-        if not is_killed and not any(self.reasons(player, session[:4], noticed) for session in sessions):
+        videos = self.things["video"]
+        if not is_killed and not any(
+            self.reasons(player, one.number, one.signer, videos[one.video], one.epoch, noticed) for one in sessions
+        ):
             yield f"a connection ended for no reason {self.ms(noticed)} ms after the beginning"
 
     def words(self, record):

@@ -12,6 +12,7 @@ import ssl
 import struct
 import time
 from collections import deque
+from typing import NamedTuple
 
 from .registers import NEVER
 from .viewer import token
@@ -44,6 +45,18 @@ TOKENS, TOKEN_S = 1_000, 43_200
 # A lying player notes one refusal in so many as let in.
 LIES = 1_000
 READ_BYTES = 64 << 10
+
+
+class Session(NamedTuple):
+    """One that a player opened: its number, those of its signing key and its video, the video's epoch; its id, and the
+    path of an asset."""
+
+    number: int
+    signer: int
+    video: int
+    epoch: int
+    name: str
+    path: str
 
 
 class Lost(Exception):
@@ -100,7 +113,8 @@ class Player:
         self.news, self.file, self.dice, self.private_key = news, file, random.Random(seed), private_key
         context = ssl.create_default_context(cafile=ca_file)
         self.lines = [Line(port, context) for _ in range(connections)]
-        # By kind and slot, the newest two: of each the number and what is announced with it.
+        # By kind and slot, the newest two: of each the number and what is announced with it, which is the secret of a key; id
+        # and secret of a signing key; id, embed and first visibility of a video.
         self.world = {"publishable key": {}, "private key": {}, "signing key": {}, "video": {}}
         self.sessions, self.opened, self.tokens, self.again = deque(maxlen=SESSIONS), 0, {}, []
         self.ends, self.cuts, self.strange, self.operations, self.lies = {}, [], [], 0, LIES if is_lying else 0
@@ -130,24 +144,24 @@ class Player:
         for line in self.lines:
             if line.socket is None and not self.search(line):
                 continue
-            question, session, wanted, *numbers = self.choose()
+            question, about, wanted, *numbers = self.choose()
             sent = time.monotonic_ns()
             if question == END:
                 # What is sent again after a lost answer was begun when it was sent first.
-                sent = self.ends.setdefault(session[0], (sent, NEVER))[0]
-            line.media = [line.media[1], session if question == ASSET else None]
+                sent = self.ends.setdefault(about.number, (sent, NEVER))[0]
+            line.media = [line.media[1], about if question == ASSET else None]
             try:
                 line.send(wanted)
-                asked.append((line, question, session, sent, numbers))
+                asked.append((line, question, about, sent, numbers))
             except Lost:
-                self.lose(line, question, session)
-        for line, question, session, sent, numbers in asked:
+                self.lose(line, question, about)
+        for line, question, about, sent, numbers in asked:
             try:
                 status, body = line.receive()
             except Lost:
-                self.lose(line, question, session)
+                self.lose(line, question, about)
             else:
-                self.note(question, session, sent, time.monotonic_ns(), numbers, status, body)
+                self.note(question, about, sent, time.monotonic_ns(), numbers, status, body)
 
     def search(self, line):
         until = time.monotonic() + SEARCH_S
@@ -170,16 +184,17 @@ class Player:
             self.again.append(session)
 
     def choose(self):
-        """What is asked, the session it is about, the request, and the numbers of its record."""
+        """What is asked, the session it is about (of a play: its video and its signing key), the request, and the numbers of
+        its record."""
         dice = self.dice.random()
         if self.again:
             return self.end(self.again.pop())
         if self.sessions and dice < 0.55:
             return self.ask_asset()
         if self.sessions and dice < 0.56:
-            at = self.dice.randrange(len(self.sessions))
-            if self.sessions[at][0] not in self.ends:
-                return self.end(self.sessions[at])
+            session = self.dice.choice(self.sessions)
+            if session.number not in self.ends:
+                return self.end(session)
         if dice < 0.65:
             return self.ask_read()
         return self.ask_play(PLAY_ASTRAY if dice < 0.68 else PLAY_BARE if dice < 0.75 else PLAY)
@@ -207,18 +222,19 @@ class Player:
         low = max(0, len(self.sessions) - 8) if self.dice.random() < 0.5 else 0
         session = self.sessions[self.dice.randrange(low, len(self.sessions))]
         first = self.dice.randrange(1_000)
-        asked = get(session[5], f"Range: bytes={first}-{first + 7}")
-        return ASSET, session, asked, NONE, session[1], session[2], session[3], session[0]
+        asked = get(session.path, f"Range: bytes={first}-{first + 7}")
+        return ASSET, session, asked, NONE, session.signer, session.video, session.epoch, session.number
 
     def ask_read(self):
         key, video = self.pick("private key"), self.pick("video")
         return READ, None, get(f"/admin/v1/videos/{video[1]}", authorized(key[1])), key[0], NONE, video[0], NONE, NONE
 
     def end(self, session):
-        path = f"/admin/v1/sessions/{session[4]}?videoId={session[5].split('/')[2]}"
-        return END, session, request("DELETE", path, authorized(self.private_key)), NONE, NONE, session[2], NONE, session[0]
+        path = f"/admin/v1/sessions/{session.name}?videoId={session.path.split('/')[2]}"
+        asked = request("DELETE", path, authorized(self.private_key))
+        return END, session, asked, NONE, NONE, session.video, NONE, session.number
 
-    def note(self, question, session, sent, answered, numbers, status, body):
+    def note(self, question, about, sent, answered, numbers, status, body):
         outcome = str(status) if status < 400 else f"{status} {code_of(body)}"
         if outcome not in POSSIBLE[question]:
             self.strange.append(f"{ASKED[question]}: {outcome} {body[:200]!r}")
@@ -227,7 +243,7 @@ class Player:
         if outcome == "200" and question == READ:
             epoch = int(json.loads(body)["visibility"] == "private")
         elif outcome == "200":
-            signer, epoch, number = self.begin(*session, json.loads(body))
+            signer, epoch, number = self.begin(*about, json.loads(body))
         elif question == END:
             self.ends[number] = sent, answered if outcome == "204" else NEVER
         elif outcome == "403 asset_url_revoked" and self.lies and self.dice.randrange(self.lies) == 0:
@@ -246,7 +262,7 @@ class Player:
             self.strange.append(f"a {answer['visibility']} video was opened by {authority}, asked with {signer}")
         stands_on = signer[0] if is_private and signer else NONE
         self.opened += 1
-        self.sessions.append((self.opened, stands_on, video[0], int(epoch), session, path))
+        self.sessions.append(Session(self.opened, stands_on, video[0], int(epoch), session, path))
         return signer[0] if signer else NONE, int(epoch), self.opened
 
 
