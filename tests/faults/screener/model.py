@@ -49,6 +49,8 @@ class Model:
                 while chunk := records.read(CHUNK):
                     for record in RECORD.iter_unpack(chunk):
                         self.look(player, record)
+        # Bounds that were narrowed by questions asked while a change was under way.
+        self.counts["narrowed"] = sum(len(one.seen_before) + len(one.seen_after) for one in self.registers)
         self.settle()
         for player, record in self.later:
             self.look_again(player, record)
@@ -63,10 +65,6 @@ class Model:
             self.wrong += [sentence for cut in report["cuts"] for sentence in self.cut(*cut, report["number"])]
         return self.wrong
 
-    def narrowed(self):
-        """How many bounds of changes were narrowed by looks: questions that were asked while a change was under way."""
-        return sum(len(register.seen_before) + len(register.seen_after) for register in self.registers)
-
     def settle(self):
         for register in self.registers:
             register.settle()
@@ -77,29 +75,37 @@ class Model:
 
     def look(self, player, record):
         """What an answer says by itself."""
-        question, outcome, _, _, key, signer, number, epoch, session = record
-        words, video = OUTCOMES[outcome], self.things["video"][number]
+        question, words, video = record[0], OUTCOMES[record[1]], self.things["video"][record[6]]
         self.counts["admitted" if words < "3" else "refused"] += 1
         if question == ASSET:
-            if words != "206":
-                self.later.append((player, record))
-                return
-            self.see(video.stage, 1, 1, record)
-            self.see(video.epoch, epoch, epoch, record)
-            if signer != NONE:
-                self.see(self.things["signing key"][signer], 0, 0, record)
-            if (player, session) in self.ended:
-                self.see(self.ended[player, session], 0, 0, record)
+            self.look_at_asset(player, record, words, video)
             return
         if question != END:
-            register = self.things["private key" if question == READ else "publishable key"][key]
+            key = self.things["private key" if question == READ else "publishable key"][record[4]]
             is_refused = words.endswith("_key_invalid")
-            self.see(register, int(is_refused), NEWEST if is_refused else 0, record)
+            self.see(key, int(is_refused), NEWEST if is_refused else 0, record)
             if is_refused:
                 return
         is_played = words == "200" and question != READ
         self.see(video.stage, *STAGES.get(words, (1, 1) if is_played else (0, 1)), record)
-        if is_played:
+        self.look_at_visibility(player, record, words, video)
+
+    def look_at_asset(self, player, record, words, video):
+        _, _, _, _, _, signer, _, epoch, session = record
+        if words != "206":
+            self.later.append((player, record))
+            return
+        self.see(video.stage, 1, 1, record)
+        self.see(video.epoch, epoch, epoch, record)
+        if signer != NONE:
+            self.see(self.things["signing key"][signer], 0, 0, record)
+        if (player, session) in self.ended:
+            self.see(self.ended[player, session], 0, 0, record)
+
+    def look_at_visibility(self, player, record, words, video):
+        """And at the key that opened a private video, or did not."""
+        question, _, _, _, _, signer, _, epoch, _ = record
+        if words == "200" and question != READ:
             self.see(video.epoch, epoch, epoch, record)
             is_private = video.is_private ^ (epoch % 2 == 1)
             if is_private and question == PLAY_ASTRAY:

@@ -43,7 +43,7 @@ SESSIONS, SEARCH_S = 48, 30
 # Tokens that are kept for another time, and how long they are good, in seconds: longer than the campaign goes on.
 TOKENS, TOKEN_S = 1_000, 43_200
 # A lying player notes one refusal in so many as let in.
-LIES = 1_000
+LIES = 50
 READ_BYTES = 64 << 10
 
 
@@ -113,8 +113,8 @@ class Player:
         self.news, self.file, self.dice, self.private_key = news, file, random.Random(seed), private_key
         context = ssl.create_default_context(cafile=ca_file)
         self.lines = [Line(port, context) for _ in range(connections)]
-        # By kind and slot, the newest two: of each the number and what is announced with it, which is the secret of a key; id
-        # and secret of a signing key; id, embed and first visibility of a video.
+        # By kind and slot, the newest two: of each the number and what is announced with it, which is the secret of a key;
+        # id and secret of a signing key; id, embed and first visibility of a video.
         self.world = {"publishable key": {}, "private key": {}, "signing key": {}, "video": {}}
         self.sessions, self.opened, self.tokens, self.again = deque(maxlen=SESSIONS), 0, {}, []
         self.ends, self.cuts, self.strange, self.operations, self.lies = {}, [], [], 0, LIES if is_lying else 0
