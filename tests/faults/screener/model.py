@@ -22,7 +22,7 @@ CHUNK = RECORD.size << 15
 
 class Model:
     def __init__(self, world, reports, kills):
-        """`reports` are what each player sent in the end; `kills` the times at which the server was killed."""
+        """`reports` are what each player sent in the end; `kills` when the server was killed, and when it was gone."""
         self.things, self.registers, self.kills, self.reports = world.things, list(world.registers()), kills, reports
         # Answers that leave open what was seen, with their player; sessions that were ended, by player and number.
         self.wrong, self.later, self.ended = [], [], {}
@@ -148,14 +148,14 @@ class Model:
             every.append((self.ended[player, number], 1))
         return [(register, version) for register, version in every if register.can_be(version, moment)]
 
-    def cut(self, opened, noticed, sessions, player):
+    def cut(self, opened, noticed, sessions, question, player):
         """A connection that ended: the server was killed, or one of the sessions with bytes on it had lost its right."""
-        is_killed = any(opened <= kill <= noticed for kill in self.kills)
+        is_killed = any(opened <= dead and kill <= noticed for kill, dead in self.kills)
         videos = self.things["video"]
         if not is_killed and not any(
             self.reasons(player, one.number, one.signer, videos[one.video], one.epoch, noticed) for one in sessions
         ):
-            yield f"a connection ended for no reason {self.ms(noticed)} ms after the beginning"
+            yield f"a connection of player {player} ended at {self.ms(noticed)} ms for no reason, {question}"
 
     def words(self, record):
         if record is None:

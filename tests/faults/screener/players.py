@@ -40,6 +40,8 @@ POSSIBLE = {
 }
 # Sessions that a player goes on asking with, the newest; and how long it looks for a server that is gone.
 SESSIONS, SEARCH_S = 48, 30
+# Longest that it waits for an answer, in seconds: a disk that everybody writes to may hold up a change for many.
+WAIT_S = 60
 # Tokens that are kept for another time, and how long they are good, in seconds: longer than the campaign goes on.
 TOKENS, TOKEN_S = 1_000, 43_200
 # A lying player notes one refusal in so many as let in.
@@ -60,7 +62,7 @@ class Session(NamedTuple):
 
 
 class Lost(Exception):
-    """No answer, or not all of it."""
+    """No answer, or not all of it; because of a time-out, or because the connection ended."""
 
 
 class Line:
@@ -73,7 +75,7 @@ class Line:
         self.port, self.context, self.socket, self.media = port, context, None, [None, None]
 
     def open(self):
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = self.context.wrap_socket(plain, server_hostname="127.0.0.1")
         self.opened, self.media = time.monotonic_ns(), [None, None]
@@ -117,7 +119,8 @@ class Player:
         # id and secret of a signing key; id, embed and first visibility of a video.
         self.world = {"publishable key": {}, "private key": {}, "signing key": {}, "video": {}}
         self.sessions, self.opened, self.tokens, self.again = deque(maxlen=SESSIONS), 0, {}, []
-        self.ends, self.cuts, self.strange, self.operations, self.lies = {}, [], [], 0, LIES if is_lying else 0
+        self.ends, self.cuts, self.strange, self.lies = {}, [], [], LIES if is_lying else 0
+        self.operations = self.slowest_ns = 0
 
     def run(self):
         with open(self.file, "wb", buffering=1 << 20) as records:
@@ -125,7 +128,7 @@ class Player:
             while self.learn():
                 self.ask_on_all_lines()
         self.news.send({
-            "operations": self.operations, "ends": self.ends, "cuts": self.cuts,
+            "operations": self.operations, "slowest_ns": self.slowest_ns, "ends": self.ends, "cuts": self.cuts,
             "strange": self.strange[:20], "strange_count": len(self.strange),
         })
 
@@ -153,13 +156,13 @@ class Player:
             try:
                 line.send(wanted)
                 asked.append((line, question, about, sent, numbers))
-            except Lost:
-                self.lose(line, question, about)
+            except Lost as lost:
+                self.lose(line, question, about, lost)
         for line, question, about, sent, numbers in asked:
             try:
                 status, body = line.receive()
-            except Lost:
-                self.lose(line, question, about)
+            except Lost as lost:
+                self.lose(line, question, about, lost)
             else:
                 self.note(question, about, sent, time.monotonic_ns(), numbers, status, body)
 
@@ -176,12 +179,16 @@ class Player:
                     return False
         raise RuntimeError(f"no connection within {SEARCH_S} s")
 
-    def lose(self, line, question, session):
+    def lose(self, line, question, about, lost):
         """The server cuts connections that may still carry what was just revoked; the judge looks whether it was that."""
-        self.cuts.append((line.opened, time.monotonic_ns(), [session for session in line.media if session]))
+        if isinstance(lost.__cause__, TimeoutError):
+            self.strange.append(f"{ASKED[question]}: not answered within {WAIT_S} s")
+        else:
+            sessions = [session for session in line.media if session]
+            self.cuts.append((line.opened, time.monotonic_ns(), sessions, f"{ASKED[question]}: {lost}"))
         line.socket = None
         if question == END:
-            self.again.append(session)
+            self.again.append(about)
 
     def choose(self):
         """What is asked, the session it is about (of a play: its video and its signing key), the request, and the numbers of
@@ -249,6 +256,7 @@ class Player:
         elif outcome == "403 asset_url_revoked" and self.lies and self.dice.randrange(self.lies) == 0:
             outcome = "206"
         self.operations += 1
+        self.slowest_ns = max(self.slowest_ns, answered - sent)
         self.write(RECORD.pack(question, NUMBERS[outcome], sent, answered, key, signer, video, epoch, number))
 
     def begin(self, video, signer, answer):
