@@ -7,6 +7,8 @@ from .api import Admin
 
 # What the server writes down with one sync at most (GROUP_COMMITS).
 CONNECTIONS = 64
+# What an answer may take while all changes wait for a large journal to be compacted, in seconds.
+PATIENCE_S = 120
 # Of ten keys: so many of each kind.
 KEYS = ["signing-keys"] * 8 + ["publishable-keys", "private-keys"]
 
@@ -22,19 +24,22 @@ def things(videos, keys):
 
 
 def populate(server, key, videos, keys):
-    """Path → ids of what was made there."""
-    waiting, lock, made, faults = things(videos, keys), threading.Lock(), {}, []
+    """Path → ids of what was made there, and how long the slowest answer took in seconds."""
+    waiting, lock, made, faults, slowest_s = things(videos, keys), threading.Lock(), {}, [], [0.0]
 
     def work():
         try:
             admin = Admin(server, key)
+            admin.connection.sock.settimeout(PATIENCE_S)
             while not faults:
                 with lock:
                     path, body = next(waiting, (None, None))
                 if path is None:
                     return
+                began = time.monotonic()
                 record = admin.call("POST", path, body)
                 with lock:
+                    slowest_s[0] = max(slowest_s[0], time.monotonic() - began)
                     made.setdefault(path, set()).add(record["id"])
         except Exception as error:  # noqa: BLE001 - of any kind: it is raised again where it is seen
             faults.append(error)
@@ -46,7 +51,7 @@ def populate(server, key, videos, keys):
         thread.join()
     if faults:
         raise faults[0]
-    return made
+    return made, slowest_s[0]
 
 
 def pages(admin, path):

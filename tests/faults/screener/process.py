@@ -15,6 +15,12 @@ def peak_mib(pid):
     return status(pid, "VmHWM") / 1024
 
 
+def cpu_s(pid):
+    """What it has computed, in seconds of one processor."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def threads(pid):
     return status(pid, "Threads")
 
