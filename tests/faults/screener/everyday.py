@@ -1,4 +1,4 @@
-"""The everyday life of a site, so many times as busy: viewers, an operator, writers, uploads. In rounds, for it can pause."""
+"""The everyday life of a site, ten times as busy: viewers, an operator, writers, uploads. It can pause."""
 
 import itertools
 import json
