@@ -277,9 +277,14 @@ impl App {
         self.store.access().organization(id).cloned()
     }
 
-    /// A video of one organization.
+    /// A video of one organization, as private as its bytes are at this moment.
     pub async fn video_of(&self, organization: OrganizationId, id: VideoId) -> Result<Option<Video>, IndexError> {
-        Ok(self.store.find::<Video>(id.0).await?.filter(|video| video.organization == organization))
+        let found = self.store.find::<Video>(id.0).await?.filter(|video| video.organization == organization);
+        // Memory decides: it is filled from the journal, and changes before the rows do.
+        Ok(found.and_then(|video| {
+            let access = self.store.access().video(id)?;
+            Some(Video { visibility: access.visibility, epoch: access.epoch, ..video })
+        }))
     }
 
     /// Remembers that a signing key opened a video.

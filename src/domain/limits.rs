@@ -187,6 +187,8 @@ pub const UPLOAD_SILENCE_MS: u64 = 1_000;
 /// How long such a connection may take to let go, in milliseconds: what came over it is written out and synced.
 pub const UPLOAD_RELEASE_MS: u64 = 5_000;
 
+/// How often a viewer is admitted anew whose video or key changed in the moment of being let in.
+pub const ADMISSIONS: usize = 8;
 /// Live sessions remembered for one organization; public videos' take half of it at most. Past it a session still plays by
 /// its grants; it is not listed and cannot prolong old URLs. Some 40 MB.
 pub const LIVE_SESSIONS: usize = 200_000;

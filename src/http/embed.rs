@@ -12,7 +12,7 @@ use super::trace::LoggedOrganization;
 use super::ui::{Ui, compressed, takes_brotli};
 use crate::app::App;
 use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
-use crate::domain::{EmbedId, Origin, OriginRule};
+use crate::domain::{EmbedId, Origin, OriginRule, limits};
 use crate::media::{master_playlist, media_playlist};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -68,8 +68,9 @@ pub async fn page(
     let (rules, answer) = match find(&request, &app, &rates).await {
         Ok(subject) => {
             let rules = subject.organization.settings.origin_rules.clone();
-            let answer = admit_with_playlists(&request, &app, &rates, &subject).await;
-            (rules, answer.map_err(|problem| Blocked::of(problem, &app, subject.video.id)))
+            let video = subject.video.id;
+            let answer = admit_with_playlists(&request, &app, &rates, subject).await;
+            (rules, answer.map_err(|problem| Blocked::of(problem, &app, video)))
         }
         Err(problem) => (Vec::new(), Err(problem.into())),
     };
@@ -119,7 +120,8 @@ async fn find(request: &HttpRequest, app: &App, rates: &RateLimits) -> Result<Su
     Ok(subject)
 }
 
-fn admit(request: &HttpRequest, app: &App, rates: &RateLimits, subject: &Subject) -> Result<Value, Problem> {
+/// The playback answer; `None` where what the viewer was admitted on has changed since.
+fn admit(request: &HttpRequest, app: &App, rates: &RateLimits, subject: &Subject) -> Result<Option<Value>, Problem> {
     let now = app.now();
     let page = embedding_page(request);
     let viewer = admit_viewer(
@@ -147,13 +149,18 @@ async fn admit_with_playlists(
     request: &HttpRequest,
     app: &App,
     rates: &RateLimits,
-    subject: &Subject,
+    mut subject: Subject,
 ) -> Result<Value, Problem> {
-    let mut answer = admit(request, app, rates, subject)?;
-    if let (Some(inline), Some(members)) = (inline(app, subject).await?, answer.as_object_mut()) {
-        members.insert("inline".to_owned(), inline);
+    for _ in 0..limits::ADMISSIONS {
+        if let Some(mut answer) = admit(request, app, rates, &subject)? {
+            if let (Some(inline), Some(members)) = (inline(app, &subject).await?, answer.as_object_mut()) {
+                members.insert("inline".to_owned(), inline);
+            }
+            return Ok(answer);
+        }
+        subject = Subject::find(app, subject.embed.id).await?.ok_or_else(Problem::not_found)?;
     }
-    Ok(answer)
+    Err(Problem::changing())
 }
 
 /// What a start would have to ask for before it knows its first segment: the playlists, and the names of the init and

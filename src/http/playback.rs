@@ -10,11 +10,9 @@ use super::problem::Problem;
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
 use crate::app::App;
-use crate::auth::{
-    Caller, Denied, Grant, LiveSession, PageOrigin, Purpose, TokenDenied, Viewer, ViewerRequest, admit_viewer,
-};
+use crate::auth::{Caller, Denied, Grant, LiveSession, PageOrigin, Purpose, Viewer, ViewerRequest, admit_viewer};
 use crate::domain::{
-    Embed, EmbedId, MediaFileId, Organization, Origin, Playable, SessionId, Settings, Timestamp, Video,
+    Embed, EmbedId, MediaFileId, Organization, Origin, Playable, SessionId, Settings, Timestamp, Video, limits,
 };
 use actix_web::http::header::{CACHE_CONTROL, ORIGIN};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
@@ -61,29 +59,33 @@ async fn answer(
     let later = |problem: Problem| (problem, Some(owner));
     let now = app.now();
     let id = path_id(request, EmbedId::parse).map_err(later)?;
-    let subject = Subject::find(app, id).await.map_err(later)?;
-    let subject =
-        subject.filter(|subject| subject.organization.id == owner).ok_or_else(|| later(Problem::not_found()))?;
     let page = page_of_origin(request);
-    let viewer = admit_viewer(
-        &ViewerRequest {
-            organization: &subject.organization,
-            video: &subject.video,
-            caller: Caller::Api { key: &key, bundle_id: bundle_id(request) },
-            page: &page,
-            own_origin: &app.own_origin,
-            token: playback_token(request),
-        },
-        |kid| app.verifying_key(owner, kid),
-        now,
-    )
-    .map_err(|denied| later(denied.into()))?;
-    rates.count_viewer(&viewer).map_err(later)?;
-    if let Some(key) = viewer.authority() {
-        app.note_use(key, now);
+    for _ in 0..limits::ADMISSIONS {
+        let subject = Subject::find(app, id).await.map_err(later)?;
+        let subject =
+            subject.filter(|subject| subject.organization.id == owner).ok_or_else(|| later(Problem::not_found()))?;
+        let viewer = admit_viewer(
+            &ViewerRequest {
+                organization: &subject.organization,
+                video: &subject.video,
+                caller: Caller::Api { key: &key, bundle_id: bundle_id(request) },
+                page: &page,
+                own_origin: &app.own_origin,
+                token: playback_token(request),
+            },
+            |kid| app.verifying_key(owner, kid),
+            now,
+        )
+        .map_err(|denied| later(denied.into()))?;
+        rates.count_viewer(&viewer).map_err(later)?;
+        if let Some(key) = viewer.authority() {
+            app.note_use(key, now);
+        }
+        if let Some(body) = open_session(app, &subject, &viewer, &app.config.server.public_url, now).map_err(later)? {
+            return Ok((body, owner));
+        }
     }
-    let body = open_session(app, &subject, &viewer, &app.config.server.public_url, now).map_err(later)?;
-    Ok((body, owner))
+    Err(later(Problem::changing()))
 }
 
 /// What the `Origin` header says of the page.
@@ -109,37 +111,36 @@ impl Subject {
     /// Finds an embed, its video and their owner; `None` if any is gone.
     pub async fn find(app: &App, id: EmbedId) -> Result<Option<Self>, Problem> {
         let Some(embed) = app.store.find::<Embed>(id.0).await? else { return Ok(None) };
-        let Some(mut video) = app.video_of(embed.organization, embed.video).await? else { return Ok(None) };
-        // Memory decides, as it does for the bytes: it is filled from the journal.
-        let Some(access) = app.store.access().video(video.id) else { return Ok(None) };
-        (video.visibility, video.epoch) = (access.visibility, access.epoch);
+        let Some(video) = app.video_of(embed.organization, embed.video).await? else { return Ok(None) };
         let organization = app.organization(embed.organization);
         Ok(organization.map(|organization| Self { embed, video, organization }))
     }
 }
 
 /// Opens a session for an admitted viewer and words the playback answer. URLs begin with `base`: the public URL for
-/// the API, nothing for the embed page, which may be reached under another name.
+/// the API, nothing for the embed page, which may be reached under another name. `None` where what the viewer was admitted
+/// on has changed since: who asks again is told what holds now.
 pub fn open_session(
     app: &App,
     subject: &Subject,
     viewer: &Viewer,
     base: &str,
     now: Timestamp,
-) -> Result<Value, Problem> {
+) -> Result<Option<Value>, Problem> {
     let Subject { embed, video, organization } = subject;
     let source = video.source.as_ref().ok_or(Denied::VideoNotReady)?;
     let playable = video.playable();
     let (main, content_type) = main_asset(&playable).ok_or(Denied::VideoNotReady)?;
     let settings = &organization.settings;
     let grant = first_grant(app, viewer, settings, now);
-    // What was found when the token was checked may have been revoked since.
-    app.standing(&grant).owner(&grant).ok_or(Denied::Token(TokenDenied::Revoked))?;
+    if app.standing(&grant).owner(&grant).is_none() {
+        return Ok(None);
+    }
     remember(app, &grant, Some(embed.id), viewer.organization(), now);
     let urls = Urls::sign(app, &grant, base, now)?;
     let asset = |name: &str| format!("{base}{}", asset_path(video.id, &urls.grant, name));
     let (width, height) = source.dimensions().unwrap_or_default();
-    Ok(json!({
+    Ok(Some(json!({
         "embedId": embed.id.to_string(),
         "videoId": video.id.to_string(),
         "title": video.title,
@@ -161,7 +162,7 @@ pub fn open_session(
         "storyboardUrl": video.storyboard.as_ref().map(|_| asset("storyboard.vtt")),
         "branding": { "organizationName": organization.name, "primaryColor": null, "showWatermark": false },
         "controls": { "autoplay": false, "muted": false, "loop": false, "rememberPosition": true, "showSpeed": true }
-    }))
+    })))
 }
 
 /// The grant of a new session for an admitted viewer.

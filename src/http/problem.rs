@@ -165,6 +165,13 @@ impl Problem {
         )
     }
 
+    /// 503: what a viewer asks for changes faster than it can be answered.
+    pub fn changing() -> Self {
+        let sentence = "This video is being changed at the moment. Try again shortly.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "video_changing", sentence)
+            .with(RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+
     /// 503: the disk fails. Nothing was kept or changed.
     pub fn storage_unavailable(error: &dyn fmt::Display) -> Self {
         tracing::error!(%error, "the disk failed a request");

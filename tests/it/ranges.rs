@@ -441,7 +441,7 @@ fn a_file_cut_short_under_an_answer_ends_the_connection_and_not_the_server() {
     file.set_len(1 << 20).unwrap();
     let received = wire.drain();
     assert!(received < 16 << 20, "{received}");
-    let told = || played.server.log_text().matches("a media file can't be read").count();
+    let told = || played.server.log_text().matches("a media file is damaged and is not served").count();
     wait_for("the log to say so", Duration::from_secs(10), || told() > 0);
     assert_eq!(told(), 1, "told more than once");
     let mut wire = Wire::connect(&played.server);

@@ -15,4 +15,5 @@ answered, to be compared with what it says later. Python's standard library alon
 Damaged state directories: `original` makes whole ones, `damages` and `harm` damage them, `judge` and `second` say how it
 ended, `assets` looks at what is served, `sabotage` is what they must catch. Backups: `history` writes at a steady rate,
 `backups` makes and restores them. Clocks: `wall_clock` sets one, `site` is a server under it, `jumps` what is looked at.
+Large libraries: `population` makes one. Long runs: `everyday` is the load. `process` says what a server takes.
 """

@@ -69,11 +69,6 @@ class Running:
     def __exit__(self, *_):
         self.server.kill()
 
-    def resident_mib(self):
-        """How much of it is in memory."""
-        status = Path(f"/proc/{self.server.process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) // 1024
-
     def stop(self):
         # The writers' answers are waited for, the server's end is not.
         self.server.process.terminate()

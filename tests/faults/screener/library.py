@@ -1,5 +1,7 @@
 """What every campaign begins with: an organization, its keys, a private video; and what sources are packaged into."""
 
+import subprocess
+
 from .api import Admin
 from .campaign import ROOT
 from .viewer import play
@@ -11,6 +13,18 @@ def padded(source, size_bytes):
     """A source of that size which is packaged into the same file: what is added is a box that means nothing."""
     padding = size_bytes - len(source)
     return source + padding.to_bytes(4, "big") + b"free" + bytes(padding - 8)
+
+
+def make_film(directory):
+    """A film of 1.5 MB, which is far more than the buffers between hold."""
+    path = directory / "film.mp4"
+    picture = "testsrc2=size=640x360:rate=25:duration=8,noise=alls=60:allf=t"
+    subprocess.run(
+        [*("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast")]
+        + [*("-b:v", "1500k", "-maxrate", "1500k", "-bufsize", "1500k", "-pix_fmt", "yuv420p", "-g", "50"), path],
+        check=True,
+    )
+    return path.read_bytes()
 
 
 class Library:

@@ -61,7 +61,7 @@ impl Stage {
             bearer(&others_private),
             bearer(revoked["key"].as_str().unwrap()),
             bearer(&server.private_key),
-            vec![("Cookie", cookie), ("Sec-Fetch-Site", "same-origin".to_owned())],
+            vec![("Cookie", cookie)],
         ];
         let asset = path_of(answer["playback"]["uri"].as_str().unwrap()).to_owned();
         Self { server, headers, objects, token, asset, script }
