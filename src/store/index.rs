@@ -182,10 +182,10 @@ impl Index {
         list(&self.by_parent, parent, kind, None, limit)
     }
 
-    /// Reads everything through, within `limit`, and answers whether it is what the journal says.
-    pub fn check(&self, expected: &Expected, limit: Duration) -> Result<(), IndexError> {
+    /// Begins to read everything through.
+    pub fn sum(&self) -> Result<Summing, IndexError> {
         let trees = [self.records.clone(), self.by_owner.clone(), self.by_parent.clone()];
-        let sum = guarded(limit, move || {
+        begin(move || {
             let mut sum = 0_u64;
             for (number, tree) in trees.iter().enumerate() {
                 for entry in tree {
@@ -194,9 +194,8 @@ impl Index {
                 }
             }
             Ok(sum)
-        })?;
-        let expected = expected.records.values().fold(0, |sum: u64, hash| sum.wrapping_add(*hash));
-        if sum == expected { Ok(()) } else { Err(IndexError::Differs) }
+        })
+        .map(Summing)
     }
 
     /// Wakes whoever waits in sled for a write that has failed: sled itself forgets to, until another write is tried.
@@ -309,11 +308,29 @@ fn entry_hash(tree: usize, key: &[u8], value: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// What an index holds, while it is being read through.
+pub(super) struct Summing(mpsc::Receiver<Result<u64, IndexError>>);
+
+impl Summing {
+    /// Answers within `limit` whether it is what the journal says.
+    pub fn check(self, expected: &Expected, limit: Duration) -> Result<(), IndexError> {
+        let sum = finish(&self.0, limit)?;
+        let expected = expected.records.values().fold(0, |sum: u64, hash| sum.wrapping_add(*hash));
+        if sum == expected { Ok(()) } else { Err(IndexError::Differs) }
+    }
+}
+
 /// Runs what sled may hang or panic in. A thread that hangs is left behind: it holds nothing that a rebuilt index needs.
 pub(super) fn guarded<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<T, IndexError> + Send + 'static,
 ) -> Result<T, IndexError> {
+    finish(&begin(work)?, limit)
+}
+
+fn begin<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, IndexError> + Send + 'static,
+) -> Result<mpsc::Receiver<Result<T, IndexError>>, IndexError> {
     let (sender, receiver) = mpsc::channel();
     std::thread::Builder::new()
         .name("index-open".into())
@@ -322,6 +339,10 @@ pub(super) fn guarded<T: Send + 'static>(
             let _ = sender.send(work());
         })
         .map_err(sled::Error::Io)?;
+    Ok(receiver)
+}
+
+fn finish<T>(receiver: &mpsc::Receiver<Result<T, IndexError>>, limit: Duration) -> Result<T, IndexError> {
     receiver.recv_timeout(limit).map_err(|error| match error {
         mpsc::RecvTimeoutError::Timeout => IndexError::Stuck(limit),
         mpsc::RecvTimeoutError::Disconnected => IndexError::Panicked,
