@@ -120,8 +120,9 @@ impl Catalog {
     }
 
     async fn ask<T, E: From<WriteError>>(&self, (job, answer): (Job, oneshot::Receiver<Result<T, E>>)) -> Result<T, E> {
-        let sender = self.lock_jobs().clone().ok_or(WriteError::Closed)?;
-        sender.try_send(job).map_err(|error| match error {
+        // Held no longer than that: whoever waits for an answer and is never asked again, as at the end of a runtime, would
+        // keep the writer from its end, and `close` waits for that.
+        self.lock_jobs().as_ref().ok_or(WriteError::Closed)?.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Busy,
             mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
         })?;
@@ -253,6 +254,7 @@ impl Catalog {
         let (done, answer) = oneshot::channel();
         let sender = self.lock_jobs().clone().ok_or_else(closing)?;
         sender.send(Job::Freeze { done }).await.map_err(|_| closing())?;
+        drop(sender);
         answer.await.unwrap_or_else(|_| Err(closing()))
     }
 
@@ -559,6 +561,20 @@ mod tests {
         copy(&older, &index);
         assert_says(path, &model);
         assert!(!path.join("index.set-aside-2").exists());
+    }
+
+    #[test]
+    fn a_catalog_closes_while_somebody_waits_for_an_answer_and_is_never_asked_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let catalog = open(directory.path()).unwrap();
+        let mut waiting = Box::pin(catalog.freeze_journal());
+        let mut writing = Box::pin(catalog.write(Timestamp::from_secs(0), |_| Ok::<_, WriteError>(())));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        assert!(writing.as_mut().poll(&mut context).is_pending());
+        catalog.close();
+        assert!(waiting.as_mut().poll(&mut context).is_ready());
+        assert!(writing.as_mut().poll(&mut context).is_ready());
     }
 
     #[test]

@@ -14,9 +14,13 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use uuid::Uuid;
+
+/// How long a thread that is not wanted any more may take to notice; one that hangs in sled never does.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why the index did not do its part. Never a reason to lose data: the journal has it.
 #[derive(Debug, thiserror::Error)]
@@ -185,17 +189,19 @@ impl Index {
     /// Begins to read everything through.
     pub fn sum(&self) -> Result<Summing, IndexError> {
         let trees = [self.records.clone(), self.by_owner.clone(), self.by_parent.clone()];
-        begin(move || {
+        let is_wanted = Arc::new(AtomicBool::new(true));
+        let goes_on = Arc::clone(&is_wanted);
+        let sum = begin(move || {
             let mut sum = 0_u64;
             for (number, tree) in trees.iter().enumerate() {
-                for entry in tree {
+                for entry in tree.iter().take_while(|_| goes_on.load(Ordering::Relaxed)) {
                     let (key, value) = entry?;
                     sum = sum.wrapping_add(entry_hash(number, &key, &value));
                 }
             }
             Ok(sum)
-        })
-        .map(Summing)
+        })?;
+        Ok(Summing { sum, is_wanted })
     }
 
     /// Wakes whoever waits in sled for a write that has failed: sled itself forgets to, until another write is tried.
@@ -309,14 +315,25 @@ fn entry_hash(tree: usize, key: &[u8], value: &[u8]) -> u64 {
 }
 
 /// What an index holds, while it is being read through.
-pub(super) struct Summing(mpsc::Receiver<Result<u64, IndexError>>);
+pub(super) struct Summing {
+    sum: mpsc::Receiver<Result<u64, IndexError>>,
+    is_wanted: Arc<AtomicBool>,
+}
 
 impl Summing {
     /// Answers within `limit` whether it is what the journal says.
     pub fn check(self, expected: &Expected, limit: Duration) -> Result<(), IndexError> {
-        let sum = finish(&self.0, limit)?;
+        let sum = finish(&self.sum, limit)?;
         let expected = expected.records.values().fold(0, |sum: u64, hash| sum.wrapping_add(*hash));
         if sum == expected { Ok(()) } else { Err(IndexError::Differs) }
+    }
+}
+
+impl Drop for Summing {
+    /// Whoever opens this index next must not find it in use.
+    fn drop(&mut self) {
+        self.is_wanted.store(false, Ordering::Relaxed);
+        let _ = self.sum.recv_timeout(GIVEN_UP_WITHIN);
     }
 }
 
