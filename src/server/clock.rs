@@ -4,9 +4,9 @@ use crate::app::App;
 use crate::domain::limits;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Weak;
+use std::{fmt, io};
 
 /// Worth starting again: somebody may set the clock.
 const CLOCK_BEHIND_CODE: i32 = 1;
@@ -24,14 +24,20 @@ pub fn watch(app: Weak<App>) -> io::Result<()> {
             setting.arm();
             let Some(app) = app.upgrade() else { return };
             if let Err(behind) = app.look_at_clock() {
-                tracing::error!(error = %behind, "ended at once");
-                std::process::exit(CLOCK_BEHIND_CODE);
+                end(&behind);
             }
             drop(app);
             setting.wait(limits::CLOCK_LOOK_S);
         }
     };
     std::thread::Builder::new().name("clock".into()).spawn(look).map(drop)
+}
+
+/// Says why past the log, whose thread would have to be waited for.
+#[expect(clippy::print_stderr, reason = "there is no time for the log")]
+fn end(why: &dyn fmt::Display) -> ! {
+    eprintln!("{why}");
+    std::process::exit(CLOCK_BEHIND_CODE)
 }
 
 /// Tells when somebody sets the clock: a timer that never goes off, which the kernel then takes back (timerfd_create(2),
