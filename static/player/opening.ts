@@ -130,7 +130,8 @@ export class Opening {
         buffer.appendBuffer(bytes);
       });
     } catch (failure) {
-      this.#hasFailed = true;
+      // A buffer that is full is whole.
+      this.#hasFailed = (failure as Error).name !== 'QuotaExceededError';
       throw failure;
     }
   }

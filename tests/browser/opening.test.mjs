@@ -48,13 +48,14 @@ function watch() {
   document.addEventListener('waiting', ({ target }) => isBegun && !target.seeking && globalThis.seen.waits.push(target.currentTime), true);
 }
 
-/** A page that is watched. `route` is laid before its requests, `line` is what it is on. */
-async function open(t, parameters, { route, line, of = video } = {}) {
+/** A page that is watched. `route` is laid before its requests, `line` is what it is on, `script` runs first. */
+async function open(t, parameters, { route, line, script, of = video } = {}) {
   const { page } = await browser.page();
   t.after(() => page.close());
   const asked = [];
   page.on('request', (request) => asked.push(new URL(request.url()).pathname.split('/').at(-1)));
   await page.addInitScript(watch);
+  if (script) await page.addInitScript(script);
   if (route) await page.route(...route);
   if (line) {
     const devtools = await browser.context.newCDPSession(page);
@@ -136,6 +137,25 @@ for (const [what, spoil] of [
     await moves(page);
   });
 }
+
+test('a buffer that is full is handed over as it is', async (t) => {
+  const full = () => {
+    const { appendBuffer } = SourceBuffer.prototype;
+    let appended = 0;
+    SourceBuffer.prototype.appendBuffer = function (bytes) {
+      // Behind the init segment and the first one.
+      if (++appended === 3) throw new DOMException('full', 'QuotaExceededError');
+      return appendBuffer.call(this, bytes);
+    };
+  };
+  const { open: release, pass } = gate();
+  const { page, seen, at } = await open(t, { autoplay: 'muted' }, { route: ['**/library.js', pass], script: full });
+  const element = page.locator('#video');
+  await until('a frame', () => element.evaluate((video) => video.readyState >= video.HAVE_CURRENT_DATA));
+  release();
+  await until('it plays on', async () => (await at()) > 4);
+  assert.equal((await seen()).sources, 1);
+});
 
 test('a video of one segment plays to its end, and from its beginning again', async (t) => {
   const brief = await server.video('public', { file: briefVideo() });
