@@ -5,11 +5,15 @@ use crate::domain::limits;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 use std::os::fd::OwnedFd;
-use std::sync::Weak;
+use std::sync::{Weak, mpsc};
+use std::time::Duration;
 use std::{fmt, io};
 
 /// Worth starting again: somebody may set the clock.
 const CLOCK_BEHIND_CODE: i32 = 1;
+
+/// Somebody who reads the last line has it long before that; who reads nothing holds up no end.
+const TELLING: Duration = Duration::from_millis(100);
 
 /// Looks at the clock whenever somebody has set it, and every second, on a thread of its own; ends the process when the
 /// clock can no longer be right.
@@ -33,10 +37,18 @@ pub fn watch(app: Weak<App>) -> io::Result<()> {
     std::thread::Builder::new().name("clock".into()).spawn(look).map(drop)
 }
 
-/// Says why past the log, whose thread would have to be waited for.
+/// Says why past the log, whose thread would have to be waited for, and ends whether or not anybody reads it.
 #[expect(clippy::print_stderr, reason = "there is no time for the log")]
 fn end(why: &dyn fmt::Display) -> ! {
-    eprintln!("{why}");
+    let why = why.to_string();
+    let (told, is_told) = mpsc::channel();
+    let tell = std::thread::Builder::new().name("clock-end".into()).spawn(move || {
+        eprintln!("{why}");
+        let _ = told.send(());
+    });
+    if tell.is_ok() {
+        let _ = is_told.recv_timeout(TELLING);
+    }
     std::process::exit(CLOCK_BEHIND_CODE)
 }
 
