@@ -66,6 +66,12 @@ fn lines_about(server: &Server, path: &Path) -> usize {
     server.log_text().lines().filter(|line| line.contains(NAMED) && line.contains(name)).count()
 }
 
+/// The log, which is written after the answer, comes to have so many lines that name this file, and no more.
+fn assert_named(server: &Server, path: &Path, times: usize, what: &str) {
+    wait_for(what, SOON, || lines_about(server, path) >= times);
+    assert_eq!(lines_about(server, path), times, "{what}");
+}
+
 /// As `media/…`, what `GET /system` says is damaged.
 fn damaged(server: &Server) -> Vec<String> {
     let told = server.admin(Method::GET, "/system", &Value::Null).expect(200).json();
@@ -126,7 +132,7 @@ fn a_flipped_bit_is_found_named_once_and_refused_until_the_file_is_put_back() {
     server.serve();
     let uri = path_of(&server, &film.uri);
     server.get(&uri).expect_code(503, "media_unavailable");
-    assert_eq!(lines_about(&server, &film.file), 2, "once for each start");
+    assert_named(&server, &film.file, 2, "named once for each start");
     // Something else of the same length is not what was stored.
     fs::write(&film.file, vec![0; right.len()]).unwrap();
     server.verb(&["store", "verify"]).expect(1);
@@ -138,7 +144,7 @@ fn a_flipped_bit_is_found_named_once_and_refused_until_the_file_is_put_back() {
     assert_eq!(server.get(&uri).body, right);
     assert_eq!(damaged(&server), Vec::<String>::new());
     assert_eq!(server.get("/readyz").expect(200).json(), json!({ "status": "ok" }));
-    assert_eq!(lines_about(&server, &film.file), 2);
+    assert_named(&server, &film.file, 2, "named no more");
 }
 
 #[test]
@@ -152,11 +158,13 @@ fn a_server_refuses_at_once_what_store_verify_finds_and_serves_at_once_what_it_f
         assert!(report["problems"].to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{report}");
         server.get(uri).expect_code(503, "media_unavailable");
         server.get(other_uri).expect(200);
-        assert_eq!((damaged(&server), lines_about(&server, path)), (vec![below_state(path)], 1));
+        assert_eq!(damaged(&server), [below_state(path)]);
+        assert_named(&server, path, 1, "named");
         fs::write(path, right).unwrap();
         server.verify();
         server.get(uri).expect(200);
-        assert_eq!((damaged(&server), lines_about(&server, path)), (Vec::new(), 1));
+        assert!(damaged(&server).is_empty());
+        assert_named(&server, path, 1, "named once");
     }
     // What is deleted is not damaged.
     fs::remove_file(&film.file).unwrap();
@@ -215,7 +223,8 @@ fn a_file_that_is_gone_cut_closed_or_no_file_fails_alone_and_at_once_and_is_name
         }
         server.get(&healthy.uri).expect(200);
         server.get(&healthy.playlist).expect(200);
-        assert_eq!((damaged(&server), lines_about(&server, path)), (vec![below_state(path)], lines + 1), "{what}");
+        assert_eq!(damaged(&server), [below_state(path)], "{what}");
+        assert_named(&server, path, lines + 1, what);
         // The check runs with all rights of whoever runs this.
         if !(is_root && what == "closed") {
             let report = server.verb(&["store", "verify", "--json"]).expect(1).json();
@@ -231,7 +240,8 @@ fn a_file_that_is_gone_cut_closed_or_no_file_fails_alone_and_at_once_and_is_name
         fs::write(&restored, right).unwrap();
         fs::rename(&restored, path).unwrap();
         server.get(uri).expect(200);
-        assert_eq!((damaged(&server), lines_about(&server, path)), (Vec::new(), lines + 1), "{what}");
+        assert!(damaged(&server).is_empty(), "{what}");
+        assert_named(&server, path, lines + 1, what);
     }
     server.verify();
 }

@@ -451,8 +451,9 @@ fn a_media_file_cut_while_it_is_sent_ends_the_answer_early() {
     for _ in 0..2 {
         server.get(&uri).expect_code(503, "media_unavailable");
     }
-    let told = server.log_text().lines().filter(|line| line.contains("a media file is damaged")).count();
-    assert_eq!(told, 1, "{}", server.log_text());
+    let told = || server.log_text().matches("a media file is damaged").count();
+    wait_for("the log to say so", Duration::from_secs(10), || told() > 0);
+    assert_eq!(told(), 1, "{}", server.log_text());
     server.admin(Method::GET, "/organization", &Value::Null).expect(200);
 }
 

@@ -165,7 +165,7 @@ def look_at_assets(scene, server, verdict):
     strange = {name: what for name, what in damaged.items() if what not in ("right", "wrong", "cut", 404, 503)}
     if strange:
         verdict.blame("lost", f"assets of the damaged video: {strange}")
-    if 503 in damaged.values() and "store verify" not in server.said():
+    if 503 in damaged.values() and not server.says("store verify"):
         verdict.blame("unnamed", "an asset is not served, and the log does not say why")
     return damaged
 
@@ -205,7 +205,7 @@ def judge_upload(scene, server, verdict):
         status = answer.status
     if status >= 500:
         # What can't be read may be refused so, if it can be thrown away and the log says why.
-        if original.upload not in server.said() and "upload" not in server.said():
+        if not server.says(original.upload, "upload"):
             verdict.blame("unnamed", f"the upload is answered {status}, and the log does not say why")
         thrown, _ = connection.send("DELETE", path, headers=TUS)
         if thrown.status != 204:

@@ -102,6 +102,15 @@ class Server:
     def said(self):
         return self.log.read_text(errors="replace")
 
+    def says(self, *words, limit_s=HANG_S):
+        """Whether its log has one of these words, now or soon: it is written by a thread of its own, after the answer."""
+        until = time.monotonic() + limit_s
+        while not any(word in self.said() for word in words):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.005)
+        return True
+
     def last_words(self, lines=2):
         return " ".join(self.said().strip().splitlines()[-lines:])[:600]
 

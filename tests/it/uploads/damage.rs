@@ -2,11 +2,12 @@
 //! right, and each goes on.
 
 use super::{Upload, assert_became, begin, file, offset, patch, tus};
-use crate::support::{FIXTURE, Server};
+use crate::support::{FIXTURE, Server, wait_for};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// What was answered before the kill.
 const ANSWERED: usize = 1000;
@@ -73,7 +74,8 @@ fn bytes_behind_a_floor_count_for_nothing_whatever_has_become_of_the_floor() {
         patch(&server, upload, 0, FIXTURE).expect(204);
         assert_became(&server, upload, FIXTURE);
     }
-    assert!(server.log_text().contains("which bytes of an upload are right is not known; it begins anew"));
+    let words = "which bytes of an upload are right is not known; it begins anew";
+    wait_for(words, Duration::from_secs(10), || server.log_text().contains(words));
     patch(&server, &undamaged, ANSWERED, &FIXTURE[ANSWERED..]).expect(204);
     assert_became(&server, &undamaged, FIXTURE);
 }
