@@ -1,7 +1,7 @@
 //! The running server: listeners, TLS, signals, background work. Starts in the order in which parts rest on each
 //! other, stops in the opposite one.
 
-use crate::app::{App, Clock, StartError, SystemClock, SystemEntropy, check_clock};
+use crate::app::{App, StartError, SystemClock, SystemEntropy};
 use crate::config::Config;
 use crate::domain::limits;
 use crate::http::{self, Flights, RateLimits, Ui};
@@ -91,7 +91,7 @@ pub async fn run(
     reload: Option<Reload>,
     on_ready: impl FnOnce(Ready),
 ) -> Result<(), ServeError> {
-    check_clock(SystemClock.now()).map_err(StartError::from)?;
+    clock::await_right(&SystemClock, manager::is_there()).await.map_err(StartError::from)?;
     let as_configured = config.clone();
     let listening = Listening::open(&mut config)?;
     let descriptors = raise_file_limit();

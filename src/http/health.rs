@@ -13,15 +13,16 @@ pub async fn alive() -> HttpResponse {
 }
 
 /// `GET /readyz`: 503 only where nothing can be watched, or will be soon. What is degraded still plays.
-pub async fn ready(app: web::Data<App>) -> HttpResponse {
-    let concerns = app.concerns();
+pub async fn ready(app: web::Data<App>) -> actix_web::Result<HttpResponse> {
+    // The disk is asked, and one that hangs must not hold up everybody else.
+    let concerns = web::block(move || app.concerns()).await?;
     let codes: Vec<&str> = concerns.iter().map(|concern| code(*concern)).collect();
     if concerns.iter().any(|concern| matches!(concern, Concern::StoreFailing | Concern::Stopping)) {
-        answer(StatusCode::SERVICE_UNAVAILABLE).json(json!({ "status": "failing", "causes": codes }))
+        Ok(answer(StatusCode::SERVICE_UNAVAILABLE).json(json!({ "status": "failing", "causes": codes })))
     } else if concerns.is_empty() {
-        ok(&json!({ "status": "ok" }))
+        Ok(ok(&json!({ "status": "ok" })))
     } else {
-        ok(&json!({ "status": "degraded", "causes": codes }))
+        Ok(ok(&json!({ "status": "degraded", "causes": codes })))
     }
 }
 

@@ -9,7 +9,7 @@ use super::problem::{Problem, ProblemCode};
 use super::refusal::Refusal;
 use super::trace_id;
 use crate::app::App;
-use crate::domain::{OrganizationId, limits};
+use crate::domain::{OrganizationId, hex, limits};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
@@ -104,7 +104,7 @@ impl Traced {
     /// The next answer of this server.
     pub(super) fn new(app: Option<&App>) -> Self {
         let random: [u8; 8] = app.map(App::random).unwrap_or_default();
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(&random);
         let span = tracing::info_span!("request", request_id = %id);
         // A browser that remembers this for "localhost" would refuse every other local server: not for a self-made
         // certificate.

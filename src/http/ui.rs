@@ -3,7 +3,7 @@
 use super::headers::{list, lone};
 use super::problem::Problem;
 use crate::config::Config;
-use crate::domain::limits;
+use crate::domain::{hex, limits};
 use actix_files::Files;
 use actix_web::body::{MessageBody, SizedStream};
 use actix_web::http::StatusCode;
@@ -54,7 +54,7 @@ impl Ui {
             hash.update(file.name.as_bytes());
             hash.update(file.hash.as_bytes());
         }
-        let version = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let version = hex(&hash.finalize()).chars().take(16).collect();
         Self { version, is_overlaid: config.ui.static_dir.is_some() }
     }
 

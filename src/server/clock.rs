@@ -1,6 +1,7 @@
 //! Looking at the clock while the server runs.
 
-use crate::app::App;
+use super::manager::Patience;
+use crate::app::{App, Clock, ClockBehind, check_clock};
 use crate::domain::limits;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
@@ -14,6 +15,23 @@ const CLOCK_BEHIND_CODE: i32 = 1;
 
 /// Somebody who reads the last line has it long before that; who reads nothing holds up no end.
 const TELLING: Duration = Duration::from_millis(100);
+
+/// Refuses a clock that can't be right; where a service manager would start us again and again, and give up before
+/// anybody has set the clock, waits for it instead.
+pub async fn await_right(clock: &dyn Clock, is_managed: bool) -> Result<(), ClockBehind> {
+    let mut patience = None;
+    while let Err(behind) = check_clock(clock.now()) {
+        if !is_managed {
+            return Err(behind);
+        }
+        patience.get_or_insert_with(|| {
+            tracing::warn!(now = %behind.0, "the clock stands before this program was written; it is waited for: set it");
+            Patience::ask_for("Waiting for the clock, which can't be right, to be set")
+        });
+        tokio::time::sleep(Duration::from_secs(limits::CLOCK_LOOK_S.unsigned_abs())).await;
+    }
+    Ok(())
+}
 
 /// Looks at the clock whenever somebody has set it, and every second, on a thread of its own; ends the process when the
 /// clock can no longer be right.
@@ -88,6 +106,25 @@ impl Setting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Timestamp;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    /// A clock that is right from the second look on.
+    #[derive(Default)]
+    struct SetLate(AtomicI64);
+
+    impl Clock for SetLate {
+        fn now(&self) -> Timestamp {
+            let is_right = self.0.fetch_add(1, Ordering::Relaxed) >= 1;
+            Timestamp::from_secs(if is_right { limits::EARLIEST_CLOCK_S } else { 10 })
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_wrong_clock_is_waited_for_where_a_manager_would_give_up_and_refused_at_once_elsewhere() {
+        assert!(await_right(&SetLate::default(), false).await.is_err());
+        assert!(await_right(&SetLate::default(), true).await.is_ok());
+    }
 
     #[test]
     fn whoever_waits_for_the_clock_to_be_set_is_told_once_each_time() {

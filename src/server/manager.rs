@@ -5,6 +5,11 @@ use sd_notify::NotifyState;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+/// Whether there is one: it starts again what ends, and gives up on what ends too often.
+pub(super) fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// Requests are answered.
 pub(super) fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
@@ -44,7 +49,7 @@ impl Patience {
     /// Says what takes long, and asks for more time until dropped, or for [`limits::START_MAX_S`].
     pub fn ask_for(what: &'static str) -> Self {
         let (end, ended) = mpsc::channel();
-        if std::env::var_os("NOTIFY_SOCKET").is_some() {
+        if is_there() {
             std::thread::spawn(move || ask_until(&ended, what));
         }
         Self { _end: end }

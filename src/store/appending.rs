@@ -3,10 +3,10 @@
 
 use super::disk::allocate;
 use super::journal::sync_directory;
-use super::media_dir::{MediaError, blocking, hexadecimal};
+use super::media_dir::{MediaError, blocking};
 use super::small_file::{read_small, replace_small};
 use super::upload_dir::{UploadProgress, modified};
-use crate::domain::limits;
+use crate::domain::{hex, limits};
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
@@ -230,7 +230,7 @@ impl RunningHash {
 
     /// The hash, lower-case hexadecimal.
     pub(super) fn finish(self) -> String {
-        hexadecimal(&self.sha256.finalize())
+        hex(&self.sha256.finalize())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether a media file is what was stored: its length whenever it is opened, its SHA-256 when all of it is read again.
 
-use super::media_dir::{MediaDir, StoredMedia, blocking, hexadecimal};
-use crate::domain::{MediaFile, MediaFileId, limits};
+use super::media_dir::{MediaDir, StoredMedia, blocking};
+use crate::domain::{MediaFile, MediaFileId, hex, limits};
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -114,7 +114,7 @@ impl Rereading<'_> {
         let left = self.record.size_bytes - self.at;
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(limits::SCRUB_STEP_BYTES);
         if length == 0 {
-            let is_right = hexadecimal(&self.hash.clone().finalize()) == self.record.sha256;
+            let is_right = hex(&self.hash.clone().finalize()) == self.record.sha256;
             return if is_right { Ok(0) } else { Err(Unavailable::Damaged(Damage::Altered)) };
         }
         let (file, at, mut hash) = (Arc::clone(&self.media.file), self.at, std::mem::take(&mut self.hash));
@@ -160,7 +160,7 @@ mod tests {
             video: VideoId(Uuid::from_u128(8)),
             kind: MediaKind::Source,
             size_bytes: bytes.len() as u64,
-            sha256: hexadecimal(&Sha256::digest(&bytes)),
+            sha256: hex(&Sha256::digest(&bytes)),
             created_at: Timestamp::from_secs(1),
         };
         std::fs::write(media.path(record.id), &bytes).unwrap();

@@ -5,7 +5,7 @@
 
 use super::journal::{is_for_room, sync_directory};
 use super::state_dir::StateDirError;
-use crate::domain::{MediaFileId, limits};
+use crate::domain::{MediaFileId, hex, limits};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -229,7 +229,7 @@ impl Incoming {
     pub fn finish_now(self) -> io::Result<Received> {
         let sink = self.sink.as_ref().ok_or_else(|| io::Error::other("an earlier write failed"))?;
         sink.file.sync_all()?;
-        let sha256 = hexadecimal(&sink.hash.clone().finalize());
+        let sha256 = hex(&sink.hash.clone().finalize());
         Ok(Received(self, sha256))
     }
 
@@ -269,7 +269,7 @@ impl Incoming {
         })
         .await?;
         self.sink = Some(sink);
-        Ok(Received(self, hexadecimal(&digest)))
+        Ok(Received(self, hex(&digest)))
     }
 }
 
@@ -413,10 +413,6 @@ pub(super) fn make_if_missing(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn remove_all(paths: Vec<PathBuf>) {

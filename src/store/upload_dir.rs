@@ -191,6 +191,7 @@ pub(super) fn modified(metadata: &Metadata) -> io::Result<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::hex;
     use crate::store::Checksum;
     use bytes::Bytes;
     use sha2::{Digest, Sha256};
@@ -220,7 +221,7 @@ mod tests {
             let ended = wrong.finish().await.unwrap();
             assert_eq!((ended.is_mismatch, ended.progress.offset), (true, 3));
             let hash = add(&uploads, id, ended.hash, b"def").await;
-            let wanted: String = Sha256::digest(b"abcdef").iter().map(|byte| format!("{byte:02x}")).collect();
+            let wanted = hex(&Sha256::digest(b"abcdef"));
             for hash in [Some(hash), None] {
                 assert_eq!(uploads.received(id, hash).await.unwrap().sha256(), wanted);
             }

@@ -4,7 +4,7 @@ use super::audit_chain::audit_hash;
 use super::journal::{Journal, JournalError};
 use super::media_dir::open_regular;
 use super::op::Op;
-use crate::domain::{AuditEntry, Kind, MediaFile, MediaFileId, OrganizationId};
+use crate::domain::{AuditEntry, Kind, MediaFile, MediaFileId, OrganizationId, hex};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -158,5 +158,5 @@ pub(super) fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
         hash.update(buffer.get(..count).unwrap_or_default());
         size += count as u64;
     }
-    Ok((size, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok((size, hex(&hash.finalize())))
 }

@@ -27,6 +27,8 @@ GIVES_UP_S = 2
 CLOCK_WORDS = re.compile("clock|1970")
 # In these, what is made by the wrong clock comes from the future when it is right again.
 AHEAD = list(JUMPS)[:4]
+# None of these can be right.
+BEHIND = list(JUMPS)[-2:]
 
 
 class Visit:
