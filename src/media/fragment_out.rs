@@ -317,8 +317,9 @@ pub(super) fn init_part(movie: &Movie, duration_ms: u64, [video, audio]: [Option
 
 fn put_track(trak: &mut Bytes, number: u32, track: &MovieTrack, lead_in: i64) {
     let is_video = track.kind == TrackKind::Video;
-    // Enabled, in the movie.
-    trak.put_full_box(*b"tkhd", 0, 3, |tkhd| {
+    // Enabled, in the movie; what its width and height are.
+    let flags = if track.is_ratio { 0b1011 } else { 0b0011 };
+    trak.put_full_box(*b"tkhd", 0, flags, |tkhd| {
         tkhd.put_zeros(8);
         tkhd.put_u32(number);
         tkhd.put_zeros(4 + 4 + 8 + 4);

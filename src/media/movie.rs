@@ -33,6 +33,8 @@ pub(super) struct MovieTrack {
     pub(super) language: [u8; 2],
     /// Matrix, width and height of its header, as they are written.
     pub(super) display: [u8; 44],
+    /// Whether that width and height are no size but a ratio (§8.3.2).
+    pub(super) is_ratio: bool,
     pub(super) encoding: Encoding,
     pub(super) edit: Edit,
 }
@@ -109,6 +111,7 @@ impl MovieTrack {
             timescale,
             language: packed_language(mdhd_body).unwrap_or(UNDETERMINED),
             display: *display.ok_or(Unplayable::Damaged("a track's header is cut short"))?,
+            is_ratio: tkhd.size_is_aspect_ratio,
             encoding: Encoding::read(required(stbl, *b"stsd")?, facts.kind)?,
             edit,
         })

@@ -4,6 +4,7 @@ use super::source::{MAX_BOXES, MAX_MOOV_BYTES, MAX_TRACKS};
 use super::track::language;
 use super::{Package, ReadAt, SourceFacts, Unplayable, read_source};
 use crate::domain::{AudioFormat, Track, TrackKind};
+use crate::media::SegmentIndex;
 use std::io;
 
 const H264_AAC: &[u8] = include_bytes!("../../tests/fixtures/h264_aac.mp4");
@@ -300,22 +301,33 @@ fn sound_is_told_as_a_decoder_puts_it_out() {
     assert_eq!(body(&packaged, "mp4a").get(16..28), body(H264_AAC, "mp4a").get(16..28));
 }
 
+fn packaged(file: &[u8]) -> (Vec<u8>, SegmentIndex) {
+    let package = Package::plan(file, 1).expect("it can be packaged");
+    let mut bytes = Vec::new();
+    let sink = &mut |step: &[u8]| {
+        bytes.extend_from_slice(step);
+        Ok(())
+    };
+    package.write(file, sink).expect("it is written");
+    (bytes, package.index().clone())
+}
+
 #[test]
 fn what_is_packaged_is_a_source_that_packages_into_itself() {
-    let packaged = |file: &[u8]| {
-        let package = Package::plan(file, 1).expect("it can be packaged");
-        let mut bytes = Vec::new();
-        let sink = &mut |step: &[u8]| {
-            bytes.extend_from_slice(step);
-            Ok(())
-        };
-        package.write(file, sink).expect("it is written");
-        (bytes, package.index().clone())
-    };
     for file in ALL {
         let (bytes, index) = packaged(file);
         assert_eq!(packaged(&bytes), (bytes, index));
     }
+}
+
+#[test]
+fn a_shape_without_a_size_stays_one() {
+    // The last of the flags; the width and height behind it are no pixels then.
+    let shape = patched(H264_AAC, "tkhd", 0, 4, &[0, 0, 0, 0b1011]);
+    let shape = patched(&shape, "tkhd", 0, 80, &[0, 16, 0, 0, 0xff, 0xff, 0, 0]);
+    let size = |file: &[u8]| facts(file).tracks.iter().find_map(|track| Some((track.width_px?, track.height_px?)));
+    assert_eq!(size(&shape), size(H264_AAC));
+    assert_eq!(size(&packaged(&shape).0), size(H264_AAC));
 }
 
 #[test]
