@@ -106,7 +106,7 @@ impl Intake {
 
     /// Whether not even the first line of a head has come whole.
     pub fn is_in_first_line(&self) -> bool {
-        matches!(self.0.part.get(), Part::Lines { begun: false, .. })
+        matches!(self.0.part.get(), Part::Head { begun: false, .. })
     }
 
     /// Whether a head has been on its way for too long. Wakes the reader then.
@@ -121,6 +121,11 @@ impl Intake {
     /// Whether all of the head or body has come.
     pub fn is_over(&self) -> bool {
         self.0.part.get() == Part::Over
+    }
+
+    /// Whether the body is in chunks that are none: nothing more is read of it.
+    pub fn is_broken(&self) -> bool {
+        self.0.part.get() == Part::Broken
     }
 
     /// Notes what came, and answers how much of it belongs to the head or body that is being read.
