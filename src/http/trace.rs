@@ -52,6 +52,8 @@ pub async fn request(
         request.set_payload(body);
         intake.offered().await;
     }
+    // actix-http takes nothing more from whoever has asked for another protocol.
+    let is_last = request.head().upgrade();
     let app = request.app_data::<web::Data<App>>().cloned();
     let traced = Traced::new(app.as_ref().map(web::Data::get_ref));
     let work = async {
@@ -78,7 +80,10 @@ pub async fn request(
     match traced.scope(work).await {
         Ok(mut response) => {
             // Whoever asks again does so on a new connection, which is not about to be closed.
-            if intake.as_ref().is_some_and(Intake::ends) || app.is_some_and(|app| app.condition.is_stopping()) {
+            if is_last
+                || intake.as_ref().is_some_and(Intake::ends)
+                || app.is_some_and(|app| app.condition.is_stopping())
+            {
                 response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
             }
             traced.dress(response.headers_mut());

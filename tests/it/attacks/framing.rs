@@ -261,6 +261,11 @@ fn a_head_is_read_to_the_letter() {
             "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
             &[200],
         ),
+        row(
+            "an upgrade with a body",
+            format!("{RENEWAL}Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\n{{}}{inner}"),
+            &[401],
+        ),
         row("an unknown expectation", get(ok, "Host: a\r\nExpect: the unexpected\r\n"), &[200]),
         row("PROXY protocol", format!("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n{}", get(ok, "Host: a\r\n")), &[400]),
         row("PROXY protocol 2", [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", &[0; 12][..]].concat(), &[400]),
