@@ -183,7 +183,7 @@ mod tests {
     fn nothing_is_taken_of_chunks_from_where_they_break() {
         for (good, bad) in [
             ("", " 3\r\nabc\r\n"),
-            ("3", " \r\nabc\r\n"),
+            ("3 ", "\r\nabc\r\n"),
             ("3\r\nabc\r\n3;", "\r\nabc\r\n"),
             ("3", "\nabc\r\n"),
             ("0\r\nX: y", "\n\r\n"),
