@@ -9,7 +9,8 @@ use crate::domain::limits;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{Payload, RequestHead};
 use actix_web::error::PayloadError;
-use actix_web::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use actix_web::http::Method;
+use actix_web::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use bytes::Bytes;
 use futures_util::Stream;
 use std::cell::{Cell, RefCell};
@@ -106,7 +107,7 @@ impl Intake {
 
     /// Whether not even the first line of a head has come whole.
     pub fn is_in_first_line(&self) -> bool {
-        matches!(self.0.part.get(), Part::Lines { begun: false, .. })
+        matches!(self.0.part.get(), Part::Head { begun: false, .. })
     }
 
     /// Whether a head has been on its way for too long. Wakes the reader then.
@@ -121,6 +122,11 @@ impl Intake {
     /// Whether all of the head or body has come.
     pub fn is_over(&self) -> bool {
         self.0.part.get() == Part::Over
+    }
+
+    /// Whether the body is in chunks that are none: nothing more is read of it.
+    pub fn is_broken(&self) -> bool {
+        self.0.part.get() == Part::Broken
     }
 
     /// Notes what came, and answers how much of it belongs to the head or body that is being read.
@@ -177,14 +183,14 @@ impl Intake {
             return body;
         }
         let length = head.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.trim().parse().ok());
-        self.0.part.set(match length {
-            _ if head.headers().contains_key(TRANSFER_ENCODING) => Part::CHUNKS,
-            // After `CONNECT` or `Upgrade` without a length, whatever comes.
-            length => Part::of_length(length.unwrap_or(u64::MAX)),
-        });
+        let length = (!head.headers().contains_key(TRANSFER_ENCODING)).then(|| length.unwrap_or(0));
+        self.0.part.set(length.map_or(Part::CHUNKS, Part::of_length));
+        let is_endless = head.method == Method::CONNECT || head.headers().contains_key(UPGRADE);
         self.0.body_left.set(true);
         self.enter(Stage::Answer, limits::BODY_WINDOW_BYTES);
-        Payload::Stream { payload: Box::pin(Body { payload: body, intake: self.clone() }) }
+        Payload::Stream {
+            payload: Box::pin(Body { payload: body, intake: self.clone(), left: length.filter(|_| is_endless) }),
+        }
     }
 
     /// Waits until what came together with a head is there for whoever answers: a small body that is left unread then is
@@ -253,13 +259,22 @@ fn head_deadline() -> Pin<Box<Sleep>> {
 struct Body {
     payload: Payload,
     intake: Intake,
+    /// Bytes that are yet to come, where actix-http knows no end: it takes whatever follows `CONNECT` or `Upgrade` for the
+    /// other protocol's, which nobody speaks here (RFC 9110 §7.8).
+    left: Option<u64>,
 }
 
 impl Stream for Body {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.left == Some(0) {
+            return Poll::Ready(None);
+        }
         let item = Pin::new(&mut self.payload).poll_next(context);
+        if let (Some(left), Poll::Ready(Some(Ok(bytes)))) = (&mut self.left, &item) {
+            *left = left.saturating_sub(bytes.len() as u64);
+        }
         let intake = &self.intake;
         match &item {
             Poll::Ready(Some(_)) => intake.refill(limits::BODY_WINDOW_BYTES),

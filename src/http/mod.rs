@@ -7,6 +7,7 @@ mod appliance;
 mod assets;
 mod blocked;
 mod body;
+mod chunk_line;
 pub mod conditional;
 mod cors;
 mod dashboard;

@@ -1,29 +1,40 @@
-//! How far a part of a request goes, its head or its body. Nothing else is read of it here: what it says is actix-http's to
-//! read, which is given one part at a time.
+//! How far a part of a request goes, its head or its body. What it says is actix-http's to read, which is given one part at
+//! a time; but where the chunks of a body are none, there is nothing more to give.
+
+use super::chunk_line::ChunkLine;
 
 /// What is left of a part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
     /// Nothing.
     Over,
-    /// Lines up to an empty one: a head, or what follows the last chunk.
-    Lines {
-        /// Whether an empty line ends them: those before a head do not (RFC 9112 §2.2).
+    /// The lines of a head, up to an empty one.
+    Head {
+        /// Whether an empty line ends it: those before it do not (RFC 9112 §2.2).
         begun: bool,
         /// Whether the line that is coming is empty so far.
         is_empty: bool,
     },
     /// As many bytes of a body.
     Length(u64),
-    /// A line with a chunk's size (RFC 9112 §7.1).
+    /// The line with a chunk's size.
     Size {
         /// The digits so far.
         bytes: u64,
-        /// Whether more of them may come.
-        in_digits: bool,
+        /// Where the next byte stands.
+        line: ChunkLine,
     },
     /// As many bytes of a chunk and of the line end behind it.
     Chunk(u64),
+    /// The lines behind the last chunk, up to an empty one.
+    Trailers {
+        /// Whether the line that is coming is empty so far.
+        is_empty: bool,
+        /// Whether its CR has come.
+        is_returning: bool,
+    },
+    /// Chunks that are none.
+    Broken,
 }
 
 /// The line end behind a chunk, in bytes.
@@ -31,9 +42,11 @@ const LINE_END: u64 = 2;
 
 impl Part {
     /// A head.
-    pub const HEAD: Self = Self::Lines { begun: false, is_empty: true };
+    pub const HEAD: Self = Self::Head { begun: false, is_empty: true };
     /// A body in chunks.
-    pub const CHUNKS: Self = Self::Size { bytes: 0, in_digits: true };
+    pub const CHUNKS: Self = Self::Size { bytes: 0, line: ChunkLine::Start };
+    /// What follows the last chunk.
+    const TRAILERS: Self = Self::Trailers { is_empty: true, is_returning: false };
 
     /// A body of this length.
     pub fn of_length(bytes: u64) -> Self {
@@ -43,18 +56,17 @@ impl Part {
     /// How many of the `bytes` that come next belong to it.
     pub fn take(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
-        while *self != Self::Over && !rest.is_empty() {
+        while !matches!(self, Self::Over | Self::Broken) && !rest.is_empty() {
             let count = self.step(rest);
             rest = rest.get(count..).unwrap_or_default();
         }
         bytes.len() - rest.len()
     }
 
-    /// Goes on to the end of a line, of a chunk or of `bytes`, and answers how far that is.
+    /// Goes on to the end of a line, of a chunk or of `bytes`, or to where it breaks, and answers how far that is.
     fn step(&mut self, bytes: &[u8]) -> usize {
-        let line_end = || bytes.iter().position(|byte| *byte == b'\n');
         match self {
-            Self::Over => 0,
+            Self::Over | Self::Broken => 0,
             Self::Length(left) => {
                 let count = up_to(*left, bytes);
                 *self = Self::of_length(*left - count as u64);
@@ -68,30 +80,50 @@ impl Part {
                 }
                 count
             }
-            Self::Lines { begun, is_empty } => {
-                let end = line_end();
+            Self::Head { begun, is_empty } => {
+                let end = bytes.iter().position(|byte| *byte == b'\n');
                 let line = end.map_or(bytes, |end| bytes.get(..end).unwrap_or_default());
                 *is_empty &= line.iter().all(|byte| *byte == b'\r');
                 let Some(end) = end else { return bytes.len() };
                 *self = match (*begun, *is_empty) {
                     (true, true) => Self::Over,
-                    (begun, is_empty) => Self::Lines { begun: begun || !is_empty, is_empty: true },
+                    (begun, is_empty) => Self::Head { begun: begun || !is_empty, is_empty: true },
                 };
                 end + 1
             }
-            Self::Size { bytes: size, in_digits } => {
-                let end = line_end();
-                for byte in end.map_or(bytes, |end| bytes.get(..end).unwrap_or_default()) {
-                    let digit = char::from(*byte).to_digit(16).filter(|_| *in_digits);
-                    *in_digits = digit.is_some();
-                    *size = digit.map_or(*size, |digit| size.saturating_mul(16).saturating_add(digit.into()));
+            Self::Size { bytes: size, line } => {
+                for (index, byte) in bytes.iter().enumerate() {
+                    let Some(next) = line.step(*byte) else {
+                        *self = Self::Broken;
+                        return index;
+                    };
+                    *line = next;
+                    if let (ChunkLine::Size, Some(digit)) = (next, char::from(*byte).to_digit(16)) {
+                        *size = size.saturating_mul(16).saturating_add(digit.into());
+                    }
+                    if next == ChunkLine::End {
+                        *self = if *size == 0 { Self::TRAILERS } else { Self::Chunk(size.saturating_add(LINE_END)) };
+                        return index + 1;
+                    }
                 }
-                let Some(end) = end else { return bytes.len() };
-                *self = match *size {
-                    0 => Self::Lines { begun: true, is_empty: true },
-                    size => Self::Chunk(size.saturating_add(LINE_END)),
-                };
-                end + 1
+                bytes.len()
+            }
+            Self::Trailers { is_empty, is_returning } => {
+                for (index, byte) in bytes.iter().enumerate() {
+                    match (*is_returning, *byte) {
+                        (true, b'\n') => {
+                            *self = if *is_empty { Self::Over } else { Self::TRAILERS };
+                            return index + 1;
+                        }
+                        (true, _) | (false, b'\n') => {
+                            *self = Self::Broken;
+                            return index;
+                        }
+                        (false, b'\r') => *is_returning = true,
+                        (false, _) => *is_empty = false,
+                    }
+                }
+                bytes.len()
             }
         }
     }
@@ -139,12 +171,29 @@ mod tests {
         for body in [
             "0\r\n\r\n",
             "3\r\n\r\n0\r\n0\r\n\r\n",
-            "0003;a=b\r\nabc\r\n1A \r\nabcdefghijklmnopqrstuvwxyz\r\n00\r\nX: y\r\nZ: 0\r\n\r\n",
+            "0003;a=b\r\nabc\r\n1A ;c=\"d\"\r\nabcdefghijklmnopqrstuvwxyz\r\n00\r\nX: y\r\nZ: 0\r\n\r\n",
         ] {
             assert_eq!(taken(Part::CHUNKS, &format!("{body}GET / HTTP/1.1")), (body.len(), true), "{body:?}");
         }
         for unfinished in ["", "0\r\n", "3\r\nabc\r\n", "ffffffffffffffff\r\n0\r\n\r\n", "0\r\nX: y\r\n"] {
             assert_eq!(taken(Part::CHUNKS, unfinished), (unfinished.len(), false), "{unfinished:?}");
+        }
+    }
+    #[test]
+    fn nothing_is_taken_of_chunks_from_where_they_break() {
+        for (good, bad) in [
+            ("", " 3\r\nabc\r\n"),
+            ("3 ", "\r\nabc\r\n"),
+            ("3\r\nabc\r\n3;", "\r\nabc\r\n"),
+            ("3", "\nabc\r\n"),
+            ("0\r\nX: y", "\n\r\n"),
+            ("0\r\n", "\n"),
+            ("0\r\n\r", "\r\n"),
+        ] {
+            let mut part = Part::CHUNKS;
+            assert_eq!(part.take(format!("{good}{bad}").as_bytes()), good.len(), "{good:?} {bad:?}");
+            assert_eq!((part, part.take(b"0\r\n\r\n")), (Part::Broken, 0));
+            assert_eq!(taken(Part::CHUNKS, &format!("{good}{bad}")), (good.len(), false));
         }
     }
 }

@@ -13,10 +13,10 @@ use crate::domain::{OrganizationId, hex, limits};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
-use actix_web::http::ConnectionType;
 use actix_web::http::header::{
     HOST, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError, web};
 use futures_util::FutureExt;
@@ -32,6 +32,8 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 const PANICKED: &str = "its handler panicked";
 /// What actix-web is told of a request without an answer of its own.
 const FAILED: &str = "not answered by a handler";
+/// The target of an `OPTIONS` that asks whether the server is there, and of nothing else (RFC 9112 §3.2.4).
+const SERVER: &str = "*";
 
 /// Whose request it turned out to be; put into the request's extensions for the log line.
 #[derive(Clone, Copy)]
@@ -52,6 +54,8 @@ pub async fn request(
         request.set_payload(body);
         intake.offered().await;
     }
+    // actix-http takes nothing more from whoever has asked for another protocol.
+    let is_last = request.head().upgrade();
     let app = request.app_data::<web::Data<App>>().cloned();
     let traced = Traced::new(app.as_ref().map(web::Data::get_ref));
     let work = async {
@@ -78,7 +82,10 @@ pub async fn request(
     match traced.scope(work).await {
         Ok(mut response) => {
             // Whoever asks again does so on a new connection, which is not about to be closed.
-            if intake.as_ref().is_some_and(Intake::ends) || app.is_some_and(|app| app.condition.is_stopping()) {
+            if is_last
+                || intake.as_ref().is_some_and(Intake::ends)
+                || app.is_some_and(|app| app.condition.is_stopping())
+            {
                 response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
             }
             traced.dress(response.headers_mut());
@@ -167,6 +174,7 @@ async fn respond(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     match odd_head(&request).or_else(|| odd_target(&request)) {
         Some(problem) => Ok(request.error_response(problem).map_into_boxed_body()),
+        None if request.path() == SERVER => Ok(request.into_response(HttpResponse::NoContent().finish())),
         None => Ok(next.call(request).await?.map_into_boxed_body()),
     }
 }
@@ -189,6 +197,10 @@ fn odd_target(request: &ServiceRequest) -> Option<Problem> {
     let length = uri.path_and_query().map_or(0, |target| target.as_str().len());
     if length > limits::TARGET_BYTES {
         return Some(Refusal::LongTarget.problem());
+    }
+    if !path.starts_with('/') && *request.method() != Method::CONNECT {
+        let is_ping = path == SERVER && *request.method() == Method::OPTIONS;
+        return (!is_ping).then(|| Problem::bad_request("The request's target is not a path."));
     }
     let is_plain = path.starts_with('/')
         && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))

@@ -135,6 +135,10 @@ impl Line {
         if self.intake.is_over() {
             return self.poll_ahead(context);
         }
+        if self.intake.is_broken() {
+            // As if the peer had ended in mid-body.
+            return Poll::Ready(Ok(()));
+        }
         // Woken, too, when it is left unread.
         self.intake.wake_later(context.waker());
         if self.intake.room() == 0 { Poll::Pending } else { self.poll_part(context, buffer) }

@@ -15,7 +15,7 @@ const GROUPS: [(&str, char, usize); 11] = [
     ("g-pages.md", 'G', 25),
     ("h-admin.md", 'H', 24),
     ("i-uploads.md", 'I', 42),
-    ("j-connections.md", 'J', 36),
+    ("j-connections.md", 'J', 40),
     ("k-faults.md", 'K', 35),
 ];
 /// The page that explains the others.

@@ -11,6 +11,7 @@ mod capacity;
 mod connections;
 mod forged_urls;
 mod framing;
+mod http11;
 mod jose;
 mod key_faults;
 mod keys;

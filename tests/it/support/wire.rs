@@ -186,6 +186,13 @@ impl Wire {
         self.stream.read_exact(buffer)
     }
 
+    /// What still comes until the connection ends, in whatever way.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut came = Vec::new();
+        let _ = self.stream.read_to_end(&mut came);
+        came
+    }
+
     /// Reads until the connection ends, in whatever way; how many bytes still came.
     pub fn drain(&mut self) -> u64 {
         let mut buffer = vec![0; 64 << 10];
