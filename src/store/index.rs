@@ -120,11 +120,14 @@ impl Index {
 
     /// Applies one commit's operations. Doing it again changes nothing.
     pub fn apply(&self, ops: &[Op]) -> Result<(), IndexError> {
-        ops.iter().try_for_each(|op| self.take(entry(op)?))
+        ops.iter().try_for_each(|op| {
+            let (key, value) = entry(op)?;
+            self.take(key, value.as_deref())
+        })
     }
 
-    /// The same of what one operation makes of it.
-    pub(super) fn take(&self, (key, value): Entry) -> Result<(), IndexError> {
+    /// Takes the value of a key, or that it has none any more.
+    pub(super) fn take(&self, key: EntryKey, value: Option<&[u8]>) -> Result<(), IndexError> {
         match value {
             Some(value) => self.records.insert(key, value)?,
             None => self.records.remove(key)?,
