@@ -250,7 +250,8 @@ pub(super) static KEYS: [Key; 38] = [
         form: Form::Integer { min: 1, max: 600 },
         preset: Preset::Value("10"),
         unit: "seconds",
-        meaning: "How long the index (sled) may take to open before it is set aside and rebuilt from the journal.",
+        meaning: "How long the index (sled) may compute or stand still at one thing, such as opening, before it is set \
+                  aside and rebuilt from the journal. Time for which others have the processor does not count.",
         reason: "A damaged index can hang instead of failing. Opening takes about 4 s per million videos.",
         set: |config, given| given.number().map(|value| config.state.index_open_timeout_s = value),
         show: |config| Some(config.state.index_open_timeout_s.to_string()),

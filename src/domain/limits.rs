@@ -65,10 +65,20 @@ pub const RECORDS_PER_COMMIT: usize = 60;
 pub const CAPTIONS_PER_VIDEO: usize = 30;
 /// Qualities of one video; a ladder has six.
 pub const RENDITIONS_PER_VIDEO: usize = 12;
-/// The journal is compacted after a change when it is larger than this, in bytes, and twice what compacting left.
+/// It is looked after a change whether compacting the journal wins something when it is larger than this, in bytes, and
+/// twice as large as the last time, or as compacting left it.
 pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
+/// Bytes appended to a journal while it is compacted that changes may wait for in the end: some 50 ms.
+pub const JOURNAL_FOLLOW_BYTES: u64 = 1 << 20;
 /// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.
 pub const INDEX_VALUE_BYTES: usize = 48 << 10;
+
+/// Bytes of records that are gathered before an index that is being built takes them, in the order of their keys: as many
+/// again are being taken meanwhile. glibc gives a piece of this size back to the system, whatever was freed before
+/// (`M_MMAP_THRESHOLD`, mallopt(3)).
+pub const INDEX_CHUNK_BYTES: usize = 32 << 20;
+/// Commits that are handed on at a time while a journal is read.
+pub const JOURNAL_BATCH: usize = 64;
 
 /// Changed records that may wait in memory for an index that failed, while another one is built: some 20 MB.
 pub const UNINDEXED_RECORDS: usize = 10_000;

@@ -3,8 +3,9 @@
 use super::access::Access;
 use super::disk::{Disk, Fullness};
 use super::draft::Draft;
-use super::index::{IndexError, IndexPlace, ListPosition};
+use super::index::{IndexError, IndexPlace};
 use super::journal::{FrozenJournal, JournalError};
+use super::lists::ListPosition;
 use super::opening::Opened;
 use super::rows::Rows;
 use super::tending::Watch;
@@ -74,9 +75,9 @@ impl Catalog {
     /// A journal that can't be read. Trouble with the index is never one, unless there is no room for another.
     pub fn open(directory: &Path, cache_bytes: u64, limit: Duration, disk: Arc<Disk>) -> Result<Self, JournalError> {
         let place = IndexPlace { path: directory.join("index"), cache_bytes, limit };
-        let Opened { journal, access, index } = Opened::at(directory, &place, &disk)?;
+        let Opened { journal, access, lists, index } = Opened::at(directory, &place, &disk)?;
         let shared = Arc::new(Shared {
-            rows: Rows::new(index, place),
+            rows: Rows::new(index, lists, place),
             access: RwLock::new(access),
             is_journal_unsound: AtomicBool::new(false),
             changed: watch::Sender::new(0),
@@ -145,14 +146,14 @@ impl Catalog {
         Ok(row.map(serde_json::from_value).transpose()?)
     }
 
-    /// A page of an owner's records, newest first: as many steps in the index as there are items.
+    /// A page of an owner's records, newest first: as many reads of the index as there are items.
     pub async fn list<R: Record>(
         &self,
         owner: OrganizationId,
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page<R>, IndexError> {
-        let mut found = self.shared.rows.owned(owner, R::KIND, after.map(|Cursor(position)| position), limit + 1)?;
+        let mut found = self.shared.rows.owned(owner, R::KIND, after.map(|Cursor(position)| position), limit + 1);
         let has_more = found.len() > limit;
         found.truncate(limit);
         let next = found.last().filter(|_| has_more).map(|(_, position)| Cursor(*position));
@@ -176,7 +177,7 @@ impl Catalog {
     ) -> Result<Page<R>, IndexError> {
         let (mut items, mut looked, mut at) = (Vec::new(), 0, after.map(|Cursor(position)| position));
         loop {
-            let step = self.shared.rows.owned(owner, R::KIND, at, limits::SEARCH_STEP)?;
+            let step = self.shared.rows.owned(owner, R::KIND, at, limits::SEARCH_STEP);
             let is_last = step.len() < limits::SEARCH_STEP;
             for (key, position) in step {
                 if items.len() == limit || looked == scan {
@@ -196,8 +197,9 @@ impl Catalog {
     /// Up to `limit` records that hang on `parent`, newest first.
     pub async fn children<R: Record>(&self, parent: Uuid, limit: usize) -> Result<Vec<R>, IndexError> {
         let mut items = Vec::new();
-        for key in self.shared.rows.children(parent, R::KIND, limit)? {
-            items.extend(self.find::<R>(key).await?);
+        for key in self.shared.rows.children(parent, R::KIND, limit) {
+            // One that was hung on another meanwhile is no longer part of the list.
+            items.extend(self.find::<R>(key).await?.filter(|record| record.parent() == Some(parent)));
         }
         Ok(items)
     }

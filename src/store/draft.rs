@@ -83,10 +83,7 @@ impl<'a> Draft<'a> {
 
     /// Keys of records that hang on `parent`: up to `limit` stored ones, with what this group has changed.
     pub fn children<R: Record>(&mut self, parent: Uuid, limit: usize) -> Vec<Uuid> {
-        let mut keys = self.rows.children(parent, R::KIND, limit).unwrap_or_else(|error| {
-            self.fail(error);
-            Vec::new()
-        });
+        let mut keys = self.rows.children(parent, R::KIND, limit);
         for ((kind, key), row) in self.group.iter().chain(&self.own).filter(|((kind, _), _)| *kind == R::KIND) {
             keys.retain(|other| other != key);
             let hangs_on = row.as_ref().and_then(|row| place_of(*kind, row).ok()).and_then(|place| place.parent);

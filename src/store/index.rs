@@ -1,4 +1,4 @@
-//! The index: sled, holding what the journal says in a form that can be read by key and listed by owner.
+//! The index: sled, holding every record that the journal tells of in a form that can be read by key.
 //!
 //! It can always be rebuilt from the journal and is never trusted to be durable: sled's `flush` is no `fsync` on
 //! Linux, and a damaged sled can fail, panic, hang, or open and miss a page without a word. It is therefore opened and
@@ -6,16 +6,18 @@
 //! the journal says. Written with plain inserts and removes alone: the first transaction or batch would put every
 //! later read behind a process-wide lock.
 
+use super::guarded::{Guarded, guarded};
 use super::journal::is_for_room;
-use super::op::{Op, RECORD_VERSION, place_of};
-use crate::domain::{Kind, OrganizationId, limits};
+use super::lists::Lists;
+use super::op::{Op, Place, RECORD_VERSION, place_of};
+use crate::domain::{Kind, limits};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -29,7 +31,7 @@ pub enum IndexError {
     #[error("index: {0}")]
     Sled(#[from] sled::Error),
     /// sled did not finish within the limit.
-    #[error("the index did not answer within {0:?}")]
+    #[error("the index did not answer in {0:?} of its own")]
     Stuck(Duration),
     /// sled panicked.
     #[error("the index is damaged in a way that sled does not survive")]
@@ -54,10 +56,6 @@ pub struct Index {
     db: sled::Db,
     /// kind, key → record
     records: sled::Tree,
-    /// owner, kind, newest first, key → nothing
-    by_owner: sled::Tree,
-    /// parent, kind, newest first, key → nothing
-    by_parent: sled::Tree,
     meta: sled::Tree,
 }
 
@@ -68,7 +66,7 @@ pub struct IndexPlace {
     pub path: PathBuf,
     /// Memory that it may use for a cache.
     pub cache_bytes: u64,
-    /// The longest that sled may take for one thing.
+    /// The longest that sled may compute or stand still for one thing: a machine that is busy is not held against it.
     pub limit: Duration,
 }
 
@@ -89,8 +87,12 @@ impl IndexPlace {
 }
 
 const APPLIED: &[u8] = b"applied";
-/// Position in a list: newest-first order, then key.
-pub(super) type ListPosition = [u8; 24];
+
+/// Kind and key of a record.
+pub(super) type EntryKey = [u8; 17];
+
+/// What one operation makes of an index: the value of a key, or none any more.
+pub(super) type Entry = (EntryKey, Option<Vec<u8>>);
 
 impl IndexError {
     /// Whether it was for want of room.
@@ -102,13 +104,7 @@ impl IndexError {
 impl Index {
     fn open_now(directory: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
         let db = sled::Config::new().path(directory).cache_capacity(cache_bytes).open()?;
-        Ok(Self {
-            records: db.open_tree("records")?,
-            by_owner: db.open_tree("by-owner")?,
-            by_parent: db.open_tree("by-parent")?,
-            meta: db.open_tree("meta")?,
-            db,
-        })
+        Ok(Self { records: db.open_tree("records")?, meta: db.open_tree("meta")?, db })
     }
 
     /// Number of the last commit applied; 0 for a new index.
@@ -124,38 +120,18 @@ impl Index {
 
     /// Applies one commit's operations. Doing it again changes nothing.
     pub fn apply(&self, ops: &[Op]) -> Result<(), IndexError> {
-        for op in ops {
-            let (kind, key) = op.target();
-            let record_key = record_key(kind, key);
-            let old = self.records.get(record_key)?.map(|bytes| read_row(&bytes)).transpose()?;
-            match op {
-                Op::Put { row, v, .. } => {
-                    let new_place = place_of(kind, row)?;
-                    // Owner and order never change; a parent may (an embed pointed at another video).
-                    if let Some(old) = &old
-                        && let Some(parent) = place_of(kind, old)?.parent
-                        && new_place.parent != Some(parent)
-                    {
-                        self.by_parent.remove(list_key(parent, kind, new_place.order, key))?;
-                    }
-                    self.by_owner.insert(list_key(new_place.owner.0, kind, new_place.order, key), &[])?;
-                    if let Some(parent) = new_place.parent {
-                        self.by_parent.insert(list_key(parent, kind, new_place.order, key), &[])?;
-                    }
-                    self.records.insert(record_key, write_row(*v, row)?)?;
-                }
-                Op::Remove { .. } => {
-                    if let Some(old) = &old {
-                        let place = place_of(kind, old)?;
-                        self.by_owner.remove(list_key(place.owner.0, kind, place.order, key))?;
-                        if let Some(parent) = place.parent {
-                            self.by_parent.remove(list_key(parent, kind, place.order, key))?;
-                        }
-                        self.records.remove(record_key)?;
-                    }
-                }
-            }
-        }
+        ops.iter().try_for_each(|op| {
+            let (key, value) = entry(op)?;
+            self.take(key, value.as_deref())
+        })
+    }
+
+    /// Takes the value of a key, or that it has none any more.
+    pub(super) fn take(&self, key: EntryKey, value: Option<&[u8]>) -> Result<(), IndexError> {
+        match value {
+            Some(value) => self.records.insert(key, value)?,
+            None => self.records.remove(key)?,
+        };
         Ok(())
     }
 
@@ -170,34 +146,16 @@ impl Index {
         self.records.get(record_key(kind, key))?.map(|bytes| read_row(&bytes)).transpose()
     }
 
-    /// Up to `limit` keys of an owner's records, newest first, behind `after`; with the position of each.
-    pub fn owned(
-        &self,
-        owner: OrganizationId,
-        kind: Kind,
-        after: Option<ListPosition>,
-        limit: usize,
-    ) -> Result<Vec<(Uuid, ListPosition)>, IndexError> {
-        list(&self.by_owner, owner.0, kind, after, limit)
-    }
-
-    /// The same for the records that hang on another, from the newest on.
-    pub fn children(&self, parent: Uuid, kind: Kind, limit: usize) -> Result<Vec<(Uuid, ListPosition)>, IndexError> {
-        list(&self.by_parent, parent, kind, None, limit)
-    }
-
     /// Begins to read everything through.
     pub fn sum(&self) -> Result<Summing, IndexError> {
-        let trees = [self.records.clone(), self.by_owner.clone(), self.by_parent.clone()];
+        let records = self.records.clone();
         let is_wanted = Arc::new(AtomicBool::new(true));
         let goes_on = Arc::clone(&is_wanted);
-        let sum = begin(move || {
+        let sum = Guarded::begin(move || {
             let mut sum = 0_u64;
-            for (number, tree) in trees.iter().enumerate() {
-                for entry in tree.iter().take_while(|_| goes_on.load(Ordering::Relaxed)) {
-                    let (key, value) = entry?;
-                    sum = sum.wrapping_add(entry_hash(number, &key, &value));
-                }
+            for entry in records.iter().take_while(|_| goes_on.load(Ordering::Relaxed)) {
+                let (key, value) = entry?;
+                sum = sum.wrapping_add(entry_hash(&key, &value));
             }
             Ok(sum)
         })?;
@@ -222,29 +180,17 @@ impl Index {
     }
 }
 
-fn list(
-    tree: &sled::Tree,
-    group: Uuid,
-    kind: Kind,
-    after: Option<ListPosition>,
-    limit: usize,
-) -> Result<Vec<(Uuid, ListPosition)>, IndexError> {
-    let prefix = group_key(group, kind);
-    let start = after.map_or_else(|| prefix.to_vec(), |position| [prefix.as_slice(), &position, &[0]].concat());
-    let mut found = Vec::with_capacity(limit);
-    for entry in tree.range(start..).keys().take(limit) {
-        let entry = entry?;
-        let Some(position) = entry.strip_prefix(prefix.as_slice()) else { break };
-        if let Ok(position) = ListPosition::try_from(position)
-            && let Some(key) = position.get(8..).and_then(|key| Uuid::from_slice(key).ok())
-        {
-            found.push((key, position));
-        }
-    }
-    Ok(found)
+/// What an operation makes of an index.
+pub(super) fn entry(op: &Op) -> Result<Entry, IndexError> {
+    let (kind, key) = op.target();
+    let value = match op {
+        Op::Put { row, v, .. } => Some(write_row(*v, row)?),
+        Op::Remove { .. } => None,
+    };
+    Ok((record_key(kind, key), value))
 }
 
-fn record_key(kind: Kind, key: Uuid) -> [u8; 17] {
+fn record_key(kind: Kind, key: Uuid) -> EntryKey {
     let mut bytes = [kind_byte(kind); 17];
     if let Some(tail) = bytes.last_chunk_mut::<16>() {
         *tail = *key.as_bytes();
@@ -252,79 +198,55 @@ fn record_key(kind: Kind, key: Uuid) -> [u8; 17] {
     bytes
 }
 
-fn group_key(group: Uuid, kind: Kind) -> [u8; 17] {
-    let mut bytes = [kind_byte(kind); 17];
-    if let Some(head) = bytes.first_chunk_mut::<16>() {
-        *head = *group.as_bytes();
-    }
-    bytes
-}
-
-fn list_key(group: Uuid, kind: Kind, order: u64, key: Uuid) -> Vec<u8> {
-    [group_key(group, kind).as_slice(), &list_position(order, key)].concat()
-}
-
-/// Where a record stands in its lists: the newest, which has the highest order, comes first.
-pub(super) fn list_position(order: u64, key: Uuid) -> ListPosition {
-    let mut position = [0; 24];
-    let (head, tail) = position.split_at_mut(8);
-    head.copy_from_slice(&(!order).to_be_bytes());
-    tail.copy_from_slice(key.as_bytes());
-    position
-}
-
 /// A kind's byte in keys of the index. The index is rebuilt when this changes, so it need not be stable for ever.
 fn kind_byte(kind: Kind) -> u8 {
     Kind::ALL.iter().position(|other| *other == kind).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
 }
 
-/// What an index holds that has applied all it was told: a hash of each record's entries, to be summed up in any order.
+/// What an index holds that has applied all it was told, and where each record stands in lists.
 #[derive(Default)]
-pub struct Expected {
-    records: HashMap<(Kind, Uuid), u64>,
+pub(super) struct Expected {
+    /// A hash of each record's entry, to be summed up in any order.
+    records: HashMap<(Kind, Uuid), (u64, Place)>,
 }
 
 impl Expected {
-    /// Follows one commit's operations.
-    pub fn apply(&mut self, ops: &[Op]) -> Result<(), IndexError> {
-        for op in ops {
-            let (kind, key) = op.target();
-            match op {
-                Op::Put { row, v, .. } => {
-                    let place = place_of(kind, row)?;
-                    let in_list = |tree, group| entry_hash(tree, &list_key(group, kind, place.order, key), &[]);
-                    let sum = entry_hash(0, &record_key(kind, key), &write_row(*v, row)?)
-                        .wrapping_add(in_list(1, place.owner.0))
-                        .wrapping_add(place.parent.map_or(0, |parent| in_list(2, parent)));
-                    self.records.insert((kind, key), sum);
-                }
-                Op::Remove { .. } => {
-                    self.records.remove(&(kind, key));
-                }
+    /// Follows one operation, which makes this `entry`.
+    pub fn apply(&mut self, op: &Op, (key, value): &Entry) -> Result<(), IndexError> {
+        match (op, value) {
+            (Op::Put { kind, row, .. }, Some(value)) => {
+                let place = place_of(*kind, row)?;
+                self.records.insert(op.target(), (entry_hash(key, value), place));
             }
+            _ => drop(self.records.remove(&op.target())),
         }
         Ok(())
     }
+
+    /// The lists of all its records.
+    pub fn lists(&self) -> Lists {
+        Lists::of(self.records.iter().map(|(target, (_, place))| (target, place)))
+    }
 }
 
-/// Hash of one entry of tree number `tree` (records, by owner, by parent). It guards against damage, not against forgers.
-fn entry_hash(tree: usize, key: &[u8], value: &[u8]) -> u64 {
+/// Hash of one entry. It guards against damage, not against forgers.
+fn entry_hash(key: &[u8], value: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (tree, key, value).hash(&mut hasher);
+    (key, value).hash(&mut hasher);
     hasher.finish()
 }
 
 /// What an index holds, while it is being read through.
 pub(super) struct Summing {
-    sum: mpsc::Receiver<Result<u64, IndexError>>,
+    sum: Guarded<u64>,
     is_wanted: Arc<AtomicBool>,
 }
 
 impl Summing {
     /// Answers within `limit` whether it is what the journal says.
     pub fn check(self, expected: &Expected, limit: Duration) -> Result<(), IndexError> {
-        let sum = finish(&self.sum, limit)?;
-        let expected = expected.records.values().fold(0, |sum: u64, hash| sum.wrapping_add(*hash));
+        let sum = self.sum.finish(limit)?;
+        let expected = expected.records.values().fold(0, |sum: u64, (hash, _)| sum.wrapping_add(*hash));
         if sum == expected { Ok(()) } else { Err(IndexError::Differs) }
     }
 }
@@ -333,37 +255,8 @@ impl Drop for Summing {
     /// Whoever opens this index next must not find it in use.
     fn drop(&mut self) {
         self.is_wanted.store(false, Ordering::Relaxed);
-        let _ = self.sum.recv_timeout(GIVEN_UP_WITHIN);
+        let _ = self.sum.finish(GIVEN_UP_WITHIN);
     }
-}
-
-/// Runs what sled may hang or panic in. A thread that hangs is left behind: it holds nothing that a rebuilt index needs.
-pub(super) fn guarded<T: Send + 'static>(
-    limit: Duration,
-    work: impl FnOnce() -> Result<T, IndexError> + Send + 'static,
-) -> Result<T, IndexError> {
-    finish(&begin(work)?, limit)
-}
-
-fn begin<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, IndexError> + Send + 'static,
-) -> Result<mpsc::Receiver<Result<T, IndexError>>, IndexError> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::Builder::new()
-        .name("index-open".into())
-        .spawn(move || {
-            // A receiver that gave up is not interested.
-            let _ = sender.send(work());
-        })
-        .map_err(sled::Error::Io)?;
-    Ok(receiver)
-}
-
-fn finish<T>(receiver: &mpsc::Receiver<Result<T, IndexError>>, limit: Duration) -> Result<T, IndexError> {
-    receiver.recv_timeout(limit).map_err(|error| match error {
-        mpsc::RecvTimeoutError::Timeout => IndexError::Stuck(limit),
-        mpsc::RecvTimeoutError::Disconnected => IndexError::Panicked,
-    })?
 }
 
 fn write_row(version: u32, row: &Value) -> Result<Vec<u8>, IndexError> {

@@ -19,16 +19,17 @@
 
 use super::op::{Commit, Op};
 use super::remedy::with_remedy;
-use crate::domain::{Kind, Timestamp, limits};
+use crate::domain::{Timestamp, limits};
 use frames::{ReadThrough, frame, read_all};
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use uuid::Uuid;
 
+mod compaction;
 mod frames;
+
+pub use compaction::{Compacted, Compaction};
 
 /// What the name of a journal ends with that is to take the place of the present one.
 const COMPACTING: &str = "compacting";
@@ -94,8 +95,10 @@ pub struct Journal {
     durable: u64,
     /// Number of the last commit.
     seq: u64,
-    /// Length of its compacted head.
+    /// Length of its compacted head; or of all of it, when it was last found that compacting wins nothing.
     compacted: u64,
+    /// Counts the files that have had its name.
+    generation: u64,
     /// Whether what the disk holds is known.
     is_sound: bool,
 }
@@ -111,7 +114,7 @@ impl Journal {
             .open(path)
             .and_then(|file| file.sync_all().map(|()| file))
             .map_err(|error| io_error(path, error))?;
-        Ok(Self { path: path.to_owned(), file, durable: 0, seq: 0, compacted: 0, is_sound: true })
+        Ok(Self { path: path.to_owned(), file, durable: 0, seq: 0, compacted: 0, generation: 0, is_sound: true })
     }
 
     /// Opens a journal, hands every commit to `each` in order, and drops what an interrupted append left at its end.
@@ -133,7 +136,7 @@ impl Journal {
             tracing::warn!(dropped_bytes = length - durable, "dropped the unfinished end of the journal");
             file.set_len(durable).and_then(|()| file.sync_all()).map_err(|error| io_error(path, error))?;
         }
-        Ok(Self { path: path.to_owned(), file, durable, seq, compacted: head_end, is_sound: true })
+        Ok(Self { path: path.to_owned(), file, durable, seq, compacted: head_end, generation: 0, is_sound: true })
     }
 
     /// Reads a journal without changing it: number of the last commit, and bytes behind the last whole one.
@@ -206,38 +209,70 @@ impl Journal {
         if self.is_sound { Ok(()) } else { self.renew() }
     }
 
-    /// Whether it has grown enough to be worth compacting.
+    /// Whether it has grown enough to look whether compacting it wins something.
     pub fn wants_compaction(&self) -> bool {
-        self.durable > limits::JOURNAL_COMPACT_BYTES && self.durable > self.compacted.saturating_mul(2)
+        self.is_sound && self.durable > limits::JOURNAL_COMPACT_BYTES && self.durable > self.compacted.saturating_mul(2)
     }
 
-    /// Rewrites the journal with only the latest operation on each record. Reads the journal alone, never the index.
+    /// Begins to rewrite the journal with only the latest operation on each record. [`Compaction::run`] does it, on any
+    /// thread, and [`Journal::finish_compaction`] ends it. Reads the journal alone, never the index.
+    pub fn begin_compaction(&self) -> Result<Compaction, JournalError> {
+        let temporary = self.temporary();
+        // A left-over, or one that is still being written to, which is then nobody's.
+        let _ = std::fs::remove_file(&temporary);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&temporary).map_err(|error| io_error(&temporary, error))?;
+        // Through a descriptor of its own: the other one may have failed.
+        let old = File::open(&self.path).map_err(|error| io_error(&self.path, error))?;
+        Ok(Compaction { source: self.frozen(old), file, temporary })
+    }
+
+    /// Bytes that were appended since a compaction read the journal.
+    pub fn bytes_behind(&self, compacted: &Compacted) -> u64 {
+        let is_of_this = compacted.generation == self.generation;
+        if is_of_this { self.durable.saturating_sub(compacted.read_to) } else { 0 }
+    }
+
+    /// Puts a compacted journal in the place of the present one, with what was appended since; whether it did. It does not
+    /// where another file has taken that place meanwhile.
     ///
     /// # Errors
     /// Whatever stood in the way. The journal goes on as it was if it still [is sound](Self::is_sound).
-    pub fn compact(&mut self) -> Result<(), JournalError> {
-        let before_bytes = self.durable;
-        let compacted = self.renew();
-        // A full disk is asked again only after as much growth again.
-        self.compacted = self.durable;
-        compacted.inspect(|()| tracing::info!(before_bytes, after_bytes = self.durable, "journal compacted"))
+    pub fn finish_compaction(&mut self, compacted: Compacted) -> Result<bool, JournalError> {
+        if compacted.generation != self.generation {
+            return Ok(false);
+        }
+        let compacted = compacted.follow(&self.freeze()?)?;
+        self.adopt(compacted).map(|()| true)
     }
 
-    /// Puts another file in the journal's place, with the latest operation on each record that was acknowledged:
-    /// temporary file, fsync, rename, fsync of the directory.
+    /// Leaves the journal as it is, until it has grown as much again.
+    pub fn give_up_compaction(&mut self) {
+        self.compacted = self.durable;
+        // A full disk needs the room back.
+        let _ = std::fs::remove_file(self.temporary());
+    }
+
+    /// Puts another file in the journal's place, with the latest operation on each record that was acknowledged.
     fn renew(&mut self) -> Result<(), JournalError> {
-        let temporary = self.path.with_extension(COMPACTING);
-        let replaced = self.write_compacted(&temporary).and_then(|written| {
-            std::fs::rename(&temporary, &self.path).map(|()| written).map_err(|error| io_error(&temporary, error))
-        });
-        let (file, written) = replaced.inspect_err(|_| {
-            // A full disk needs the room back.
+        let renewed = self.begin_compaction().and_then(Compaction::run_anyway);
+        let compacted = renewed.inspect_err(|_| drop(std::fs::remove_file(self.temporary())))?;
+        self.adopt(compacted)
+    }
+
+    /// Gives the journal's name to what was written beside it and synced: rename, fsync of the directory.
+    fn adopt(&mut self, compacted: Compacted) -> Result<(), JournalError> {
+        let Compacted { file, temporary, head_bytes, written, .. } = compacted;
+        std::fs::rename(&temporary, &self.path).map_err(|error| {
             let _ = std::fs::remove_file(&temporary);
+            io_error(&temporary, error)
         })?;
         // The old file has no name any more: from here on nothing may be written to it.
         self.file = file;
+        self.generation += 1;
         self.durable = written;
-        self.compacted = written;
+        self.compacted = head_bytes;
         let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
         let synced = sync_directory(directory).map_err(|error| io_error(directory, error));
         // A power cut might bring the old one back, without what is appended from now on.
@@ -245,66 +280,19 @@ impl Journal {
         synced
     }
 
-    fn write_compacted(&self, temporary: &Path) -> Result<(File, u64), JournalError> {
-        // Through a descriptor of its own: the other one may have failed.
-        let old = File::open(&self.path).map_err(|error| io_error(&self.path, error))?;
-        // First pass: which commit last touched each record.
-        let mut latest: HashMap<(Kind, Uuid), (u64, usize)> = HashMap::new();
-        let mut position = 0_u64;
-        let read = read_all(&self.path, &old, self.durable, |commit| {
-            for (at, op) in commit.ops.iter().enumerate() {
-                latest.insert(op.target(), (position, at));
-            }
-            position += 1;
-        })?;
-        if (read.seq, read.end) != (self.seq, self.durable) {
-            let what = "what was acknowledged can't be read back";
-            return Err(JournalError::Damaged { path: self.path.clone(), offset: read.end, what });
-        }
-        // Second pass: copy those that still say something.
-        let to_error = |error| io_error(temporary, error);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let file = options.open(temporary).map_err(to_error)?;
-        let mut out = BufWriter::new(&file);
-        let (mut position, mut written) = (0_u64, 0_u64);
-        let mut failed = None;
-        read_all(&self.path, &old, self.durable, |commit| {
-            let ops: Vec<Op> = commit
-                .ops
-                .into_iter()
-                .enumerate()
-                .filter(|(at, op)| latest.get(&op.target()) == Some(&(position, *at)) && matches!(op, Op::Put { .. }))
-                .map(|(_, op)| op)
-                .collect();
-            position += 1;
-            if !ops.is_empty() && failed.is_none() {
-                let head = Commit { seq: self.seq, snapshot: true, durable: written, at: commit.at, ops };
-                match frame(&head).and_then(|bytes| out.write_all(&bytes).map(|()| bytes.len())) {
-                    Ok(length) => written += length as u64,
-                    Err(error) => failed = Some(error),
-                }
-            }
-        })?;
-        if let Some(error) = failed {
-            return Err(to_error(error));
-        }
-        // An empty commit closes the head, so that one that was cut short is known; it carries the number to go on from.
-        let at = Timestamp::from_millis(0);
-        let close = Commit { seq: self.seq, snapshot: true, durable: written, at, ops: Vec::new() };
-        let bytes = frame(&close).map_err(to_error)?;
-        out.write_all(&bytes).map_err(to_error)?;
-        written += bytes.len() as u64;
-        out.flush().map_err(to_error)?;
-        drop(out);
-        file.sync_all().map_err(to_error)?;
-        Ok((file, written))
+    fn temporary(&self) -> PathBuf {
+        self.path.with_extension(COMPACTING)
+    }
+
+    fn frozen(&self, file: File) -> FrozenJournal {
+        let Self { durable, seq, generation, .. } = *self;
+        FrozenJournal { path: self.path.clone(), file, length: durable, seq, generation }
     }
 
     /// The journal as it stands on disk: what is appended or compacted later does not change it.
     pub fn freeze(&self) -> Result<FrozenJournal, JournalError> {
         let file = self.file.try_clone().map_err(|error| io_error(&self.path, error))?;
-        Ok(FrozenJournal { path: self.path.clone(), file, length: self.durable, seq: self.seq })
+        Ok(self.frozen(file))
     }
 }
 
@@ -315,6 +303,7 @@ pub struct FrozenJournal {
     length: u64,
     /// Number of that commit.
     pub seq: u64,
+    generation: u64,
 }
 
 impl FrozenJournal {

@@ -96,6 +96,7 @@ pub struct Commit {
 }
 
 /// Where a record stands in lists.
+#[derive(Clone, Copy)]
 pub(super) struct Place {
     pub owner: OrganizationId,
     pub order: u64,

@@ -2,15 +2,21 @@
 
 use super::access::Access;
 use super::disk::Disk;
-use super::index::{Expected, Index, IndexError, IndexPlace};
+use super::filling::Filling;
+use super::index::{Expected, Index, IndexError, IndexPlace, entry};
 use super::journal::{Journal, JournalError, sync_directory};
+use super::lists::Lists;
+use super::op::{Commit, Op};
 use super::rows::drop_behind;
+use crate::domain::limits;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 
 /// Everything, as the journal tells it.
 pub(super) struct Opened {
     pub journal: Journal,
     pub access: Access,
+    pub lists: Lists,
     pub index: Index,
 }
 
@@ -64,38 +70,18 @@ impl Opened {
     /// Fills memory from the journal and the index from where it has got to (`known_seq`). The outer error is the
     /// journal's, the inner one the index's.
     fn run(path: &Path, slot: &mut IndexSlot, known_seq: u64) -> Result<Result<Self, IndexError>, JournalError> {
-        let mut access = Access::default();
-        let mut expected = Expected::default();
-        let mut unreadable = None;
-        let mut index_error = None;
-        let mut behind = known_seq;
+        let limit = slot.place.limit;
         // Beside the journal: nearly always there is nothing to be added to it.
         let summing = slot.open.as_ref().filter(|_| known_seq != 0).map(Index::sum);
-        let journal = Journal::open(path, known_seq, |commit| {
-            let read = access.apply(&commit.ops).map_err(|error| error.to_string());
-            if let Err(error) = read.and_then(|()| expected.apply(&commit.ops).map_err(|error| error.to_string())) {
-                unreadable.get_or_insert((commit.seq, error));
-            }
-            // A compacted head newer than the index says nothing of what it should forget: begin anew.
-            if commit.snapshot && behind != 0 && behind < commit.seq {
-                slot.set_aside("it is older than the compacted journal");
-                behind = 0;
-            }
-            if (commit.seq > behind || behind == 0)
-                && index_error.is_none()
-                && let Err(error) = slot.get().and_then(|index| index.apply(&commit.ops))
-            {
-                index_error = Some(error);
-            }
-        })?;
+        let mut taken = Taken::new(slot, known_seq);
+        let journal = taken.read(path, known_seq)?;
+        let Taken { slot, behind, filling, access, expected, unreadable, index_error } = taken;
         if let Some((seq, what)) = unreadable {
             let error = std::io::Error::other(format!("change {seq} does not read: {what}"));
             return Err(JournalError::Io { path: path.to_owned(), error });
         }
-        if let Some(error) = index_error {
-            return Ok(Err(error));
-        }
-        Ok(slot.get().and_then(|index| {
+        let filled = filling.map_or(Ok(()), Filling::finish);
+        Ok(index_error.map_or(filled, Err).and_then(|()| slot.get()).and_then(|index| {
             index.set_applied(journal.seq())?;
             // Built from nothing, it holds what it was given just now.
             if behind != 0 {
@@ -103,10 +89,96 @@ impl Opened {
                     Some(summing) if journal.seq() == known_seq => summing?,
                     _ => index.sum()?,
                 };
-                summing.check(&expected, slot.place.limit)?;
+                summing.check(&expected, limit)?;
             }
-            Ok(Self { journal, access, index })
+            Ok(Self { journal, access, lists: expected.lists(), index })
         }))
+    }
+}
+
+/// What was read of a journal, taken into memory and into the index that is in the slot.
+struct Taken<'a> {
+    slot: &'a mut IndexSlot,
+    /// The last commit that the index has; 0 while it is built anew.
+    behind: u64,
+    filling: Option<Filling>,
+    access: Access,
+    expected: Expected,
+    /// The first commit that does not read, and why.
+    unreadable: Option<(u64, String)>,
+    index_error: Option<IndexError>,
+}
+
+impl<'a> Taken<'a> {
+    fn new(slot: &'a mut IndexSlot, behind: u64) -> Self {
+        let (filling, unreadable, index_error) = (None, None, None);
+        Self {
+            slot,
+            behind,
+            filling,
+            access: Access::default(),
+            expected: Expected::default(),
+            unreadable,
+            index_error,
+        }
+    }
+
+    /// Reads a journal, and takes in all of it: one thread reads while another takes in.
+    fn read(&mut self, path: &Path, known_seq: u64) -> Result<Journal, JournalError> {
+        let (batches, received) = mpsc::sync_channel::<Vec<Commit>>(1);
+        std::thread::scope(|scope| {
+            let take_all = || received.into_iter().flatten().for_each(|commit| self.take(&commit));
+            let thread = std::thread::Builder::new().name("journal-take".into()).spawn_scoped(scope, take_all);
+            thread.map_err(|error| JournalError::Io { path: path.to_owned(), error })?;
+            let mut batch = Vec::new();
+            let journal = Journal::open(path, known_seq, |commit| {
+                batch.push(commit);
+                if batch.len() == limits::JOURNAL_BATCH {
+                    // Nobody takes them only if that thread has panicked, which this one then does, too.
+                    let _ = batches.send(std::mem::take(&mut batch));
+                }
+            });
+            let _ = batches.send(batch);
+            // Or it would wait for more.
+            drop(batches);
+            journal
+        })
+    }
+
+    fn take(&mut self, commit: &Commit) {
+        // A compacted head newer than the index says nothing of what it should forget: begin anew.
+        if commit.snapshot && self.behind != 0 && self.behind < commit.seq {
+            self.slot.set_aside("it is older than the compacted journal");
+            self.behind = 0;
+        }
+        let read = self.access.apply(&commit.ops).map_err(|error| error.to_string());
+        let taken = read.and_then(|()| {
+            commit.ops.iter().try_for_each(|op| self.take_op(op, commit.seq)).map_err(|error| error.to_string())
+        });
+        if let Err(error) = taken {
+            self.unreadable.get_or_insert((commit.seq, error));
+        }
+    }
+
+    /// Takes in one operation. The error is that it does not read.
+    fn take_op(&mut self, op: &Op, seq: u64) -> Result<(), IndexError> {
+        let entry = entry(op)?;
+        self.expected.apply(op, &entry)?;
+        if (seq > self.behind || self.behind == 0) && self.index_error.is_none() {
+            match self.filling() {
+                Ok(filling) => filling.take(entry),
+                Err(error) => self.index_error = Some(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn filling(&mut self) -> Result<&mut Filling, IndexError> {
+        let filling = match self.filling.take() {
+            Some(filling) => filling,
+            None => self.slot.get().and_then(Filling::begin)?,
+        };
+        Ok(self.filling.insert(filling))
     }
 }
 

@@ -1,12 +1,15 @@
-//! Records as everybody reads them: the index, and over it what the index does not hold yet.
+//! Records as everybody reads them: the index, and over it what the index does not hold yet; and the lists of them.
 //!
 //! A change lies here from the moment when its commit is on disk until the index has taken it, so that no reader sees
 //! half of it, and none sees it before memory does. Where the index fails, changes stay here and are read from here, over
 //! what the failed index still answers, until another one was built from the journal.
 
-use super::index::{Index, IndexError, IndexPlace, ListPosition, guarded, list_position};
+use super::filling::Filling;
+use super::guarded::guarded;
+use super::index::{Index, IndexError, IndexPlace, entry};
 use super::journal::{FrozenJournal, JournalError};
-use super::op::{Commit, Op, RECORD_VERSION, place_of};
+use super::lists::{ListPosition, Lists};
+use super::op::{Commit, Op, Place, RECORD_VERSION, place_of};
 use crate::domain::{Kind, OrganizationId, limits};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -21,7 +24,7 @@ pub(super) struct Rows {
     place: IndexPlace,
     /// Whether the index is behind and takes nothing more.
     has_failed: AtomicBool,
-    recent: RwLock<Recent>,
+    laid: RwLock<Laid>,
 }
 
 /// Builds another index beside one that failed.
@@ -36,28 +39,40 @@ pub(super) enum BuildError {
     Index(#[from] IndexError),
 }
 
-/// What the index may not hold yet: the latest of each record, `None` for one that was removed.
-#[derive(Default)]
-struct Recent(HashMap<(Kind, Uuid), Option<Arc<Row>>>);
+/// What is in memory.
+struct Laid {
+    /// What the index may not hold yet: the latest of each record, `None` for one that was removed.
+    recent: HashMap<(Kind, Uuid), Option<Value>>,
+    lists: Lists,
+}
 
-/// A record, and where it stands in lists.
-struct Row {
-    value: Value,
-    owner: OrganizationId,
-    parent: Option<Uuid>,
-    position: ListPosition,
+/// A change of one record: what it says from now on, and where it stood and stands in lists.
+struct Change {
+    target: (Kind, Uuid),
+    row: Option<Value>,
+    old: Old,
+    new: Option<Place>,
+}
+
+/// Where a record may stand that it must be taken away from.
+#[derive(Clone, Copy)]
+enum Old {
+    Nowhere,
+    At(Place),
+    /// The index, which is the only one to know, does not answer.
+    Anywhere,
 }
 
 impl Rows {
-    pub fn new(index: Index, place: IndexPlace) -> Self {
+    pub fn new(index: Index, lists: Lists, place: IndexPlace) -> Self {
         let (index, has_failed) = (RwLock::new(Some(index)), AtomicBool::new(false));
-        Self { index, place, has_failed, recent: RwLock::default() }
+        Self { index, place, has_failed, laid: RwLock::new(Laid { recent: HashMap::new(), lists }) }
     }
 
     /// One record.
     pub fn row(&self, kind: Kind, key: Uuid) -> Result<Option<Value>, IndexError> {
-        if let Some(row) = self.recent().0.get(&(kind, key)) {
-            return Ok(row.as_ref().map(|row| row.value.clone()));
+        if let Some(row) = self.laid().recent.get(&(kind, key)) {
+            return Ok(row.clone());
         }
         self.index()?.row(kind, key)
     }
@@ -69,25 +84,61 @@ impl Rows {
         kind: Kind,
         after: Option<ListPosition>,
         limit: usize,
-    ) -> Result<Vec<(Uuid, ListPosition)>, IndexError> {
-        let recent = self.recent().of(kind);
-        let found = self.index()?.owned(owner, kind, after, limit + recent.len())?;
-        let is_listed = |row: &Row| row.owner == owner && after.is_none_or(|after| row.position > after);
-        Ok(laid_over(found, &recent, is_listed, limit))
+    ) -> Vec<(Uuid, ListPosition)> {
+        self.laid().lists.owned(owner, kind, after, limit)
     }
 
     /// Up to `limit` keys of records that hang on another, newest first.
-    pub fn children(&self, parent: Uuid, kind: Kind, limit: usize) -> Result<Vec<Uuid>, IndexError> {
-        let recent = self.recent().of(kind);
-        let found = self.index()?.children(parent, kind, limit + recent.len())?;
-        let found = laid_over(found, &recent, |row| row.parent == Some(parent), limit);
-        Ok(found.into_iter().map(|(key, _)| key).collect())
+    pub fn children(&self, parent: Uuid, kind: Kind, limit: usize) -> Vec<Uuid> {
+        self.laid().lists.children(parent, kind, limit)
     }
 
     /// Makes commits that are on disk readable, before the index has them.
+    ///
+    /// # Errors
+    /// A record that does not read. The others are laid all the same.
     pub fn lay(&self, commits: &[Commit]) -> Result<(), serde_json::Error> {
-        let mut recent = self.recent_mut();
-        commits.iter().flat_map(|commit| &commit.ops).try_for_each(|op| recent.lay(op))
+        let (mut changes, mut result, mut places) = (Vec::new(), Ok(()), HashMap::new());
+        for op in commits.iter().flat_map(|commit| &commit.ops) {
+            match self.change(op, &mut places) {
+                Ok(change) => changes.push(change),
+                Err(error) => result = Err(error),
+            }
+        }
+        let Laid { recent, lists } = &mut *self.laid_mut();
+        for Change { target: (kind, key), row, old, new } in changes {
+            match old {
+                Old::Nowhere => {}
+                Old::At(place) => lists.remove(kind, key, &place),
+                Old::Anywhere => lists.search_and_remove(kind, key),
+            }
+            if let Some(new) = new {
+                lists.insert(kind, key, &new);
+            }
+            recent.insert((kind, key), row);
+        }
+        result
+    }
+
+    /// What one operation changes. `places` are those of records that others changed before it, of which nothing is laid
+    /// yet.
+    fn change(&self, op: &Op, places: &mut HashMap<(Kind, Uuid), Old>) -> Result<Change, serde_json::Error> {
+        let target = op.target();
+        let (row, new) = match op {
+            Op::Put { kind, row, .. } => (Some(row.clone()), Some(place_of(*kind, row)?)),
+            Op::Remove { .. } => (None, None),
+        };
+        // Owner and order never change; a parent may (an embed pointed at another video).
+        let old = match places.insert(target, new.map_or(Old::Nowhere, Old::At)) {
+            _ if new.is_some_and(|new| new.parent.is_none()) => Old::Nowhere,
+            Some(old) => old,
+            None => match self.row(target.0, target.1) {
+                Ok(None) => Old::Nowhere,
+                Ok(Some(row)) => place_of(target.0, &row).map_or(Old::Anywhere, Old::At),
+                Err(_) => Old::Anywhere,
+            },
+        };
+        Ok(Change { target, row, old, new })
     }
 
     /// Has the index take commits that were laid, up to number `last_seq`. One that fails once is given nothing more.
@@ -102,8 +153,8 @@ impl Rows {
             index.set_applied(last_seq)
         });
         settled.inspect_err(|_| self.has_failed.store(true, Ordering::SeqCst))?;
-        let mut recent = self.recent_mut();
-        commits.iter().flat_map(|commit| &commit.ops).for_each(|op| drop(recent.0.remove(&op.target())));
+        let mut laid = self.laid_mut();
+        commits.iter().flat_map(|commit| &commit.ops).for_each(|op| drop(laid.recent.remove(&op.target())));
         Ok(())
     }
 
@@ -122,7 +173,7 @@ impl Rows {
 
     /// Whether so much waits for an index that no more should.
     pub fn is_overfull(&self) -> bool {
-        self.recent().0.len() > limits::UNINDEXED_RECORDS
+        self.laid().recent.len() > limits::UNINDEXED_RECORDS
     }
 
     /// What builds another index.
@@ -133,7 +184,7 @@ impl Rows {
     /// Puts a built index in the place of the one that failed, once it has been told what was laid since; up to commit
     /// `last_seq`.
     pub fn adopt(&self, built: Index, last_seq: u64) -> Result<(), IndexError> {
-        let ops = self.recent().ops();
+        let ops = self.laid().recent_ops();
         let index = built.clone();
         guarded(self.place.limit, move || {
             index.apply(&ops)?;
@@ -141,7 +192,7 @@ impl Rows {
         })?;
         let failed = self.index_mut().replace(built);
         self.has_failed.store(false, Ordering::SeqCst);
-        self.recent_mut().0.clear();
+        self.laid_mut().recent.clear();
         drop_behind(failed);
         Ok(())
     }
@@ -173,12 +224,12 @@ impl Rows {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn recent(&self) -> RwLockReadGuard<'_, Recent> {
-        self.recent.read().unwrap_or_else(PoisonError::into_inner)
+    fn laid(&self) -> RwLockReadGuard<'_, Laid> {
+        self.laid.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn recent_mut(&self) -> RwLockWriteGuard<'_, Recent> {
-        self.recent.write().unwrap_or_else(PoisonError::into_inner)
+    fn laid_mut(&self) -> RwLockWriteGuard<'_, Laid> {
+        self.laid.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,16 +238,17 @@ impl Builder {
     pub fn build(self, journal: &FrozenJournal) -> Result<Index, BuildError> {
         self.0.clear()?;
         let index = self.0.open()?;
-        let (mut failed, building) = (None, index.clone());
+        let (mut failed, mut filling) = (None, Filling::begin(index.clone())?);
         journal.replay(|commit| {
-            if failed.is_none() {
-                failed = building.apply(&commit.ops).err();
+            for op in &commit.ops {
+                match entry(op) {
+                    Ok(entry) => filling.take(entry),
+                    Err(error) => failed = Some(error),
+                }
             }
         })?;
-        match failed {
-            Some(error) => Err(error.into()),
-            None => Ok(index),
-        }
+        filling.finish()?;
+        failed.map_or(Ok(index), |error| Err(error.into()))
     }
 }
 
@@ -206,52 +258,15 @@ pub(super) fn drop_behind(index: Option<Index>) {
     let _ = std::thread::Builder::new().name("index-open".into()).spawn(move || drop(index));
 }
 
-impl Recent {
-    fn lay(&mut self, op: &Op) -> Result<(), serde_json::Error> {
-        let row = match op {
-            Op::Put { kind, key, row, .. } => {
-                let place = place_of(*kind, row)?;
-                let position = list_position(place.order, *key);
-                let (owner, parent) = (place.owner, place.parent);
-                Some(Arc::new(Row { value: row.clone(), owner, parent, position }))
-            }
-            Op::Remove { .. } => None,
-        };
-        self.0.insert(op.target(), row);
-        Ok(())
-    }
-
-    /// What says all of it.
-    fn ops(&self) -> Vec<Op> {
-        let op = |((kind, key), row): (&(Kind, Uuid), &Option<Arc<Row>>)| match row {
-            Some(row) => Op::Put { kind: *kind, key: *key, v: RECORD_VERSION, row: row.value.clone() },
+impl Laid {
+    /// What says all that the index may not hold yet.
+    fn recent_ops(&self) -> Vec<Op> {
+        let op = |((kind, key), row): (&(Kind, Uuid), &Option<Value>)| match row {
+            Some(row) => Op::Put { kind: *kind, key: *key, v: RECORD_VERSION, row: row.clone() },
             None => Op::Remove { kind: *kind, key: *key },
         };
-        self.0.iter().map(op).collect()
+        self.recent.iter().map(op).collect()
     }
-
-    /// Those of one kind.
-    fn of(&self, kind: Kind) -> HashMap<Uuid, Option<Arc<Row>>> {
-        let of_kind = self.0.iter().filter(|((other, _), _)| *other == kind);
-        of_kind.map(|((_, key), row)| (*key, row.clone())).collect()
-    }
-}
-
-/// What the index has `found`, with the records of `recent` in the place of its own.
-fn laid_over(
-    mut found: Vec<(Uuid, ListPosition)>,
-    recent: &HashMap<Uuid, Option<Arc<Row>>>,
-    is_listed: impl Fn(&Row) -> bool,
-    limit: usize,
-) -> Vec<(Uuid, ListPosition)> {
-    if !recent.is_empty() {
-        found.retain(|(key, _)| !recent.contains_key(key));
-        let there = recent.iter().filter_map(|(key, row)| row.as_ref().map(|row| (*key, row)));
-        found.extend(there.filter(|(_, row)| is_listed(row)).map(|(key, row)| (key, row.position)));
-        found.sort_unstable_by_key(|(_, position)| *position);
-    }
-    found.truncate(limit);
-    found
 }
 
 #[cfg(test)]
@@ -277,7 +292,7 @@ mod tests {
             let (path, limit) = (directory.path().join("index"), Duration::from_secs(10));
             let place = IndexPlace { path, cache_bytes: 8 << 20, limit };
             let journal = Journal::create(&directory.path().join("journal")).unwrap();
-            Self { journal, rows: Rows::new(place.open().unwrap(), place), _directory: directory }
+            Self { journal, rows: Rows::new(place.open().unwrap(), Lists::default(), place), _directory: directory }
         }
 
         fn write(&mut self, ops: Vec<Op>) {
@@ -291,13 +306,13 @@ mod tests {
 
         /// What is listed, each with the video it names, and what hangs on either video.
         fn told(&self) -> (Vec<(u128, VideoId)>, [Vec<u128>; 2]) {
-            let listed = self.rows.owned(OWNER, Kind::Embed, None, 10).unwrap();
+            let listed = self.rows.owned(OWNER, Kind::Embed, None, 10);
             let video = |key: Uuid| {
                 let row = self.rows.row(Kind::Embed, key).unwrap().expect("what is listed is there");
                 serde_json::from_value::<Embed>(row).unwrap().video
             };
             let hanging = |parent: VideoId| {
-                let keys = self.rows.children(parent.0, Kind::Embed, 10).unwrap();
+                let keys = self.rows.children(parent.0, Kind::Embed, 10);
                 keys.into_iter().map(|key| key.as_u128()).collect()
             };
             (listed.into_iter().map(|(key, _)| (key.as_u128(), video(key))).collect(), [hanging(ONE), hanging(OTHER)])
@@ -318,27 +333,27 @@ mod tests {
     fn what_a_failed_index_has_not_taken_is_read_all_the_same_and_another_index_takes_it() {
         let mut store = Store::new();
         store.write(vec![put(1, ONE), put(2, ONE), put(4, OTHER), put(5, ONE)]);
-        assert!(store.rows.recent().0.is_empty());
+        assert!(store.rows.laid().recent.is_empty());
         store.rows.has_failed.store(true, Ordering::SeqCst);
         store.write(vec![put(3, OTHER), remove(4)]);
         store.write(vec![put(2, OTHER), put(6, ONE), remove(1), put(1, OTHER)]);
         let expected = (vec![(6, ONE), (5, ONE), (3, OTHER), (2, OTHER), (1, OTHER)], [vec![6, 5], vec![3, 2, 1]]);
         assert_eq!(store.told(), expected);
         // A page goes on behind any record, wherever that is read from.
-        let (listed, limit) = (store.rows.owned(OWNER, Kind::Embed, None, 2).unwrap(), 2);
+        let (listed, limit) = (store.rows.owned(OWNER, Kind::Embed, None, 2), 2);
         assert_eq!(listed.iter().map(|(key, _)| key.as_u128()).collect::<Vec<_>>(), [6, 5]);
-        let rest = store.rows.owned(OWNER, Kind::Embed, Some(listed[1].1), limit).unwrap();
+        let rest = store.rows.owned(OWNER, Kind::Embed, Some(listed[1].1), limit);
         assert_eq!(rest.iter().map(|(key, _)| key.as_u128()).collect::<Vec<_>>(), [3, 2]);
         // Built as of one commit, while another follows.
         let frozen = store.journal.freeze().unwrap();
         store.write(vec![remove(6)]);
         let built = store.rows.builder().build(&frozen).unwrap();
         store.rows.adopt(built, store.journal.seq()).unwrap();
-        assert!(!store.rows.has_failed() && store.rows.recent().0.is_empty());
+        assert!(!store.rows.has_failed() && store.rows.laid().recent.is_empty());
         let expected = (vec![(5, ONE), (3, OTHER), (2, OTHER), (1, OTHER)], [vec![5], vec![3, 2, 1]]);
         assert_eq!(store.told(), expected);
         store.write(vec![put(7, ONE)]);
-        assert!(store.rows.recent().0.is_empty(), "the new index takes what comes");
+        assert!(store.rows.laid().recent.is_empty(), "the new index takes what comes");
         assert_eq!(store.told().1, [vec![7, 5], vec![3, 2, 1]]);
     }
 

@@ -2,8 +2,10 @@
 
 use super::disk::{Fullness, Room};
 use super::index::Index;
+use super::journal::{Compacted, JournalError};
 use super::writer::{Job, Writer};
 use crate::domain::limits;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
@@ -16,6 +18,7 @@ pub(super) struct Watch {
     /// Whether there was a reserve when that was last looked at.
     is_reserve_held: bool,
     rebuilding: Rebuilding,
+    is_compacting: bool,
 }
 
 /// Where the building of another index stands.
@@ -27,7 +30,8 @@ enum Rebuilding {
 
 impl Watch {
     pub fn new(jobs: mpsc::WeakSender<Job>) -> Self {
-        Self { jobs, told: Fullness::Roomy, is_reserve_held: true, rebuilding: Rebuilding::In(0) }
+        let rebuilding = Rebuilding::In(0);
+        Self { jobs, told: Fullness::Roomy, is_reserve_held: true, rebuilding, is_compacting: false }
     }
 }
 
@@ -114,6 +118,68 @@ impl Writer {
                 limits::INDEX_BUILD_RETRY_LOOKS
             }
         });
+    }
+}
+
+impl Writer {
+    /// Has the journal compacted, while everything goes on.
+    pub(super) fn compact(&mut self) {
+        if !std::mem::replace(&mut self.watch.is_compacting, true) {
+            let begun =
+                self.journal.begin_compaction().and_then(|compaction| self.compact_behind(move || compaction.run()));
+            if let Err(error) = begun {
+                self.take_compacted(Err(error));
+            }
+        }
+    }
+
+    /// Has another thread do it.
+    fn compact_behind(
+        &self,
+        work: impl FnOnce() -> Result<Option<Compacted>, JournalError> + Send + 'static,
+    ) -> Result<(), JournalError> {
+        let jobs = self.watch.jobs.clone();
+        let work = move || {
+            let compacted = work();
+            // A writer that has ended leaves the journal as it is.
+            jobs.upgrade().map(|jobs| jobs.blocking_send(Job::Compacted(compacted)))
+        };
+        let thread = std::thread::Builder::new().name("journal-compact".into()).spawn(work);
+        thread.map(drop).map_err(|error| JournalError::Io { path: PathBuf::from("journal"), error })
+    }
+
+    /// Puts a compacted journal in its place; one that is far behind follows first, and no change waits for that.
+    pub(super) fn take_compacted(&mut self, compacted: Result<Option<Compacted>, JournalError>) {
+        let before_bytes = self.journal.end();
+        let finished = match compacted {
+            Ok(Some(compacted)) if self.journal.bytes_behind(&compacted) > limits::JOURNAL_FOLLOW_BYTES => {
+                let followed = self
+                    .journal
+                    .freeze()
+                    .and_then(|journal| self.compact_behind(move || compacted.follow(&journal).map(Some)));
+                match followed {
+                    Ok(()) => return,
+                    Err(error) => Err(error),
+                }
+            }
+            Ok(Some(compacted)) => self.journal.finish_compaction(compacted),
+            Ok(None) => Ok(false),
+            Err(error) => Err(error),
+        };
+        self.watch.is_compacting = false;
+        match finished {
+            Ok(true) => {
+                let after_bytes = self.journal.end();
+                tracing::info!(before_bytes, after_bytes, "journal compacted");
+            }
+            // A full disk is asked again only after as much growth again.
+            Ok(false) => self.journal.give_up_compaction(),
+            Err(error) => {
+                tracing::error!(%error, "the journal was not compacted");
+                self.journal.give_up_compaction();
+                self.shared.is_journal_unsound.store(!self.journal.is_sound(), Ordering::SeqCst);
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::audit_chain::chained;
 use super::disk::{Disk, Fullness};
 use super::draft::{Draft, Overlay};
 use super::index::Index;
-use super::journal::{AppendError, FrozenJournal, Journal, JournalError};
+use super::journal::{AppendError, Compacted, FrozenJournal, Journal, JournalError};
 use super::op::{Commit, Op};
 use super::rows::Rows;
 use super::tending::Watch;
@@ -36,6 +36,8 @@ pub(super) enum Job {
     Tend,
     /// Another index is built, or could not be.
     Rebuilt(Result<Index, String>),
+    /// The journal is compacted beside the present one, as far as that had come; or need not be, or could not.
+    Compacted(Result<Option<Compacted>, JournalError>),
 }
 
 /// Whether a change may wait until there is room.
@@ -100,6 +102,7 @@ impl Writer {
             Job::Freeze { done } => drop(done.send(self.journal.freeze())),
             Job::Tend => self.tend(),
             Job::Rebuilt(built) => self.take_index(built),
+            Job::Compacted(compacted) => self.take_compacted(compacted),
         }
     }
 
@@ -237,11 +240,8 @@ impl Writer {
             self.shared.changed.send_modify(|count| *count += 1);
         }
         finish_all(pending, || Ok(()));
-        if self.journal.wants_compaction()
-            && let Err(error) = self.journal.compact()
-        {
-            tracing::error!(%error, "the journal was not compacted");
-            self.shared.is_journal_unsound.store(!self.journal.is_sound(), Ordering::SeqCst);
+        if self.journal.wants_compaction() {
+            self.compact();
         }
     }
 }

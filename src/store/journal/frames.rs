@@ -5,6 +5,7 @@ use super::{JournalError, io_error};
 use crate::domain::limits;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -87,6 +88,32 @@ pub(super) fn read_all(
         return Err(damaged(offset, "its compacted head ends too early"));
     }
     Ok(ReadThrough { end: offset, head_end, seq, vouched })
+}
+
+/// Hands every commit that was acknowledged between two places to `each`, the first of which follows number `seq`; answers
+/// the number of the last.
+pub(super) fn read_on(
+    path: &Path,
+    file: &File,
+    range: Range<u64>,
+    mut seq: u64,
+    mut each: impl FnMut(Commit),
+) -> Result<u64, JournalError> {
+    let mut reader = BufReader::with_capacity(1 << 20, FileFrom { file, offset: range.start });
+    let mut offset = range.start;
+    while offset < range.end {
+        match read_frame(&mut reader, range.end - offset).map_err(|error| io_error(path, error))? {
+            Frame::Whole(commit, size) if commit.seq == seq + 1 => {
+                (seq, offset) = (commit.seq, offset + size);
+                each(commit);
+            }
+            _ => {
+                let what = "what was acknowledged can't be read back";
+                return Err(JournalError::Damaged { path: path.to_owned(), offset, what });
+            }
+        }
+    }
+    Ok(seq)
 }
 
 /// A file from some place on, read by position: others may read it, too.

@@ -2,7 +2,9 @@
 
 use super::frames::FRAME_BYTES;
 use super::*;
+use crate::domain::Kind;
 use serde_json::json;
+use uuid::Uuid;
 
 fn op(key: u128, value: u64) -> Op {
     Op::Put { kind: Kind::Video, key: Uuid::from_u128(key), v: 1, row: json!({ "value": value }) }
@@ -12,6 +14,13 @@ fn append(journal: &mut Journal, ops: Vec<Op>) {
     let seq = journal.seq() + 1;
     let (_, bytes) = journal.frame(seq, Timestamp::from_secs(1), ops).unwrap();
     journal.append(&bytes, seq).unwrap();
+}
+
+impl Journal {
+    /// On the spot, whatever goes by it.
+    pub(in crate::store) fn compact(&mut self) -> Result<(), JournalError> {
+        self.renew()
+    }
 }
 
 fn commits(path: &Path) -> Result<Vec<Commit>, JournalError> {
@@ -142,6 +151,86 @@ fn compaction_keeps_the_latest_of_each_record_and_goes_on_counting() {
     assert_eq!(found.last().unwrap().seq, 6);
     assert!(found[..found.len() - 1].iter().all(|commit| commit.snapshot && commit.seq == 5));
     assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 6);
+}
+
+fn says(path: &Path) -> Vec<Op> {
+    commits(path).unwrap().into_iter().flat_map(|commit| commit.ops).collect()
+}
+
+#[test]
+fn what_is_appended_while_the_journal_is_compacted_follows_the_head() {
+    let (_directory, path) = three_commits();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    let before = journal.end();
+    let compaction = journal.begin_compaction().unwrap();
+    append(&mut journal, vec![op(2, 4)]);
+    let compacted = compaction.run().unwrap().expect("two of three go");
+    append(&mut journal, vec![op(1, 5)]);
+    assert_eq!(journal.bytes_behind(&compacted), journal.end() - before);
+    let compacted = compacted.follow(&journal.freeze().unwrap()).unwrap();
+    assert_eq!(journal.bytes_behind(&compacted), 0);
+    append(&mut journal, vec![Op::Remove { kind: Kind::Video, key: Uuid::from_u128(2) }, op(3, 6)]);
+    assert!(journal.finish_compaction(compacted).unwrap());
+    append(&mut journal, vec![op(4, 7)]);
+    let removal = Op::Remove { kind: Kind::Video, key: Uuid::from_u128(2) };
+    let all = [op(1, 3), op(2, 4), op(1, 5), removal, op(3, 6), op(4, 7)];
+    assert_eq!(says(&path), all);
+    let found = commits(&path).unwrap();
+    let numbers: Vec<(u64, bool)> = found.iter().map(|commit| (commit.seq, commit.snapshot)).collect();
+    assert_eq!(numbers, [(3, true), (3, true), (4, false), (5, false), (6, false), (7, false)]);
+    // What was on disk when the file got its name is known to have been, down to its last commit.
+    let whole = std::fs::read(&path).unwrap();
+    let ends = boundaries(&whole);
+    for frame in 0..ends.len() - 2 {
+        let mut bytes = whole.clone();
+        bytes[ends[frame] + FRAME_BYTES] ^= 0x10;
+        std::fs::write(&path, &bytes).unwrap();
+        let opened = Journal::open(&path, 0, |_| {});
+        let offset = ends[frame] as u64;
+        assert!(matches!(opened, Err(JournalError::Damaged { offset: at, .. }) if at == offset), "frame {frame}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 7);
+}
+
+#[test]
+fn a_journal_of_which_less_than_half_would_go_is_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let mut journal = Journal::create(&path).unwrap();
+    for key in 1..=3 {
+        append(&mut journal, vec![op(key, 1)]);
+    }
+    let before = std::fs::read(&path).unwrap();
+    assert!(journal.begin_compaction().unwrap().run().unwrap().is_none());
+    journal.give_up_compaction();
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert!(!path.with_extension(COMPACTING).exists());
+    for value in 2..=9 {
+        append(&mut journal, vec![op(1, value)]);
+    }
+    let compacted = journal.begin_compaction().unwrap().run().unwrap().expect("most of it goes");
+    assert!(journal.finish_compaction(compacted).unwrap());
+    assert_eq!(says(&path), [op(2, 1), op(3, 1), op(1, 9)]);
+}
+
+#[test]
+fn a_compaction_of_a_file_that_is_the_journal_no_more_changes_nothing() {
+    let (_directory, path) = three_commits();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    let late = journal.begin_compaction().unwrap();
+    let compaction = journal.begin_compaction().unwrap();
+    // Mended meanwhile, to another file; and that takes a change.
+    journal.renew().unwrap();
+    append(&mut journal, vec![op(2, 4)]);
+    let before = std::fs::read(&path).unwrap();
+    for compaction in [late, compaction] {
+        let compacted = compaction.run().unwrap().expect("two of three go");
+        assert!(!journal.finish_compaction(compacted).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+    append(&mut journal, vec![op(2, 5)]);
+    assert_eq!(says(&path), [op(1, 3), op(2, 4), op(2, 5)]);
 }
 
 #[test]
