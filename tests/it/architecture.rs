@@ -26,7 +26,7 @@ const CRATES: [(&str, &[&str]); 21] = [
     ("aws_lc_rs::aead", &["auth/crypto.rs"]),
     ("aws_lc_rs::digest", &["store/appending.rs"]),
     ("hmac::", &["auth/crypto.rs"]),
-    ("sled::", &["store/index.rs"]),
+    ("sled::", &["store/index.rs", "store/filling.rs", "store/guarded.rs"]),
     ("mp4_atom", &["media/"]),
     ("getrandom", &["app/seams.rs"]),
     ("SystemTime::now", &["app/seams.rs"]),
