@@ -79,6 +79,8 @@ pub const INDEX_VALUE_BYTES: usize = 48 << 10;
 pub const INDEX_CHUNK_BYTES: usize = 32 << 20;
 /// Commits that are handed on at a time while a journal is read.
 pub const JOURNAL_BATCH: usize = 64;
+/// Such batches that may wait: the two threads that hand them on seldom wait for each other then.
+pub const JOURNAL_BATCHES: usize = 4;
 
 /// Changed records that may wait in memory for an index that failed, while another one is built: some 20 MB.
 pub const UNINDEXED_RECORDS: usize = 10_000;

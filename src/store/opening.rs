@@ -124,10 +124,20 @@ impl<'a> Taken<'a> {
     }
 
     /// Reads a journal, and takes in all of it: one thread reads while another takes in.
+    ///
+    /// What was taken in goes back to be dropped where it was made: glibc's threads wait for each other where one frees
+    /// what another allocates, and the two would be no faster than one.
     fn read(&mut self, path: &Path, known_seq: u64) -> Result<Journal, JournalError> {
-        let (batches, received) = mpsc::sync_channel::<Vec<Commit>>(1);
+        let (batches, received) = mpsc::sync_channel::<Vec<Commit>>(limits::JOURNAL_BATCHES);
+        let (taken, done) = mpsc::channel();
         std::thread::scope(|scope| {
-            let take_all = || received.into_iter().flatten().for_each(|commit| self.take(&commit));
+            let take_all = move || {
+                for batch in received {
+                    batch.iter().for_each(|commit| self.take(commit));
+                    // Nobody wants it back at the end.
+                    let _ = taken.send(batch);
+                }
+            };
             let thread = std::thread::Builder::new().name("journal-take".into()).spawn_scoped(scope, take_all);
             thread.map_err(|error| JournalError::Io { path: path.to_owned(), error })?;
             let mut batch = Vec::new();
@@ -136,6 +146,7 @@ impl<'a> Taken<'a> {
                 if batch.len() == limits::JOURNAL_BATCH {
                     // Nobody takes them only if that thread has panicked, which this one then does, too.
                     let _ = batches.send(std::mem::take(&mut batch));
+                    done.try_iter().for_each(drop);
                 }
             });
             let _ = batches.send(batch);
