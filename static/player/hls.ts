@@ -176,10 +176,13 @@ export class HlsSource implements Source {
   #begin(): void {
     const hls = this.#hls;
     if (!hls || !this.#library || hls.loadingEnabled || !hls.levels.length) return;
-    const { seconds } = this.#engine;
+    const { video } = this.#engine;
+    // Where the video is already, hls.js must not take it: the viewer may be elsewhere when the segment comes.
+    const isThere = video.readyState > video.HAVE_NOTHING;
+    const seconds = isThere ? video.currentTime : this.#engine.seconds;
     const end = this.#engine.bufferedEnd(seconds);
     if (end === undefined) {
-      hls.startLoad(seconds || -1);
+      hls.startLoad(seconds || -1, isThere);
     } else if (this.#isWanted) {
       // What is buffered ends a little before the segment does.
       const goOn = () => hls.startLoad(end + HOLE_SECONDS, true);

@@ -115,6 +115,25 @@ test('a seek while the library is on its way is shown when it is there', async (
   await moves(page);
 });
 
+test('a seek back before the segment has come is not undone by it', async (t) => {
+  const { open: release, pass } = gate();
+  const { open: releaseSegments, pass: passSegments } = gate();
+  const { page, asked, at } = await open(t, {}, { route: ['**/library.js', pass] });
+  const element = page.locator('#video');
+  await until('a frame', () => element.evaluate((video) => video.readyState >= video.HAVE_CURRENT_DATA));
+  await page.route('**/*.m4s', passSegments);
+  const opened = asked.length;
+  await element.evaluate((video) => (video.currentTime = 100));
+  release();
+  await until('the segment at 100 s is asked for', () => asked.slice(opened).some((name) => name.endsWith('.m4s')));
+  await element.evaluate((video) => (video.currentTime = 0));
+  await until('the beginning is shown', () => element.evaluate((video) => !video.seeking));
+  releaseSegments();
+  await element.evaluate((video) => ((video.muted = true), video.play()));
+  await until('it plays on', async () => (await at()) > 5);
+  assert.ok((await at()) < 50);
+});
+
 test('a start in the middle is opened there', async (t) => {
   const { open: release, pass } = gate();
   const { asked, seen, at } = await open(t, { autoplay: 'muted', t: '61' }, { route: ['**/library.js', pass] });
