@@ -28,6 +28,7 @@ mod listener;
 mod listening;
 mod manager;
 mod reload;
+mod socket;
 mod stopping;
 mod tls;
 mod watchdog;

@@ -238,8 +238,8 @@ pub const CERTIFICATE_POLL_S: u64 = 60;
 /// A certificate that ends sooner is warned of, in seconds: two weeks are left to renew it by hand.
 pub const CERTIFICATE_WARNING_S: i64 = 14 * 86_400;
 
-/// Descriptors of one connection: its socket, a second handle for cutting it, and a file that is sent or received.
-pub const CONNECTION_DESCRIPTORS: u64 = 3;
+/// Descriptors of one connection: its socket, and a file that is sent or received.
+pub const CONNECTION_DESCRIPTORS: u64 = 2;
 /// Descriptors that no connection gets, for the journal, the index, backups and ffmpeg. Where the system gives fewer than
 /// twice as many, half of them.
 pub const STORE_DESCRIPTORS: u64 = 256;

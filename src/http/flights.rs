@@ -6,22 +6,22 @@
 
 use crate::app::App;
 use crate::auth::Grant;
+use actix_web::rt::net::TcpStream;
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A second handle on a connection's socket, kept for as long as the connection.
+/// A connection, for cutting what it carries.
 #[derive(Clone)]
 pub struct Connection {
-    socket: Arc<OwnedFd>,
+    socket: Arc<TcpStream>,
     /// The last media answer on this connection, from its last byte to the next request.
     lingering: Arc<Mutex<Option<Seat>>>,
 }
 
 impl Connection {
     /// A connection that has carried nothing.
-    pub fn new(socket: OwnedFd) -> Self {
-        Self { socket: Arc::new(socket), lingering: Arc::default() }
+    pub fn new(socket: Arc<TcpStream>) -> Self {
+        Self { socket, lingering: Arc::default() }
     }
 
     /// Notes that another request came: the peer has the answer before it, or asked for more than it has read.
@@ -42,7 +42,7 @@ pub struct Flights(Mutex<Registry>);
 #[derive(Default)]
 struct Registry {
     next: u64,
-    under_way: HashMap<u64, (Grant, Option<Arc<OwnedFd>>)>,
+    under_way: HashMap<u64, (Grant, Option<Arc<TcpStream>>)>,
 }
 
 /// A place on the list, given back when dropped.

@@ -6,6 +6,7 @@
 //! of this is bounded or made good here, below it.
 
 use super::crowd::Place;
+use super::socket::Socket;
 use crate::app::App;
 use crate::domain::limits;
 use crate::http::{Connection, Consent, Intake, Refusal, Stage};
@@ -17,7 +18,6 @@ use socket2::SockRef;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -57,9 +57,9 @@ pub(super) struct Line {
 }
 
 enum Stream {
-    Plain(TcpStream),
+    Plain(Socket),
     // The state of TLS is large.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Line {
@@ -72,6 +72,7 @@ impl Line {
     ) -> io::Result<(Self, Option<SocketAddr>)> {
         set_limits(&socket);
         let peer = socket.peer_addr().ok();
+        let socket = Socket(Arc::new(socket));
         let stream = match tls {
             None => Stream::Plain(socket),
             Some(tls) => {
@@ -94,20 +95,14 @@ impl Line {
         Ok((line, peer))
     }
 
-    /// What the handlers of its requests know it by. It keeps a second handle on the socket, for cutting what it carries.
+    /// What the handlers of its requests know it by: how far a request is, and what cuts an answer.
     pub(super) fn note(&self, data: &mut actix_web::dev::Extensions) {
-        data.insert(self.intake.clone());
-        match self.socket().as_fd().try_clone_to_owned() {
-            Ok(socket) => drop(data.insert(Connection::new(socket))),
-            Err(error) => tracing::warn!(%error, "a connection has no second handle; it can't be cut in mid-answer"),
-        }
-    }
-
-    fn socket(&self) -> &TcpStream {
-        match &self.stream {
+        let Socket(socket) = match &self.stream {
             Stream::Plain(socket) => socket,
             Stream::Tls(tls) => tls.get_ref().0,
-        }
+        };
+        data.insert(self.intake.clone());
+        data.insert(Connection::new(Arc::clone(socket)));
     }
 
     /// Some of a head; the end of the line where it is too long or takes too long.
