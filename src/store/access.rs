@@ -1,14 +1,12 @@
 //! What decides access, in memory: organizations' settings, keys, visibility, epochs, file ids. Written through by the
 //! one writer after the journal, filled from the journal at start. Asset requests touch nothing else.
 
-use super::op::Op;
+use super::op::{Op, Place, Row};
 use crate::domain::{
-    AssetKey, AssetKeyId, AuditEntry, EndedSession, Kind, Making, MediaFile, MediaFileId, Organization, OrganizationId,
-    Playable, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, SecretHash, SessionId, SignIn,
-    SignInId, SigningKey, SigningKeyId, Timestamp, Upload, Video, VideoId, Visibility,
+    AssetKey, AssetKeyId, AuditEntry, Embed, EndedSession, Kind, Making, MediaFile, MediaFileId, Organization,
+    OrganizationId, Playable, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, Reference,
+    SecretHash, SessionId, SignIn, SignInId, SigningKey, SigningKeyId, Timestamp, Upload, Video, VideoId, Visibility,
 };
-use serde::Deserialize;
-use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -302,7 +300,7 @@ impl Access {
     pub(super) fn usage_with<'a>(
         &self,
         organization: OrganizationId,
-        changed: impl Iterator<Item = (&'a (Kind, Uuid), &'a Option<Value>)>,
+        changed: impl Iterator<Item = (&'a (Kind, Uuid), &'a Option<Row>)>,
     ) -> Usage {
         changed.fold(self.usage(organization), |usage, ((kind, key), row)| {
             let id = MediaFileId(*key);
@@ -310,12 +308,12 @@ impl Access {
                 Kind::MediaFile => {
                     let was = self.media_files.get(&id).filter(|file| file.organization == organization);
                     let was = was.map(|file| Usage { stored_bytes: file.size_bytes, ..Usage::default() });
-                    let is = row.as_ref().and_then(|row| MediaFile::deserialize(row).ok());
+                    let is = row.as_ref().and_then(|row| row.read::<MediaFile>().ok());
                     (was, is.filter(|file| file.organization == organization).map(|file| Usage::of_file(&file)))
                 }
                 Kind::Upload => {
                     let was = self.uploads.get(&id).filter(|upload| upload.organization == organization);
-                    let is = row.as_ref().and_then(|row| Upload::deserialize(row).ok());
+                    let is = row.as_ref().and_then(|row| row.read::<Upload>().ok());
                     let is = is.filter(|upload| upload.organization == organization);
                     (was.map(|upload| Usage::of_upload(upload)), is.map(|upload| Usage::of_upload(&upload)))
                 }
@@ -325,28 +323,32 @@ impl Access {
         })
     }
 
-    /// Applies one commit's operations.
-    pub fn apply(&mut self, ops: &[Op]) -> Result<(), serde_json::Error> {
-        ops.iter().try_for_each(|op| match op {
-            Op::Put { kind, row, .. } => self.put(*kind, row),
+    /// Applies one operation, and answers where its record stands in lists from now on.
+    pub(super) fn apply(&mut self, op: &Op) -> Result<Option<Place>, serde_json::Error> {
+        match op {
+            Op::Put { kind, row, .. } => self.put(*kind, row).map(Some),
             Op::Remove { kind, key } => {
                 self.remove(*kind, *key);
-                Ok(())
+                Ok(None)
             }
-        })
+        }
     }
 
-    fn put(&mut self, kind: Kind, row: &Value) -> Result<(), serde_json::Error> {
-        fn read<R: Record>(row: &Value) -> Result<R, serde_json::Error> {
-            R::deserialize(row)
+    fn put(&mut self, kind: Kind, row: &Row) -> Result<Place, serde_json::Error> {
+        fn read<R: Record>(row: &Row) -> Result<(R, Place), serde_json::Error> {
+            row.read().map(|record| {
+                let place = Place::of(&record);
+                (record, place)
+            })
         }
-        match kind {
+        let place = match kind {
             Kind::Organization => {
-                let organization: Organization = read(row)?;
+                let (organization, place) = read::<Organization>(row)?;
                 self.organizations.insert(organization.id, Arc::new(organization));
+                place
             }
             Kind::Video => {
-                let video: Video = read(row)?;
+                let (video, place) = read::<Video>(row)?;
                 let access = VideoAccess {
                     organization: video.organization,
                     visibility: video.visibility,
@@ -366,24 +368,28 @@ impl Access {
                     _ => drop(self.unmade.remove(&video.id)),
                 }
                 self.videos.insert(video.id, access);
+                place
             }
             Kind::SigningKey => {
-                let key: SigningKey = read(row)?;
+                let (key, place) = read::<SigningKey>(row)?;
                 let owner = key.organization;
                 if self.signing_keys.insert(key.id, Arc::new(key)).is_none() {
                     self.count(owner, |known| known.signing_keys += 1);
                 }
+                place
             }
             Kind::PublishableKey => {
-                let key: Arc<PublishableKey> = Arc::new(read(row)?);
+                let (key, place) = read::<PublishableKey>(row)?;
+                let key = Arc::new(key);
                 let others = self.publishable_keys_of.entry(key.organization).or_default();
                 if others.insert(key.id, Arc::clone(&key)).is_none() {
                     self.count(key.organization, |known| known.api_keys += 1);
                 }
                 self.publishable_keys.insert(key.hash.clone(), key);
+                place
             }
             Kind::PrivateKey => {
-                let key: PrivateKey = read(row)?;
+                let (key, place) = read::<PrivateKey>(row)?;
                 let is_new = self.private_hashes.insert(key.id, key.hash.clone()).is_none();
                 self.count(key.organization, |known| {
                     known.api_keys += usize::from(is_new);
@@ -393,45 +399,53 @@ impl Access {
                     }
                 });
                 self.private_keys.insert(key.hash.clone(), Arc::new(key));
+                place
             }
             Kind::AssetKey => {
-                let key: AssetKey = read(row)?;
+                let (key, place) = read::<AssetKey>(row)?;
                 self.asset_keys.insert(key.id, key);
+                place
             }
             Kind::EndedSession => {
-                let ended: EndedSession = read(row)?;
+                let (ended, place) = read::<EndedSession>(row)?;
                 self.ended_by_id.insert(ended.id, (ended.video, ended.session));
                 self.ended_sessions.insert((ended.video, ended.session), ended);
+                place
             }
             Kind::SignIn => {
-                let sign_in: SignIn = read(row)?;
+                let (sign_in, place) = read::<SignIn>(row)?;
                 self.sign_in_hashes.insert(sign_in.id, sign_in.hash.clone());
                 self.sign_ins.insert(sign_in.hash.clone(), Arc::new(sign_in));
+                place
             }
             Kind::Audit => {
-                let entry: AuditEntry = read(row)?;
+                let (entry, place) = read::<AuditEntry>(row)?;
                 self.count(entry.organization, |known| {
                     if entry.number > known.audit_head.0 {
                         known.audit_head = (entry.number, entry.hash.clone());
                     }
                 });
+                place
             }
             Kind::MediaFile => {
-                let file: MediaFile = read(row)?;
+                let (file, place) = read::<MediaFile>(row)?;
                 self.uncount_media(file.id);
                 self.count(file.organization, |known| known.usage = known.usage.plus(Usage::of_file(&file)));
                 let (organization, video, size_bytes) = (file.organization, file.video, file.size_bytes);
                 self.media_files.insert(file.id, MediaFacts { organization, video, size_bytes });
+                place
             }
             Kind::Upload => {
-                let upload: Upload = read(row)?;
+                let (upload, place) = read::<Upload>(row)?;
                 self.uncount_upload(upload.id);
                 self.count(upload.organization, |known| known.usage = known.usage.plus(Usage::of_upload(&upload)));
                 self.uploads.insert(upload.id, Arc::new(upload));
+                place
             }
-            Kind::Embed | Kind::Reference => {}
-        }
-        Ok(())
+            Kind::Embed => read::<Embed>(row)?.1,
+            Kind::Reference => read::<Reference>(row)?.1,
+        };
+        Ok(place)
     }
 
     /// Kept apart from the organizations: a compacted journal may name a key before its owner.

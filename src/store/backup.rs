@@ -6,7 +6,7 @@
 use super::catalog::Catalog;
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::media_dir::MediaDir;
-use super::op::Op;
+use super::op::{Op, Row};
 use super::small_file::private_directory;
 use super::state_dir::{StateDir, StateDirError};
 use super::verify::{Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_store};
@@ -343,7 +343,7 @@ impl KeyMerge<'_> {
 
 /// The record in `records` that has the same key as `like`.
 fn find<R: Record>(records: &Records, like: &R) -> Option<Result<R, serde_json::Error>> {
-    records.rows.get(&(R::KIND, like.key())).map(|row| R::deserialize(row))
+    records.rows.get(&(R::KIND, like.key())).map(Row::read)
 }
 
 /// Media files never change, so that one inode may serve both sides; across file systems they are copied.

@@ -143,7 +143,7 @@ impl Catalog {
     /// One record.
     pub async fn find<R: Record>(&self, key: Uuid) -> Result<Option<R>, IndexError> {
         let row = self.shared.rows.row(R::KIND, key)?;
-        Ok(row.map(serde_json::from_value).transpose()?)
+        Ok(row.map(|row| row.read()).transpose()?)
     }
 
     /// A page of an owner's records, newest first: as many reads of the index as there are items.

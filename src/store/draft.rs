@@ -3,17 +3,15 @@
 
 use super::access::{Access, Usage};
 use super::index::check_length;
-use super::op::{Op, place_of};
+use super::op::{Op, Row, place_of};
 use super::rows::Rows;
 use super::write_error::WriteError;
-use crate::domain::{AuditEvent, Kind, OrganizationId, PrivateKeyId, Record, SignIn, limits};
-use serde::Deserialize;
-use serde_json::Value;
+use crate::domain::{AuditEvent, Kind, OrganizationId, PrivateKey, PrivateKeyId, Record, SignIn, limits};
 use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Records as changed but not yet stored; `None` is a removal.
-pub(super) type Overlay = HashMap<(Kind, Uuid), Option<Value>>;
+pub(super) type Overlay = HashMap<(Kind, Uuid), Option<Row>>;
 
 /// The change that a closure handed to [`super::Catalog::write`] makes.
 pub struct Draft<'a> {
@@ -45,7 +43,7 @@ impl<'a> Draft<'a> {
                 }
             },
         }?;
-        match R::deserialize(&row) {
+        match row.read() {
             Ok(record) => Some(record),
             Err(error) => {
                 self.fail(error);
@@ -100,8 +98,8 @@ impl<'a> Draft<'a> {
             self.access.tally(organization).private_keys.iter().map(|PrivateKeyId(key)| *key).collect();
         for ((kind, key), row) in self.group.iter().chain(&self.own) {
             let Some(row) = row.as_ref().filter(|_| *kind == Kind::PrivateKey) else { continue };
-            let is_owned = row.get("organization").and_then(Value::as_str) == Some(&organization.to_string());
-            if is_owned && row.get("revoked_at").is_some_and(Value::is_null) {
+            let is_active = |key: PrivateKey| key.organization == organization && key.revoked_at.is_none();
+            if row.read().is_ok_and(is_active) {
                 active.insert(*key);
             } else {
                 active.remove(key);
@@ -112,7 +110,7 @@ impl<'a> Draft<'a> {
 
     /// An organization's sign-ins, this group's changes included.
     pub fn sign_ins(&self, organization: OrganizationId) -> Vec<SignIn> {
-        let changed: HashMap<&Uuid, &Option<Value>> = self
+        let changed: HashMap<&Uuid, &Option<Row>> = self
             .group
             .iter()
             .chain(&self.own)
@@ -120,7 +118,7 @@ impl<'a> Draft<'a> {
             .collect();
         let stored =
             self.access.sign_ins().filter(|one| !changed.contains_key(&one.id.0)).map(|one| SignIn::clone(one));
-        let said = changed.values().filter_map(|row| SignIn::deserialize(row.as_ref()?).ok());
+        let said = changed.values().filter_map(|row| row.as_ref()?.read::<SignIn>().ok());
         stored.chain(said).filter(|one| one.organization == organization).collect()
     }
 

@@ -68,10 +68,9 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::super::index::{IndexPlace, entry};
-    use super::super::op::Op;
+    use super::super::op::{Op, Row};
     use super::*;
     use crate::domain::Kind;
-    use serde_json::{Value, json};
     use std::time::Duration;
     use uuid::Uuid;
 
@@ -83,9 +82,10 @@ mod tests {
             IndexPlace { path: directory.path().join("index"), cache_bytes: 8 << 20, limit: Duration::from_secs(10) };
         let index = place.open().unwrap();
         let mut filling = Filling::begin(index.clone()).unwrap();
-        let row = |name: &str| Value::String(name.repeat(ROW_BYTES));
+        let row = |name: &str| Row::of(&name.repeat(ROW_BYTES)).unwrap();
+        let short = |name: &str| Row::of(&name).unwrap();
         let key = |number: usize| Uuid::from_u128(number as u128);
-        let mut take = |op: Op| filling.take(entry(&op).unwrap());
+        let mut take = |op: Op| filling.take(entry(&op));
         let put = |number, row| Op::Put { kind: Kind::Video, key: key(number), v: 1, row };
         let remove = |number| Op::Remove { kind: Kind::Video, key: key(number) };
         // Half as much again as is gathered at a time: the first are in the index when the last are not.
@@ -95,14 +95,14 @@ mod tests {
             take(remove(number));
         }
         for number in [1, count - 2] {
-            take(put(number, json!("b")));
+            take(put(number, short("b")));
         }
-        take(put(0, json!("c")));
+        take(put(0, short("c")));
         filling.finish().unwrap();
         let found = |number| index.row(Kind::Video, key(number)).unwrap();
         assert_eq!(
             [0, 1, count - 2, count - 1].map(found),
-            [Some(json!("c")), Some(json!("b")), Some(json!("b")), None]
+            [Some(short("c")), Some(short("b")), Some(short("b")), None]
         );
         assert!((2..count - 2).all(|number| found(number) == Some(row("a"))));
     }

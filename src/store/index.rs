@@ -9,9 +9,8 @@
 use super::guarded::{Guarded, guarded};
 use super::journal::is_for_room;
 use super::lists::Lists;
-use super::op::{Op, Place, RECORD_VERSION, place_of};
+use super::op::{Op, Place, RECORD_VERSION, Row};
 use crate::domain::{Kind, limits};
-use serde_json::Value;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -121,7 +120,7 @@ impl Index {
     /// Applies one commit's operations. Doing it again changes nothing.
     pub fn apply(&self, ops: &[Op]) -> Result<(), IndexError> {
         ops.iter().try_for_each(|op| {
-            let (key, value) = entry(op)?;
+            let (key, value) = entry(op);
             self.take(key, value.as_deref())
         })
     }
@@ -142,7 +141,7 @@ impl Index {
     }
 
     /// One record.
-    pub fn row(&self, kind: Kind, key: Uuid) -> Result<Option<Value>, IndexError> {
+    pub fn row(&self, kind: Kind, key: Uuid) -> Result<Option<Row>, IndexError> {
         self.records.get(record_key(kind, key))?.map(|bytes| read_row(&bytes)).transpose()
     }
 
@@ -181,13 +180,13 @@ impl Index {
 }
 
 /// What an operation makes of an index.
-pub(super) fn entry(op: &Op) -> Result<Entry, IndexError> {
+pub(super) fn entry(op: &Op) -> Entry {
     let (kind, key) = op.target();
     let value = match op {
-        Op::Put { row, v, .. } => Some(write_row(*v, row)?),
+        Op::Put { row, v, .. } => Some(write_row(*v, row)),
         Op::Remove { .. } => None,
     };
-    Ok((record_key(kind, key), value))
+    (record_key(kind, key), value)
 }
 
 fn record_key(kind: Kind, key: Uuid) -> EntryKey {
@@ -211,16 +210,12 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Follows one operation, which makes this `entry`.
-    pub fn apply(&mut self, op: &Op, (key, value): &Entry) -> Result<(), IndexError> {
-        match (op, value) {
-            (Op::Put { kind, row, .. }, Some(value)) => {
-                let place = place_of(*kind, row)?;
-                self.records.insert(op.target(), (entry_hash(key, value), place));
-            }
-            _ => drop(self.records.remove(&op.target())),
+    /// Follows one operation, after which its record is at `place` and makes this `entry`.
+    pub fn apply(&mut self, target: (Kind, Uuid), place: Option<Place>, (key, value): &Entry) {
+        match (place, value) {
+            (Some(place), Some(value)) => drop(self.records.insert(target, (entry_hash(key, value), place))),
+            _ => drop(self.records.remove(&target)),
         }
-        Ok(())
     }
 
     /// The lists of all its records.
@@ -259,18 +254,19 @@ impl Drop for Summing {
     }
 }
 
-fn write_row(version: u32, row: &Value) -> Result<Vec<u8>, IndexError> {
-    Ok(serde_json::to_vec(&(version, row))?)
+/// `[1,{…}]`: JSON, as the record is.
+fn write_row(version: u32, row: &Row) -> Vec<u8> {
+    format!("[{version},{}]", row.json()).into_bytes()
 }
 
-fn read_row(bytes: &[u8]) -> Result<Value, IndexError> {
-    let (version, row): (u32, Value) = serde_json::from_slice(bytes)?;
+fn read_row(bytes: &[u8]) -> Result<Row, IndexError> {
+    let (version, row): (u32, Row) = serde_json::from_slice(bytes)?;
     debug_assert_eq!(version, RECORD_VERSION);
     Ok(row)
 }
 
 /// Checks that a record fits, before it is promised.
-pub(super) fn check_length(row: &Value) -> Result<(), IndexError> {
-    let length = serde_json::to_vec(row)?.len();
+pub(super) fn check_length(row: &Row) -> Result<(), IndexError> {
+    let length = row.json().len();
     if length > limits::INDEX_VALUE_BYTES { Err(IndexError::TooLong(length)) } else { Ok(()) }
 }

@@ -5,11 +5,38 @@ use crate::domain::{
     PublishableKey, Record, Reference, SignIn, SigningKey, Timestamp, Upload, Video,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 /// Version of every record's JSON. A record whose shape changes gets a new number and a migration from the old one.
 pub(super) const RECORD_VERSION: u32 = 1;
+
+/// A record's JSON, letter by letter as it stands in the journal. It is read where somebody wants to know what it says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Row(Box<RawValue>);
+
+impl Row {
+    /// What a record is written down as.
+    pub(super) fn of(record: &impl Serialize) -> Result<Self, serde_json::Error> {
+        to_raw_value(record).map(Self)
+    }
+
+    /// The record.
+    pub(super) fn read<'a, R: Deserialize<'a>>(&'a self) -> Result<R, serde_json::Error> {
+        serde_json::from_str(self.json())
+    }
+
+    pub(super) fn json(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.json() == other.json()
+    }
+}
 
 /// One operation. It carries the whole record, so that replaying it twice is the same as once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +51,7 @@ pub enum Op {
         /// [`RECORD_VERSION`] when it was written.
         v: u32,
         /// The record.
-        row: Value,
+        row: Row,
     },
     /// Removes a record, if it is there.
     Remove {
@@ -42,7 +69,7 @@ struct Written {
     kind: Kind,
     key: Uuid,
     v: Option<u32>,
-    row: Option<Value>,
+    row: Option<Row>,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +101,7 @@ impl Op {
 
     /// The operation that stores `record`.
     pub(super) fn put<R: Record>(record: &R) -> Result<Self, serde_json::Error> {
-        Ok(Self::Put { kind: R::KIND, key: record.key(), v: RECORD_VERSION, row: serde_json::to_value(record)? })
+        Ok(Self::Put { kind: R::KIND, key: record.key(), v: RECORD_VERSION, row: Row::of(record)? })
     }
 }
 
@@ -103,11 +130,16 @@ pub(super) struct Place {
     pub parent: Option<Uuid>,
 }
 
+impl Place {
+    pub fn of(record: &impl Record) -> Self {
+        Self { owner: record.owner(), order: record.order(), parent: record.parent() }
+    }
+}
+
 /// Reads the place out of a record of any kind.
-pub(super) fn place_of(kind: Kind, row: &Value) -> Result<Place, serde_json::Error> {
-    fn place<R: Record>(row: &Value) -> Result<Place, serde_json::Error> {
-        let record = R::deserialize(row)?;
-        Ok(Place { owner: record.owner(), order: record.order(), parent: record.parent() })
+pub(super) fn place_of(kind: Kind, row: &Row) -> Result<Place, serde_json::Error> {
+    fn place<R: Record>(row: &Row) -> Result<Place, serde_json::Error> {
+        row.read::<R>().map(|record| Place::of(&record))
     }
     match kind {
         Kind::Organization => place::<Organization>(row),

@@ -124,20 +124,10 @@ impl<'a> Taken<'a> {
     }
 
     /// Reads a journal, and takes in all of it: one thread reads while another takes in.
-    ///
-    /// What was taken in goes back to be dropped where it was made: glibc's threads wait for each other where one frees
-    /// what another allocates, and the two would be no faster than one.
     fn read(&mut self, path: &Path, known_seq: u64) -> Result<Journal, JournalError> {
         let (batches, received) = mpsc::sync_channel::<Vec<Commit>>(limits::JOURNAL_BATCHES);
-        let (taken, done) = mpsc::channel();
         std::thread::scope(|scope| {
-            let take_all = move || {
-                for batch in received {
-                    batch.iter().for_each(|commit| self.take(commit));
-                    // Nobody wants it back at the end.
-                    let _ = taken.send(batch);
-                }
-            };
+            let take_all = move || received.iter().flatten().for_each(|commit| self.take(&commit));
             let thread = std::thread::Builder::new().name("journal-take".into()).spawn_scoped(scope, take_all);
             thread.map_err(|error| JournalError::Io { path: path.to_owned(), error })?;
             let mut batch = Vec::new();
@@ -146,7 +136,6 @@ impl<'a> Taken<'a> {
                 if batch.len() == limits::JOURNAL_BATCH {
                     // Nobody takes them only if that thread has panicked, which this one then does, too.
                     let _ = batches.send(std::mem::take(&mut batch));
-                    done.try_iter().for_each(drop);
                 }
             });
             let _ = batches.send(batch);
@@ -162,19 +151,15 @@ impl<'a> Taken<'a> {
             self.slot.set_aside("it is older than the compacted journal");
             self.behind = 0;
         }
-        let read = self.access.apply(&commit.ops).map_err(|error| error.to_string());
-        let taken = read.and_then(|()| {
-            commit.ops.iter().try_for_each(|op| self.take_op(op, commit.seq)).map_err(|error| error.to_string())
-        });
-        if let Err(error) = taken {
-            self.unreadable.get_or_insert((commit.seq, error));
+        if let Err(error) = commit.ops.iter().try_for_each(|op| self.take_op(op, commit.seq)) {
+            self.unreadable.get_or_insert((commit.seq, error.to_string()));
         }
     }
 
     /// Takes in one operation. The error is that it does not read.
-    fn take_op(&mut self, op: &Op, seq: u64) -> Result<(), IndexError> {
-        let entry = entry(op)?;
-        self.expected.apply(op, &entry)?;
+    fn take_op(&mut self, op: &Op, seq: u64) -> Result<(), serde_json::Error> {
+        let (place, entry) = (self.access.apply(op)?, entry(op));
+        self.expected.apply(op.target(), place, &entry);
         if (seq > self.behind || self.behind == 0) && self.index_error.is_none() {
             match self.filling() {
                 Ok(filling) => filling.take(entry),

@@ -9,9 +9,8 @@ use super::guarded::guarded;
 use super::index::{Index, IndexError, IndexPlace, entry};
 use super::journal::{FrozenJournal, JournalError};
 use super::lists::{ListPosition, Lists};
-use super::op::{Commit, Op, Place, RECORD_VERSION, place_of};
+use super::op::{Commit, Op, Place, RECORD_VERSION, Row, place_of};
 use crate::domain::{Kind, OrganizationId, limits};
-use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -42,14 +41,14 @@ pub(super) enum BuildError {
 /// What is in memory.
 struct Laid {
     /// What the index may not hold yet: the latest of each record, `None` for one that was removed.
-    recent: HashMap<(Kind, Uuid), Option<Value>>,
+    recent: HashMap<(Kind, Uuid), Option<Row>>,
     lists: Lists,
 }
 
 /// A change of one record: what it says from now on, and where it stood and stands in lists.
 struct Change {
     target: (Kind, Uuid),
-    row: Option<Value>,
+    row: Option<Row>,
     old: Old,
     new: Option<Place>,
 }
@@ -70,7 +69,7 @@ impl Rows {
     }
 
     /// One record.
-    pub fn row(&self, kind: Kind, key: Uuid) -> Result<Option<Value>, IndexError> {
+    pub fn row(&self, kind: Kind, key: Uuid) -> Result<Option<Row>, IndexError> {
         if let Some(row) = self.laid().recent.get(&(kind, key)) {
             return Ok(row.clone());
         }
@@ -238,17 +237,10 @@ impl Builder {
     pub fn build(self, journal: &FrozenJournal) -> Result<Index, BuildError> {
         self.0.clear()?;
         let index = self.0.open()?;
-        let (mut failed, mut filling) = (None, Filling::begin(index.clone())?);
-        journal.replay(|commit| {
-            for op in &commit.ops {
-                match entry(op) {
-                    Ok(entry) => filling.take(entry),
-                    Err(error) => failed = Some(error),
-                }
-            }
-        })?;
+        let mut filling = Filling::begin(index.clone())?;
+        journal.replay(|commit| commit.ops.iter().for_each(|op| filling.take(entry(op))))?;
         filling.finish()?;
-        failed.map_or(Ok(index), |error| Err(error.into()))
+        Ok(index)
     }
 }
 
@@ -261,7 +253,7 @@ pub(super) fn drop_behind(index: Option<Index>) {
 impl Laid {
     /// What says all that the index may not hold yet.
     fn recent_ops(&self) -> Vec<Op> {
-        let op = |((kind, key), row): (&(Kind, Uuid), &Option<Value>)| match row {
+        let op = |((kind, key), row): (&(Kind, Uuid), &Option<Row>)| match row {
             Some(row) => Op::Put { kind: *kind, key: *key, v: RECORD_VERSION, row: row.clone() },
             None => Op::Remove { kind: *kind, key: *key },
         };
@@ -309,7 +301,7 @@ mod tests {
             let listed = self.rows.owned(OWNER, Kind::Embed, None, 10);
             let video = |key: Uuid| {
                 let row = self.rows.row(Kind::Embed, key).unwrap().expect("what is listed is there");
-                serde_json::from_value::<Embed>(row).unwrap().video
+                row.read::<Embed>().unwrap().video
             };
             let hanging = |parent: VideoId| {
                 let keys = self.rows.children(parent.0, Kind::Embed, 10);

@@ -3,10 +3,9 @@
 use super::audit_chain::audit_hash;
 use super::journal::{Journal, JournalError};
 use super::media_dir::open_regular;
-use super::op::Op;
+use super::op::{Op, Row};
 use crate::domain::{AuditEntry, Kind, MediaFile, MediaFileId, OrganizationId, hex};
 use serde::Deserialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
@@ -36,7 +35,7 @@ pub struct VerifyReport {
 pub(super) struct Records {
     pub seq: u64,
     pub unfinished_bytes: u64,
-    pub rows: HashMap<(Kind, Uuid), Value>,
+    pub rows: HashMap<(Kind, Uuid), Row>,
 }
 
 pub(super) fn replay(journal: &Path) -> Result<Records, JournalError> {
@@ -84,7 +83,7 @@ fn read_records(journal: &Path, is_wanted: impl Fn(Kind) -> bool) -> (Records, O
 
 impl Records {
     pub fn of<'a, R: Deserialize<'a>>(&'a self, kind: Kind) -> impl Iterator<Item = Result<R, serde_json::Error>> + 'a {
-        self.rows.iter().filter(move |((other, _), _)| *other == kind).map(|(_, row)| R::deserialize(row))
+        self.rows.iter().filter(move |((other, _), _)| *other == kind).map(|(_, row)| row.read())
     }
 }
 

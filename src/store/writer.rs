@@ -224,7 +224,7 @@ impl Writer {
         {
             let mut access = self.shared.access.write().unwrap_or_else(PoisonError::into_inner);
             for commit in &commits {
-                if let Err(error) = access.apply(&commit.ops) {
+                if let Err(error) = commit.ops.iter().try_for_each(|op| access.apply(op).map(drop)) {
                     tracing::error!(%error, seq = commit.seq, "a record just written does not read");
                 }
             }

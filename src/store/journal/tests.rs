@@ -1,5 +1,6 @@
 //! What a journal must survive.
 
+use super::super::op::Row;
 use super::frames::FRAME_BYTES;
 use super::*;
 use crate::domain::Kind;
@@ -7,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 fn op(key: u128, value: u64) -> Op {
-    Op::Put { kind: Kind::Video, key: Uuid::from_u128(key), v: 1, row: json!({ "value": value }) }
+    Op::Put { kind: Kind::Video, key: Uuid::from_u128(key), v: 1, row: Row::of(&json!({ "value": value })).unwrap() }
 }
 
 fn append(journal: &mut Journal, ops: Vec<Op>) {
@@ -332,7 +333,7 @@ fn megabytes_of_garbage_behind_the_last_record_are_dropped_or_refused_without_de
 fn a_damaged_record_before_megabytes_of_records_stops_the_start() {
     let (_directory, path) = three_commits();
     let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
-    let row = json!({ "value": "x".repeat(limits::COMMIT_BYTES / 2) });
+    let row = Row::of(&json!({ "value": "x".repeat(limits::COMMIT_BYTES / 2) })).unwrap();
     for _ in 0..20 {
         append(&mut journal, vec![Op::Put { kind: Kind::Video, key: Uuid::from_u128(1), v: 1, row: row.clone() }]);
     }
