@@ -74,8 +74,7 @@ pub const JOURNAL_FOLLOW_BYTES: u64 = 1 << 20;
 pub const INDEX_VALUE_BYTES: usize = 48 << 10;
 
 /// Bytes of records that are gathered before an index that is being built takes them, in the order of their keys: as many
-/// again are being taken meanwhile. glibc gives a piece of this size back to the system, whatever was freed before
-/// (`M_MMAP_THRESHOLD`, mallopt(3)).
+/// again are being taken meanwhile.
 pub const INDEX_CHUNK_BYTES: usize = 32 << 20;
 /// Commits that are handed on at a time while a journal is read.
 pub const JOURNAL_BATCH: usize = 64;

@@ -3,23 +3,15 @@
 import http.client
 import json
 import os
-import re
 import socket
 import ssl
 import subprocess
 import time
 from pathlib import Path
 
-from .campaign import ROOT
 
 # Longest that a client waits for an answer: more is a hang.
 HANG_S = 10
-
-
-def allocator_of_the_unit():
-    """What `systemd/screener.service` has in the environment for glibc's allocator: with it, memory is what users see."""
-    unit = (ROOT / "systemd/screener.service").read_text()
-    return dict(re.findall(r"^Environment=(MALLOC_\w+)=(\S+)$", unit, re.M))
 
 
 class Server:
