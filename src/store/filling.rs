@@ -1,12 +1,12 @@
-//! Filling an index with much: on a thread of its own, many entries at a time, each once and in the order of their keys.
+//! Filling an index with much: beside whoever gathers it, many entries at a time, each once and in the order of their keys.
 //! Keys are random, and sled takes them in order for a third of what they cost as they come.
 
+use super::guarded::Guarded;
 use super::index::{Entry, EntryKey, Index, IndexError};
 use crate::domain::limits;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::mpsc::{self, SyncSender};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The latest of some entries. Their values lie in one piece of memory, which goes back to the system whole: in pieces of
 /// their own they would be holes in a process that stays.
@@ -18,27 +18,28 @@ struct Chunk {
 
 /// An index being filled.
 pub(super) struct Filling {
+    index: Index,
+    /// How long the index may take for one chunk.
+    limit: Duration,
     chunk: Chunk,
-    chunks: SyncSender<Chunk>,
-    filler: JoinHandle<Result<(), IndexError>>,
+    /// The chunk before, which the index is taking.
+    under_way: Option<Guarded<()>>,
+    /// What went wrong; then nothing more is taken.
+    failed: Option<IndexError>,
 }
 
 impl Filling {
     /// Begins to fill one. What is in it stays, as far as nothing else is said of it.
-    pub fn begin(index: Index) -> Result<Self, IndexError> {
-        // None waits: one is being taken by the index while another is being gathered.
-        let (chunks, received) = mpsc::sync_channel::<Chunk>(0);
-        let fill = move || received.into_iter().try_for_each(|chunk| chunk.put_into(&index));
-        let filler = std::thread::Builder::new().name("index-fill".into()).spawn(fill).map_err(sled::Error::Io)?;
-        Ok(Self { chunk: Chunk::default(), chunks, filler })
+    pub fn begin(index: Index, limit: Duration) -> Self {
+        Self { index, limit, chunk: Chunk::default(), under_way: None, failed: None }
     }
 
     /// Takes what follows all that it was given before. What went wrong is told in the end.
     pub fn take(&mut self, (key, value): Entry) {
         if self.chunk.values.len() + value.as_ref().map_or(0, Vec::len) > limits::INDEX_CHUNK_BYTES {
             let next = Chunk { entries: BTreeMap::new(), values: Vec::with_capacity(limits::INDEX_CHUNK_BYTES) };
-            // A filler that has failed says so when it is asked.
-            let _ = self.chunks.send(std::mem::replace(&mut self.chunk, next));
+            let chunk = std::mem::replace(&mut self.chunk, next);
+            self.hand_over(chunk);
         }
         let Chunk { entries, values } = &mut self.chunk;
         let range = value.map(|value| {
@@ -49,12 +50,35 @@ impl Filling {
         entries.insert(key, range);
     }
 
+    /// Gives the index a chunk, once it has the one before.
+    fn hand_over(&mut self, chunk: Chunk) {
+        self.settle();
+        if self.failed.is_some() {
+            return;
+        }
+        let index = self.index.clone();
+        match Guarded::begin(move || chunk.put_into(&index)) {
+            Ok(taking) => self.under_way = Some(taking),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    fn settle(&mut self) {
+        let taken = self.under_way.take().map_or(Ok(()), |taking| taking.finish(self.limit));
+        if let Err(error) = taken {
+            self.failed.get_or_insert(error);
+        }
+    }
+
     /// Waits until the index has everything.
-    pub fn finish(self) -> Result<(), IndexError> {
-        let Self { chunk, chunks, filler } = self;
-        let _ = chunks.send(chunk);
-        drop(chunks);
-        filler.join().unwrap_or(Err(IndexError::Panicked))
+    ///
+    /// # Errors
+    /// What sled answered, that it panicked, or that it was not done with a chunk within the limit.
+    pub fn finish(mut self) -> Result<(), IndexError> {
+        let chunk = std::mem::take(&mut self.chunk);
+        self.hand_over(chunk);
+        self.settle();
+        self.failed.map_or(Ok(()), Err)
     }
 }
 
@@ -71,8 +95,20 @@ mod tests {
     use super::super::op::{Op, Row};
     use super::*;
     use crate::domain::Kind;
-    use std::time::Duration;
     use uuid::Uuid;
+
+    #[test]
+    fn an_index_that_does_not_take_it_in_time_is_given_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let place =
+            IndexPlace { path: directory.path().join("index"), cache_bytes: 8 << 20, limit: Duration::from_secs(10) };
+        let mut filling = Filling::begin(place.open().unwrap(), Duration::ZERO);
+        // More than is done before anybody asks.
+        for number in 0..50_000 {
+            filling.take(entry(&Op::Remove { kind: Kind::Video, key: Uuid::from_u128(number) }));
+        }
+        assert!(matches!(filling.finish(), Err(IndexError::Stuck(_))));
+    }
 
     #[test]
     fn what_comes_later_counts_whether_or_not_it_was_gathered_with_what_was_before() {
@@ -81,7 +117,7 @@ mod tests {
         let place =
             IndexPlace { path: directory.path().join("index"), cache_bytes: 8 << 20, limit: Duration::from_secs(10) };
         let index = place.open().unwrap();
-        let mut filling = Filling::begin(index.clone()).unwrap();
+        let mut filling = Filling::begin(index.clone(), place.limit);
         let row = |name: &str| Row::of(&name.repeat(ROW_BYTES)).unwrap();
         let short = |name: &str| Row::of(&name).unwrap();
         let key = |number: usize| Uuid::from_u128(number as u128);

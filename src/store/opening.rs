@@ -172,7 +172,7 @@ impl<'a> Taken<'a> {
     fn filling(&mut self) -> Result<&mut Filling, IndexError> {
         let filling = match self.filling.take() {
             Some(filling) => filling,
-            None => self.slot.get().and_then(Filling::begin)?,
+            None => Filling::begin(self.slot.get()?, self.slot.place.limit),
         };
         Ok(self.filling.insert(filling))
     }

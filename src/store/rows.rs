@@ -237,7 +237,7 @@ impl Builder {
     pub fn build(self, journal: &FrozenJournal) -> Result<Index, BuildError> {
         self.0.clear()?;
         let index = self.0.open()?;
-        let mut filling = Filling::begin(index.clone())?;
+        let mut filling = Filling::begin(index.clone(), self.0.limit);
         journal.replay(|commit| commit.ops.iter().for_each(|op| filling.take(entry(op))))?;
         filling.finish()?;
         Ok(index)
