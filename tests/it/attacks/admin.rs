@@ -64,13 +64,13 @@ fn a_flood_of_wrong_keys_holds_up_its_own_address_alone() {
     let (_, embed) = server.video("public");
     let mut wire = Wire::connect(&server);
     let mut statuses = BTreeMap::new();
-    for _ in 0..2_000 {
+    for _ in 0..10_000 {
         let answer = wire.exchange("GET", "/admin/v1/organization", &[("Authorization", "Bearer mvi_priv_wrong")]);
         *statuses.entry(answer.status()).or_insert(0) += 1;
         assert!(answer.status() == 401 || answer.header("retry-after").is_some());
     }
     // Five at once, and one more every twelve seconds.
-    assert!(statuses[&401] <= 10 && statuses[&429] >= 1_990, "{statuses:?}");
+    assert!(statuses[&401] <= 10 && statuses[&429] >= 9_990, "{statuses:?}");
     let neighbour = IpAddr::from(Ipv4Addr::new(127, 0, 0, 2));
     assert_eq!(wrong_key(&server, neighbour, &[]), 401);
     // Who has the right key is let in from the flooded address, and viewers play there.
