@@ -1,6 +1,6 @@
 //! Load and attack: figures R11 and R12, one line each.
 //!
-//!     cargo bench --bench load              both in a short form, some 30 seconds each
+//!     cargo bench --bench load              both in a short form, half a minute and one and a half
 //!     cargo bench --bench load -- full      R11 for five minutes, R12 for three, as in docs/SECURITY.md
 //!     cargo bench --bench load -- r11 viewers=500 idle=1000 seconds=60
 //!

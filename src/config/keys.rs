@@ -179,7 +179,7 @@ pub(super) static KEYS: [Key; 38] = [
         preset: Preset::Value("8192"),
         unit: "connections",
         meaning: "Connections open at once, over all workers. Further ones wait in the kernel's queue. Fewer where the \
-                  limit on open files does not allow three for each and 256 besides.",
+                  limit on open files does not allow two for each and 256 besides.",
         reason: "Each may hold a send buffer and file handles; 8192 viewers at 1.2 Mbit/s fill a 10 Gbit/s line.",
         set: |config, given| given.number().map(|value| config.server.max_connections = value),
         show: |config| Some(config.server.max_connections.to_string()),

@@ -76,6 +76,9 @@ pub const INDEX_VALUE_BYTES: usize = 48 << 10;
 /// Bytes of records that are gathered before an index that is being built takes them, in the order of their keys: as many
 /// again are being taken meanwhile.
 pub const INDEX_CHUNK_BYTES: usize = 32 << 20;
+/// As many times as long as the index may take to open, it may take for such a chunk: with 10 s, a disk that writes a third
+/// of a megabyte a second is slow and not broken.
+pub const INDEX_CHUNK_TIMES: u32 = 10;
 /// Commits that are handed on at a time while a journal is read.
 pub const JOURNAL_BATCH: usize = 64;
 /// Such batches that may wait: the two threads that hand them on seldom wait for each other then.

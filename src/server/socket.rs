@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 /// A socket that is read and written by one task, and held by others. One descriptor, however many hold it.
 pub(super) struct Socket(pub Arc<TcpStream>);
@@ -34,9 +34,17 @@ impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read_buf(buffer) {
+            let (room, mut read) = (buffer.remaining(), None);
+            let tried = self.0.try_io(Interest::READABLE, || {
+                let count = self.0.try_read_buf(buffer)?;
+                read = Some(count);
+                // Less than there was room for was all there is: the next read waits, and need not try first.
+                if (1..room).contains(&count) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            });
+            match tried {
+                _ if read.is_some() => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done.map(drop)),
+                done => return Poll::Ready(done),
             }
         }
     }

@@ -29,14 +29,17 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    /// Begins to fill one. What is in it stays, as far as nothing else is said of it.
+    /// Begins to fill one that opens within `limit`. What is in it stays, as far as nothing else is said of it.
     pub fn begin(index: Index, limit: Duration) -> Self {
+        let limit = limit * limits::INDEX_CHUNK_TIMES;
         Self { index, limit, chunk: Chunk::default(), under_way: None, failed: None }
     }
 
     /// Takes what follows all that it was given before. What went wrong is told in the end.
     pub fn take(&mut self, (key, value): Entry) {
-        if self.chunk.values.len() + value.as_ref().map_or(0, Vec::len) > limits::INDEX_CHUNK_BYTES {
+        let entries_bytes = self.chunk.entries.len() * size_of::<(EntryKey, Option<Range<usize>>)>();
+        let value_bytes = value.as_ref().map_or(0, Vec::len);
+        if entries_bytes + self.chunk.values.len() + value_bytes > limits::INDEX_CHUNK_BYTES {
             let next = Chunk { entries: BTreeMap::new(), values: Vec::with_capacity(limits::INDEX_CHUNK_BYTES) };
             let chunk = std::mem::replace(&mut self.chunk, next);
             self.hand_over(chunk);
