@@ -159,21 +159,25 @@ fn a_broken_certificate_leaves_the_old_one_in_force_and_is_named() {
     let site = Site::with(&old);
     let mut serving = site.serve();
     let base_url = serving.base_url();
-    let refusals = || serving.log().matches("the certificate can't be used; the one in force stays").count();
+    // Files that are found changed are read without being told, too: one refusal may stand there twice.
+    let is_refused = |words: &str| {
+        let refusal = "the certificate can't be used; the one in force stays";
+        serving.log().lines().any(|line| line.contains(refusal) && line.contains(words))
+    };
     let broken = [
         ("holds no certificate", Pair { certificate: "-----BEGIN nonsense".to_owned(), key: new.key.clone() }),
         ("does not make a pair", Pair { certificate: new.certificate.clone(), key: old.key.clone() }),
         ("holds no unencrypted private key", Pair { certificate: new.certificate.clone(), key: String::new() }),
     ];
-    for (number, (words, pair)) in broken.iter().enumerate() {
+    for (words, pair) in &broken {
         site.install(pair);
         send_signal(serving.process.id(), Signal::HUP);
-        wait_for(words, Duration::from_secs(20), || refusals() == number + 1 && serving.log().contains(words));
+        wait_for(words, Duration::from_secs(20), || is_refused(words));
         assert!(connect(&base_url, &old).is_some(), "{words}");
     }
     std::fs::remove_file(site.key()).unwrap();
     send_signal(serving.process.id(), Signal::HUP);
-    wait_for("the missing file", Duration::from_secs(20), || refusals() == broken.len() + 1);
+    wait_for("the missing file", Duration::from_secs(20), || is_refused("does not exist"));
     assert!(connect(&base_url, &old).is_some());
     // Put right, it is taken.
     site.install(&new);
