@@ -27,7 +27,7 @@ use tracing::{Instrument, Span};
 
 /// Request id on the wire, and `traceId` of error bodies.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+pub(super) const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// What the log says of a request whose answering panicked.
 const PANICKED: &str = "its handler panicked";
 /// What actix-web is told of a request without an answer of its own.
@@ -65,7 +65,7 @@ pub async fn request(
                 let organization = response.request().extensions().get::<LoggedOrganization>().map(|owner| owner.0);
                 let route = response.request().match_pattern();
                 let route = route.as_deref().unwrap_or("none");
-                log_answer(response.response(), method.as_str(), route, organization, peer, began);
+                log_answer(response.response(), known(&method), route, organization, peer, began);
                 Ok(response)
             }
             // One panic is one answer. What was shared bears it: no lock is left half-changed.
@@ -74,7 +74,7 @@ pub async fn request(
                     Ok(Err(error)) => error.error_response(),
                     _ => Problem::internal(&PANICKED).error_response(),
                 };
-                log_answer(&failed, method.as_str(), "none", None, peer, began);
+                log_answer(&failed, known(&method), "none", None, peer, began);
                 Err(failed)
             }
         }
@@ -144,6 +144,23 @@ impl Traced {
                 headers.insert(name, HeaderValue::from_static(value));
             }
         }
+    }
+}
+
+/// The method as it stands in the log: one of RFC 9110 §9.3 or RFC 5789 by its name. Any other is a word of the client's
+/// own, which could be a secret, and as long as a request's head.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "CONNECT" => "CONNECT",
+        "TRACE" => "TRACE",
+        _ => "other",
     }
 }
 

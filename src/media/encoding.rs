@@ -86,7 +86,10 @@ fn video(name: BoxKind, body: &[u8]) -> Result<Encoding, Unplayable> {
         entry.put_zeros(6);
         entry.put_u16(1);
         entry.put_zeros(16);
-        entry.put(fixed.get(24..).unwrap_or_default());
+        entry.put(fixed.get(24..42).unwrap_or_default());
+        // The name of the program that encoded it is nobody's business.
+        entry.put_zeros(32);
+        entry.put(fixed.get(74..).unwrap_or_default());
         let mut written: Vec<BoxKind> = Vec::new();
         for (kind, child) in Boxes::new(children).map_while(Result::ok) {
             // `nclc` is QuickTime's own form of a colour box.

@@ -3,7 +3,7 @@
 //! Runs are read in place: `mp4_atom::Trun` makes 40 bytes of every 4, which at our limit would be 160 MiB.
 
 use super::boxes::{Boxes, child, decode, required, u32_at};
-use super::source::{MAX_SAMPLES_PER_TRACK, MAX_TRACKS, Unplayable};
+use super::source::{MAX_SAMPLES_PER_TRACK, MAX_TRACKS, MediaData, Unplayable};
 use super::track::SourceTrack;
 use mp4_atom::{Mehd, Mvhd, Tfhd, Trex};
 
@@ -50,7 +50,7 @@ pub(super) fn add_fragment(
     defaults: &FragmentDefaults,
     moof: &[u8],
     moof_at: u64,
-    file_bytes: u64,
+    media: &MediaData,
 ) -> Result<(), Unplayable> {
     // Without a base of its own, a track fragment's media follow those of the one before it (§8.8.7).
     let mut data_end = moof_at;
@@ -79,8 +79,9 @@ pub(super) fn add_fragment(
             let sum = track.sum_of_durations.checked_add(run.duration);
             track.sum_of_durations = sum.ok_or(Unplayable::TooLong)?;
             let start = run.data_offset.map_or(Some(data_end), |offset| base.checked_add_signed(offset.into()));
-            let end = start.and_then(|start| start.checked_add(run.bytes));
-            data_end = end.filter(|end| *end <= file_bytes).ok_or(Unplayable::IndexPastEnd)?;
+            let start = start.ok_or(Unplayable::IndexPastEnd)?;
+            media.check(start, run.bytes)?;
+            data_end = start.saturating_add(run.bytes);
         }
     }
     Ok(())

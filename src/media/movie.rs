@@ -82,7 +82,8 @@ impl Movie {
     ) -> Result<Samples<'a, S>, Unplayable> {
         let defaults = self.defaults.iter().find(|trex| trex.track_id == track.id);
         let fragments = Fragments { track_id: track.id, defaults, moofs: &self.top.moofs };
-        Samples::new(source, self.moov.get(track.stbl.clone()).unwrap_or_default(), fragments)
+        let stbl = self.moov.get(track.stbl.clone()).unwrap_or_default();
+        Samples::new(source, &self.top.media, stbl, fragments)
     }
 }
 

@@ -3,7 +3,7 @@
 //! fragment's samples at a time.
 
 use super::boxes::{Boxes, child, decode, required, u32_at};
-use super::source::{MAX_SAMPLES_PER_TRACK, Place, ReadAt, Unplayable, read_body};
+use super::source::{MAX_SAMPLES_PER_TRACK, MediaData, Place, ReadAt, Unplayable, read_body};
 use super::tables::{ChunkRuns, Sizes, entries};
 use mp4_atom::{Tfhd, Trex};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ pub(super) struct Sample {
 /// A place among a track's samples. A clone goes on from the same place.
 pub(super) struct Samples<'a, S: ?Sized> {
     source: &'a S,
+    media: &'a MediaData,
     tables: Option<TableSamples<'a>>,
     fragments: Fragments<'a>,
     /// What the fragment being read holds, and how much of it has been given out.
@@ -46,6 +47,7 @@ impl<S: ?Sized> Clone for Samples<'_, S> {
     fn clone(&self) -> Self {
         Self {
             source: self.source,
+            media: self.media,
             tables: self.tables.clone(),
             fragments: self.fragments.clone(),
             fragment: Arc::clone(&self.fragment),
@@ -64,13 +66,18 @@ pub(super) struct Fragments<'a> {
 
 impl<'a, S: ReadAt + ?Sized> Samples<'a, S> {
     /// From the first sample of the track whose table box is `stbl`.
-    pub(super) fn new(source: &'a S, stbl: &'a [u8], fragments: Fragments<'a>) -> Result<Self, Unplayable> {
+    pub(super) fn new(
+        source: &'a S,
+        media: &'a MediaData,
+        stbl: &'a [u8],
+        fragments: Fragments<'a>,
+    ) -> Result<Self, Unplayable> {
         let tables = Some(TableSamples::read(stbl)?);
         let fragment = Arc::from([]);
-        Ok(Self { source, tables, fragments, fragment, given: 0, ahead: None, decode_time: 0, seen: 0 })
+        Ok(Self { source, media, tables, fragments, fragment, given: 0, ahead: None, decode_time: 0, seen: 0 })
     }
 
-    /// The next sample, which lies inside the file; `None` behind the last. It lasts until the one behind it begins:
+    /// The next sample, all of which is media; `None` behind the last. It lasts until the one behind it begins:
     /// where a fragment of the source says when it begins, the one before may have said otherwise.
     pub(super) fn next(&mut self) -> Result<Option<Sample>, Unplayable> {
         let sample = match self.ahead.take() {
@@ -88,10 +95,7 @@ impl<'a, S: ReadAt + ?Sized> Samples<'a, S> {
 
     fn next_stated(&mut self) -> Result<Option<Sample>, Unplayable> {
         let Some(sample) = self.next_unchecked()? else { return Ok(None) };
-        let end = sample.offset.checked_add(sample.bytes.into());
-        if end.is_none_or(|end| end > self.source.len()) {
-            return Err(Unplayable::IndexPastEnd);
-        }
+        self.media.check(sample.offset, sample.bytes.into())?;
         self.seen = self.seen.saturating_add(1);
         if self.seen > MAX_SAMPLES_PER_TRACK {
             return Err(Unplayable::TooManySamples);

@@ -9,6 +9,7 @@ use super::track::{Layout, Playback, SourceTrack, known, to_ms};
 use crate::domain::{Track, TrackKind};
 use mp4_atom::Mvhd;
 use std::io;
+use std::ops::Range;
 
 /// Longest index (`moov`), in bytes: about 24 hours of film. It is held in memory while it is read.
 pub(super) const MAX_MOOV_BYTES: u64 = 64 << 20;
@@ -169,7 +170,7 @@ pub fn read_source(source: &(impl ReadAt + ?Sized)) -> Result<SourceFacts, Unpla
             if tracks.len() == MAX_TRACKS {
                 return Err(Unplayable::TooManyTracks);
             }
-            tracks.push(SourceTrack::read(trak, &movie, source.len())?);
+            tracks.push(SourceTrack::read(trak, &movie, &top.media)?);
         }
     }
     let Some(mvex) = child(&moov, *b"mvex")? else {
@@ -178,7 +179,7 @@ pub fn read_source(source: &(impl ReadAt + ?Sized)) -> Result<SourceFacts, Unpla
     let defaults = FragmentDefaults::read(mvex, &tracks)?;
     drop(moov);
     for moof in &top.moofs {
-        add_fragment(&mut tracks, &defaults, &read_body(source, moof)?, moof.at, source.len())?;
+        add_fragment(&mut tracks, &defaults, &read_body(source, moof)?, moof.at, &top.media)?;
     }
     verdict(&tracks, Layout::Fragmented, defaults.duration_ms(&movie))
 }
@@ -221,6 +222,27 @@ fn verdict(tracks: &[SourceTrack], layout: Layout, stated_ms: Option<u64>) -> Re
 pub(super) struct TopLevel {
     pub(super) moov: Place,
     pub(super) moofs: Vec<Place>,
+    pub(super) media: MediaData,
+}
+
+/// What of a file is media: the bodies of its `mdat` boxes (ISO/IEC 14496-12 §8.1.1). An index that points elsewhere would
+/// make the rest of the file, with what a camera wrote into it, leave as frames.
+pub(super) struct MediaData {
+    /// In the file's order.
+    bodies: Vec<Range<u64>>,
+    file_bytes: u64,
+}
+
+impl MediaData {
+    /// Whether all of so many bytes from `start` on are media.
+    pub(super) fn check(&self, start: u64, bytes: u64) -> Result<(), Unplayable> {
+        let end = start.checked_add(bytes).filter(|end| *end <= self.file_bytes).ok_or(Unplayable::IndexPastEnd)?;
+        let at = self.bodies.partition_point(|body| body.end < end);
+        if bytes == 0 || self.bodies.get(at).is_some_and(|body| body.start <= start) {
+            return Ok(());
+        }
+        Err(Unplayable::Damaged("it points at bytes that are no media"))
+    }
 }
 
 /// A top-level box, which lies inside the file.
@@ -235,6 +257,7 @@ impl TopLevel {
     pub(super) fn walk(source: &(impl ReadAt + ?Sized)) -> Result<Self, Unplayable> {
         let mut moov = None;
         let mut moofs = Vec::new();
+        let mut media = MediaData { bodies: Vec::new(), file_bytes: source.len() };
         let mut at = 0;
         let mut seen = 0;
         while at < source.len() {
@@ -249,12 +272,13 @@ impl TopLevel {
                 b"moov" => moov = Some(place),
                 b"moof" if place.body_bytes > MAX_MOOF_BYTES => return Err(Unplayable::FragmentTooLarge),
                 b"moof" => moofs.push(place),
+                b"mdat" => media.bodies.push(place.body_at..end),
                 _ => {}
             }
             at = end;
         }
         match moov {
-            Some(moov) => Ok(Self { moov, moofs }),
+            Some(moov) => Ok(Self { moov, moofs, media }),
             None if at == 0 => Err(Unplayable::NotMp4),
             None => Err(Unplayable::NoIndex),
         }

@@ -2,7 +2,7 @@
 //! expanded, and time is linear in the bytes and samples they hold.
 
 use super::boxes::{child, required, u32_at};
-use super::source::{MAX_SAMPLES_PER_TRACK, Unplayable};
+use super::source::{MAX_SAMPLES_PER_TRACK, MediaData, Unplayable};
 
 /// What a track's sample tables add up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub(super) struct TableTotals {
     pub(super) duration: u64,
 }
 
-/// Adds up the tables of `stbl`, and checks that every chunk they name lies inside the file.
-pub(super) fn read_tables(stbl: &[u8], file_bytes: u64) -> Result<TableTotals, Unplayable> {
+/// Adds up the tables of `stbl`, and checks that every chunk they name is media.
+pub(super) fn read_tables(stbl: &[u8], media: &MediaData) -> Result<TableTotals, Unplayable> {
     let sizes = Sizes::read(required(stbl, *b"stsz")?)?;
     let samples = sizes.samples();
     let duration = sum_of_durations(entries(required(stbl, *b"stts")?)?)?;
@@ -21,11 +21,11 @@ pub(super) fn read_tables(stbl: &[u8], file_bytes: u64) -> Result<TableTotals, U
     match (child(stbl, *b"stco")?, child(stbl, *b"co64")?) {
         (Some(offsets), None) => {
             let offsets = entries::<4>(offsets)?.iter().map(|offset| u32::from_be_bytes(*offset).into());
-            check_chunks(offsets, chunks, sizes, file_bytes)?;
+            check_chunks(offsets, chunks, sizes, media)?;
         }
         (None, Some(offsets)) => {
             let offsets = entries::<8>(offsets)?.iter().map(|offset| u64::from_be_bytes(*offset));
-            check_chunks(offsets, chunks, sizes, file_bytes)?;
+            check_chunks(offsets, chunks, sizes, media)?;
         }
         _ => return Err(Unplayable::Damaged("a track has no one list of chunks")),
     }
@@ -42,14 +42,10 @@ fn check_chunks(
     offsets: impl Iterator<Item = u64>,
     mut runs: ChunkRuns<'_>,
     mut sizes: Sizes<'_>,
-    file_bytes: u64,
+    media: &MediaData,
 ) -> Result<(), Unplayable> {
     for (number, offset) in (1_u64..).zip(offsets) {
-        let bytes = sizes.take(runs.samples_in(number))?;
-        let end = offset.checked_add(bytes).ok_or(Unplayable::IndexPastEnd)?;
-        if offset >= file_bytes || end > file_bytes {
-            return Err(Unplayable::IndexPastEnd);
-        }
+        media.check(offset, sizes.take(runs.samples_in(number))?)?;
     }
     if sizes.samples() > 0 { Err(Unplayable::Damaged("some of its samples stand in no chunk")) } else { Ok(()) }
 }

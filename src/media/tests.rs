@@ -245,6 +245,31 @@ fn chunks_past_the_end_are_refused() {
 }
 
 #[test]
+fn an_index_that_points_at_what_is_no_media_is_refused() {
+    let outside = |file: &[u8]| match refusal(file) {
+        Unplayable::Damaged(what) => assert_eq!(what, "it points at bytes that are no media"),
+        other => panic!("{other}"),
+    };
+    let mdat = H264_AAC.windows(4).position(|window| window == b"mdat").expect("media") + 4;
+    let moov = place(H264_AAC, "moov", 0);
+    for track in [0, 1] {
+        // The file's beginning, its index, and one byte of the box's own header.
+        for offset in [0, moov, mdat - 1] {
+            let offset = u32::try_from(offset).expect("small");
+            outside(&patched(H264_AAC, "stco", track, 12, &offset.to_be_bytes()));
+        }
+    }
+    // The same bytes under another name.
+    let mut unnamed = H264_AAC.to_vec();
+    unnamed.get_mut(mdat - 4..mdat).expect("inside the file").copy_from_slice(b"free");
+    outside(&unnamed);
+    let mut unnamed = FRAGMENTED.to_vec();
+    let mdat = FRAGMENTED.windows(4).rposition(|window| window == b"mdat").expect("media");
+    unnamed.get_mut(mdat..mdat + 4).expect("inside the file").copy_from_slice(b"free");
+    outside(&unnamed);
+}
+
+#[test]
 fn samples_outside_all_chunks_are_refused() {
     assert!(matches!(refusal(&patched(H264_AAC, "stsc", 0, 12, &[0xff; 4])), Unplayable::Damaged(_)));
 }

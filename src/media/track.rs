@@ -2,7 +2,7 @@
 
 use super::boxes::{BoxKind, Boxes, child, decode, required, u32_at};
 use super::captions::is_language_tag;
-use super::source::{MAX_SIDE_PX, Unplayable};
+use super::source::{MAX_SIDE_PX, MediaData, Unplayable};
 use super::tables::{TableTotals, claimed_samples, read_tables};
 use crate::domain::{Track, TrackKind};
 use mp4_atom::{Mdhd, Mvhd, Tkhd};
@@ -51,7 +51,7 @@ pub(super) enum Playback {
 }
 
 impl SourceTrack {
-    pub(super) fn read(trak: &[u8], movie: &Mvhd, file_bytes: u64) -> Result<Self, Unplayable> {
+    pub(super) fn read(trak: &[u8], movie: &Mvhd, media: &MediaData) -> Result<Self, Unplayable> {
         let tkhd: Tkhd = decode(required(trak, *b"tkhd")?)?;
         let mdia = required(trak, *b"mdia")?;
         let mdhd_body = required(mdia, *b"mdhd")?;
@@ -69,7 +69,7 @@ impl SourceTrack {
         let entry = SampleEntry::read(required(stbl, *b"stsd")?, kind)?;
         let totals = if entry.playback == Playback::Supported {
             check_data_references(minf)?;
-            read_tables(stbl, file_bytes)?
+            read_tables(stbl, media)?
         } else {
             TableTotals { samples: claimed_samples(stbl)?, duration: 0 }
         };

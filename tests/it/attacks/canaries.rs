@@ -104,19 +104,32 @@ impl Canaries {
         while server.log_text().lines().count() < LOG_LINES || sent < 1_000 {
             for canary in self.secrets.iter().map(text) {
                 let referer = format!("https://acme.com/{canary}");
-                for (target, headers) in [
-                    (format!("/embed/{canary}?token={canary}"), vec![]),
-                    (format!("/admin/v1/videos?key={canary}"), vec![("Authorization", canary.as_str())]),
-                    (format!("/media/{canary}/p1.{canary}/master.m3u8"), vec![]),
-                    ("/healthz".to_owned(), vec![("Referer", referer.as_str()), ("User-Agent", canary.as_str())]),
-                    ("/dashboard/videos".to_owned(), vec![("Cookie", canary.as_str())]),
-                    ("/readyz".to_owned(), vec![("User-Agent", long.as_str()), ("Accept", canary.as_str())]),
-                    (format!("/{canary}%0a%1b%5b31m"), vec![("X-Request-Id", canary.as_str())]),
+                for (method, target, headers) in [
+                    ("GET", format!("/embed/{canary}?token={canary}"), vec![]),
+                    (
+                        "GET",
+                        format!("/api/v1/embeds/{canary}/playback?token={canary}"),
+                        vec![("X-API-Key", canary.as_str())],
+                    ),
+                    ("GET", format!("/admin/v1/videos?key={canary}"), vec![("Authorization", canary.as_str())]),
+                    ("GET", format!("/media/{canary}/p1.{canary}/master.m3u8"), vec![]),
+                    (
+                        "GET",
+                        "/healthz".to_owned(),
+                        vec![("Referer", referer.as_str()), ("User-Agent", canary.as_str())],
+                    ),
+                    ("GET", "/dashboard/videos".to_owned(), vec![("Cookie", canary.as_str())]),
+                    ("GET", "/readyz".to_owned(), vec![("User-Agent", long.as_str()), ("Accept", canary.as_str())]),
+                    ("GET", format!("/{canary}%0a%1b%5b31m"), vec![("X-Request-Id", canary.as_str())]),
+                    // A method is any word.
+                    (canary.as_str(), "/healthz".to_owned(), vec![("User-Agent", "\u{2028}")]),
+                    ("GET", "/healthz".to_owned(), vec![("User-Agent", "\u{1b}[31m")]),
+                    (long.as_str(), "/healthz".to_owned(), vec![]),
                 ] {
                     // A connection is kept for some seconds, and closed after what is no request.
-                    let answer = wire.try_exchange("GET", &target, &headers).unwrap_or_else(|_| {
+                    let answer = wire.try_exchange(method, &target, &headers).unwrap_or_else(|_| {
                         wire = Wire::connect(server);
-                        wire.exchange("GET", &target, &headers)
+                        wire.exchange(method, &target, &headers)
                     });
                     self.assert_absent_from_answer(&target, &answer, false);
                     sent += 1;
