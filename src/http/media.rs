@@ -8,15 +8,15 @@ use super::flights::{Connection, Flights};
 use super::headers::{list, lone, single};
 use super::problem::Problem;
 use super::range::{Wanted, wanted};
-use super::trace::LoggedOrganization;
+use super::trace::{CROSS_ORIGIN_RESOURCE_POLICY, LoggedOrganization};
 use crate::app::App;
 use crate::auth::{Asset, Denied, Grant, admit_asset, sha256_hex};
 use crate::domain::{MediaFileId, OrganizationId, Timestamp, VideoId};
 use crate::store::StoredMedia;
 use actix_web::body::SizedStream;
 use actix_web::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
@@ -54,11 +54,15 @@ pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data
         Err(problem) => problem.error_response(),
     };
     cors::expose(&mut response, origin.as_ref(), &cors::MEDIA);
-    // Pages of other sites may play what they hold a URL of, with or without CORS.
-    response.headers_mut().insert(
-        HeaderName::from_static("cross-origin-resource-policy"),
-        actix_web::http::header::HeaderValue::from_static("cross-origin"),
-    );
+    let own = [
+        // Pages of other sites may play what they hold a URL of, with or without CORS.
+        (CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin"),
+        // What somebody uploaded is nobody's page: opened by itself it runs nothing and has no origin.
+        (CONTENT_SECURITY_POLICY, "sandbox"),
+    ];
+    for (name, value) in own {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 
