@@ -12,6 +12,8 @@ const MESSAGE_CHARS = 16_384;
 const TOKEN_CHARS = 8192;
 const MESSAGES_PER_SECOND = 100;
 const LISTENERS_PER_EVENT = 100;
+/** A listener is what client code knows its callback by: the reference client has 36 characters and a prefix. */
+const LISTENER_CHARS = 200;
 /** What browsers play without falling silent or refusing. */
 const RATES = [0.25, 4] as const;
 const EVENTS = [
@@ -198,7 +200,8 @@ class Channel implements Bridge {
     if (source !== window.parent || origin === 'null') return;
     if (!this.#isWithinRate()) return;
     const message = parse(data);
-    if (!message || typeof message.method !== 'string' || (message.context ?? PROTOCOL.context) !== PROTOCOL.context) return;
+    if (!message || typeof message.method !== 'string' || !isListener(message.listener)) return;
+    if ((message.context ?? PROTOCOL.context) !== PROTOCOL.context) return;
     if (origin !== this.#origin) this.#learn(origin);
     const act = this.#methods.get(message.method);
     if (!act) {
@@ -260,6 +263,12 @@ function parse(message: unknown): { context?: unknown; method?: unknown; value?:
 
 function isNumber(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value);
+}
+
+/** What is told back with every event: nothing that could be large, or that is no JSON. */
+function isListener(listener: unknown): boolean {
+  if (typeof listener === 'string') return listener.length <= LISTENER_CHARS;
+  return listener === undefined || listener === null || isNumber(listener);
 }
 
 function isToken(token: unknown): token is string {

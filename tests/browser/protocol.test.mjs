@@ -224,6 +224,14 @@ test('nonsense and floods leave the player playing', async () => {
       for (const text of ['', '{', 'null', '1', '[]', '"x"', '{"method":{}}', '{"method":"__proto__"}', '{"method":"constructor"}', 'x'.repeat(100_000)]) frame.postMessage(text, '*');
       for (const value of [null, undefined, 1, {}, [], { method: 'setVolume', value: {} }, { context: 'other', method: 'setVolume', value: 3 }]) frame.postMessage(value, '*');
       for (const value of [{}, [], '', 'x'.repeat(9000), 5]) globalThis.say({ method: 'setToken', value });
+      // Listeners that could not be told back: no JSON, or too much of it.
+      const cyclic = {};
+      cyclic.self = cyclic;
+      for (const listener of [cyclic, 1n, { a: 1 }, 'x'.repeat(10_000), new ArrayBuffer(10_000_000)]) {
+        for (const method of ['addEventListener', 'getVolume']) {
+          frame.postMessage({ context: 'player.js', version: '0.0.11', method, value: 'play', listener }, '*');
+        }
+      }
       for (let i = 0; i < 1000; i++) globalThis.say({ method: 'addEventListener', value: 'play', listener: i });
     });
     // The rate is measured by the second; afterwards the player answers again.
