@@ -68,6 +68,11 @@ pub const RENDITIONS_PER_VIDEO: usize = 12;
 /// It is looked after a change whether compacting the journal wins something when it is larger than this, in bytes, and
 /// twice as large as the last time, or as compacting left it.
 pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
+/// Most room that a journal takes for itself out of the reserve, in bytes, when the disk is full: some 16,000 revocations.
+/// What others write can't have it.
+pub const JOURNAL_HELD_BYTES: u64 = 16 << 20;
+/// Least room that is held, in bytes; below it the file system's own records take as much.
+pub const HELD_LEAST_BYTES: u64 = 64 << 10;
 /// Bytes appended to a journal while it is compacted that changes may wait for in the end: some 50 ms.
 pub const JOURNAL_FOLLOW_BYTES: u64 = 1 << 20;
 /// Longest value in sled, in bytes: over 128 KiB a value becomes a blob file that is never freed.

@@ -1,11 +1,13 @@
 //! Room on the one file system that everything at rest shares: how full it is, by which marks, and the reserve.
 //!
 //! The reserve is a file of allocated blocks and no bytes beside the journal. It is given up when the journal has no room
-//! any more, so that a revocation still fits, and made again when there is room. While it is not there its room counts
+//! any more, so that a revocation still fits, or the index none at a start. Half of it is the journal's then, the rest stays
+//! a reserve; it is whole again when there is room. While it is not there its room counts
 //! as used: nothing but a revocation or a removal gets it.
 
 use super::journal::sync_directory;
 use super::media_dir::MediaError;
+use crate::domain::limits;
 use rustix::fs::{FallocateFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
@@ -135,18 +137,28 @@ impl Disk {
         Ok(self.held_bytes() > 0)
     }
 
-    /// Gives the reserve up; whether there was one.
-    pub(super) fn give_up_reserve(&self) -> bool {
+    /// Gives the reserve up; its size in bytes, if there was one.
+    pub(super) fn give_up_reserve(&self) -> Option<u64> {
         let held = self.held_bytes();
         if held == 0 || std::fs::remove_file(self.reserve()).is_err() {
-            return false;
+            return None;
         }
         // Blocks that were freed may be had once the file system has committed that.
         if let Err(error) = sync_directory(&self.directory) {
             tracing::warn!(%error, "the reserve was given up, and the disk did not take note");
         }
         tracing::warn!(freed_bytes = held, "the disk is full; its reserve was given up for what revokes and removes");
-        true
+        Some(held)
+    }
+
+    /// Makes a reserve, as near to so many bytes as can be had, however full the disk is: of one that was given up, what
+    /// nobody needed.
+    pub(super) fn hold_rest(&self, bytes: u64) {
+        let path = self.reserve();
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        if file.is_ok_and(|file| allocate_up_to(&file, 0, bytes) == 0) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     fn reserve(&self) -> PathBuf {
@@ -169,6 +181,18 @@ pub(super) fn allocate(file: &File, length_bytes: u64) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
         other => Ok(other?),
     }
+}
+
+/// Holds room for as much of `bytes` behind `from` as can be had, halving it as long as it can't; how much that is.
+pub(super) fn allocate_up_to(file: &File, from: u64, bytes: u64) -> u64 {
+    let mut bytes = bytes;
+    while bytes >= limits::HELD_LEAST_BYTES {
+        if allocate(file, from.saturating_add(bytes)).is_ok() {
+            return bytes;
+        }
+        bytes /= 2;
+    }
+    0
 }
 
 fn share(bytes: u64, percent: u8) -> u64 {
@@ -222,8 +246,8 @@ mod tests {
             let file = std::fs::metadata(directory.path().join("reserve")).unwrap();
             assert_eq!((file.len(), file.mode() & 0o777), (0, 0o600));
             assert!(file.blocks() * 512 >= 8 << 20, "{} blocks", file.blocks());
-            assert!(disk.give_up_reserve());
-            assert!(!disk.give_up_reserve(), "there is none any more");
+            assert!(disk.give_up_reserve().is_some_and(|bytes| bytes >= 8 << 20));
+            assert_eq!(disk.give_up_reserve(), None, "there is none any more");
         }
         // What is to become the reserve counts as used, so that nobody takes its place.
         assert!(before.left_bytes <= before.free_bytes - (8 << 20));

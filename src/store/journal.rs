@@ -17,6 +17,7 @@
 //! another file will do, which gets what was acknowledged and then the journal's name. Until that is done the journal is
 //! not sound and takes nothing.
 
+use super::disk::allocate_up_to;
 use super::op::{Commit, Op};
 use super::remedy::with_remedy;
 use crate::domain::{Timestamp, limits};
@@ -99,6 +100,8 @@ pub struct Journal {
     compacted: u64,
     /// Counts the files that have had its name.
     generation: u64,
+    /// Up to where room is held for it.
+    held_to: u64,
     /// Whether what the disk holds is known.
     is_sound: bool,
 }
@@ -114,7 +117,16 @@ impl Journal {
             .open(path)
             .and_then(|file| file.sync_all().map(|()| file))
             .map_err(|error| io_error(path, error))?;
-        Ok(Self { path: path.to_owned(), file, durable: 0, seq: 0, compacted: 0, generation: 0, is_sound: true })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            durable: 0,
+            seq: 0,
+            compacted: 0,
+            generation: 0,
+            held_to: 0,
+            is_sound: true,
+        })
     }
 
     /// Opens a journal, hands every commit to `each` in order, and drops what an interrupted append left at its end.
@@ -136,7 +148,16 @@ impl Journal {
             tracing::warn!(dropped_bytes = length - durable, "dropped the unfinished end of the journal");
             file.set_len(durable).and_then(|()| file.sync_all()).map_err(|error| io_error(path, error))?;
         }
-        Ok(Self { path: path.to_owned(), file, durable, seq, compacted: head_end, generation: 0, is_sound: true })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            durable,
+            seq,
+            compacted: head_end,
+            generation: 0,
+            held_to: 0,
+            is_sound: true,
+        })
     }
 
     /// Reads a journal without changing it: number of the last commit, and bytes behind the last whole one.
@@ -196,9 +217,23 @@ impl Journal {
         }
     }
 
+    /// Holds room behind its end, as near to so many bytes as can be had. The file is no longer for it, and a start finds it
+    /// still there.
+    pub fn hold_room(&mut self, bytes: u64) {
+        let held = allocate_up_to(&self.file, self.durable, bytes.min(limits::JOURNAL_HELD_BYTES));
+        self.held_to = self.durable.saturating_add(held);
+    }
+
+    /// Bytes that are held behind its end.
+    pub fn room(&self) -> u64 {
+        self.held_to.saturating_sub(self.durable)
+    }
+
     /// Takes away what a failed write may have left, and opens the file anew.
     fn cut_back(&mut self) -> io::Result<()> {
         self.file.set_len(self.durable)?;
+        // That has given back what was held.
+        self.hold_room(self.room());
         self.file.sync_all()?;
         self.file = open_file(&self.path)?;
         Ok(())
@@ -270,6 +305,7 @@ impl Journal {
         })?;
         // The old file has no name any more: from here on nothing may be written to it.
         self.file = file;
+        self.held_to = 0;
         self.generation += 1;
         self.durable = written;
         self.compacted = head_bytes;

@@ -47,13 +47,15 @@ impl Opened {
             false => JournalError::Io { path: place.path.clone(), error: std::io::Error::other(error.to_string()) },
         };
         let known_seq = slot.open_existing(disk).map_err(no_index)?;
+        let mut given_up = None;
         let mut opened = Self::run(path, slot, known_seq)?;
         for _ in 0..2 {
             let Err(error) = &opened else { break };
             // Whatever the index can't take, a new one can; and where that has no room, once more.
             if !error.is_for_room() {
                 slot.set_aside(&error.to_string());
-            } else if disk.give_up_reserve() {
+            } else if let Some(freed) = disk.give_up_reserve() {
+                given_up = Some(freed);
                 slot.forget().map_err(no_index)?;
             } else {
                 break;
@@ -61,6 +63,9 @@ impl Opened {
             opened = Self::run(path, slot, 0)?;
         }
         let opened = opened.map_err(no_index)?;
+        if let Some(freed) = given_up {
+            disk.hold_rest(freed);
+        }
         if opened.journal.seq() > known_seq {
             tracing::info!(from = known_seq, to = opened.journal.seq(), "the index was caught up from the journal");
         }
@@ -190,10 +195,15 @@ impl IndexSlot {
         self.remove_unfinished_snapshots();
         let opened = match self.place.open() {
             // sled writes a snapshot when it opens.
-            Err(error) if error.is_for_room() && disk.give_up_reserve() => {
-                self.remove_unfinished_snapshots();
-                self.place.open()
-            }
+            Err(error) if error.is_for_room() => match disk.give_up_reserve() {
+                Some(freed) => {
+                    self.remove_unfinished_snapshots();
+                    let opened = self.place.open();
+                    disk.hold_rest(freed);
+                    opened
+                }
+                None => Err(error),
+            },
             opened => opened,
         };
         match opened.and_then(|index| Ok((index.applied()?, index))) {

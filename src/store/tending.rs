@@ -70,6 +70,11 @@ impl Writer {
             tracing::debug!(%error, "the reserve was not made");
             false
         });
+        // As long as there is any: what is full in a moment leaves none.
+        let is_full = self.disk.room().is_ok_and(|room| room.fullness == Fullness::NoChanges);
+        if is_full && self.journal.is_sound() && self.journal.room() == 0 {
+            self.journal.hold_room(limits::JOURNAL_HELD_BYTES);
+        }
         if is_held != std::mem::replace(&mut self.watch.is_reserve_held, is_held) {
             tracing::info!(is_held, "the disk's reserve; there is none on a full disk, and where room can't be held");
         }

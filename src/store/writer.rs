@@ -134,16 +134,21 @@ impl Writer {
         }
     }
 
-    /// Appends to the journal; where that has no room, the reserve is its room.
+    /// Appends to the journal; where that has no room, the reserve is its room. It takes it at once: whatever else fills the
+    /// disk would have it before the next revocation.
     fn append(&mut self, frames: &[u8], last_seq: u64) -> Result<(), AppendError> {
         if !self.journal.is_sound() {
             return Err(AppendError::NotWritten(std::io::Error::other("it is not sound and waits to be mended")));
         }
         let begin = self.journal.end();
         let mut appended = self.journal.append(frames, last_seq);
-        if appended.as_ref().is_err_and(AppendError::is_for_room) && self.disk.give_up_reserve() {
+        if appended.as_ref().is_err_and(AppendError::is_for_room)
+            && let Some(freed) = self.disk.give_up_reserve()
+        {
             let is_mended = self.journal.mend().is_ok();
             // Frames say where they begin. In another file, that is elsewhere.
+            self.journal.hold_room(freed / 2);
+            self.disk.hold_rest(freed.saturating_sub(self.journal.room()));
             if is_mended && self.journal.end() == begin {
                 appended = self.journal.append(frames, last_seq);
             }
