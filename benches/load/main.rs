@@ -1,7 +1,8 @@
-//! Load and attack: figures R11 and R12, one line each.
+//! Load and attack: figures R11 and R12, and two of a machine that has little to give (K18, K19); one line each.
 //!
-//!     cargo bench --bench load              both in a short form, half a minute and one and a half
+//!     cargo bench --bench load              all in a short form, some three minutes
 //!     cargo bench --bench load -- full      R11 for five minutes, R12 for three, as in docs/SECURITY.md
+//!     cargo bench --bench load -- k18 full  under a limit of memory; needs root
 //!     cargo bench --bench load -- r11 viewers=500 idle=1000 seconds=60
 //!
 //! One process plays all clients, on the same machine: they take their share of its processors. It ends with 1 where a
@@ -18,6 +19,7 @@
 mod attackers;
 mod client;
 mod figures;
+mod scarce;
 #[expect(dead_code, unused_imports, reason = "the tests' own server, of which a measurement needs less")]
 #[path = "../../tests/it/support/mod.rs"]
 mod support;
@@ -26,6 +28,7 @@ mod viewers;
 use client::Target;
 use figures::{Waits, mib};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use scarce::{MemoryLimit, Neighbours};
 use screener::domain::limits;
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -45,11 +48,13 @@ const ATTACKED_P99: Duration = Duration::from_millis(250);
 /// How soon after an attack its descriptors have to be free, and how near memory and descriptors have to come back.
 const FREED: Duration = Duration::from_secs(10);
 const NEAR_PERCENT: u64 = 5;
-/// An attack before the one that is measured, and how long the allocator is given after it: it keeps for ten seconds what is
-/// freed. The first one leaves some megabytes in use for good: tables of the allocator, caches of threads, the log's queue.
-/// A second one must add nothing.
-const FIRST_WAVE: Duration = Duration::from_secs(20);
-const SETTLED: Duration = Duration::from_secs(30);
+/// How long the allocator is given after it: it keeps for ten seconds what is freed.
+const SHRUNK: Duration = Duration::from_secs(30);
+
+/// What can be asked for.
+const FIGURES: [&str; 4] = ["r11", "r12", "k18", "k19"];
+/// Goal of K19 for a token's check.
+const BUSY_P99: Duration = Duration::from_millis(500);
 
 /// What is measured with: a word of the command line, or its default.
 struct Sizes(HashMap<String, usize>);
@@ -70,7 +75,7 @@ fn main() -> ExitCode {
     });
     let sizes = Sizes(sizes.collect());
     let is_wanted =
-        |figure: &str| sizes.0.contains_key(figure) || !["r11", "r12"].iter().any(|name| sizes.0.contains_key(*name));
+        |figure: &str| sizes.0.contains_key(figure) || !FIGURES.iter().any(|name| sizes.0.contains_key(*name));
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).unwrap();
@@ -80,6 +85,12 @@ fn main() -> ExitCode {
     }
     if is_wanted("r12") {
         outcomes.push(attack(&sizes));
+    }
+    if is_wanted("k18") {
+        outcomes.push(little_memory(&sizes));
+    }
+    if is_wanted("k19") {
+        outcomes.push(busy(&sizes));
     }
     if outcomes.iter().all(|passed| *passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -157,23 +168,17 @@ fn attack(sizes: &Sizes) -> bool {
     let done = Arc::new(AtomicBool::new(false));
     let running = viewers::watch(&target, viewers, &done);
     std::thread::park_timeout(Duration::from_secs(5));
-    let (fresh_kib, descriptors) = (process.memory_kib(), process.descriptors());
-    let wave = |length: Duration| {
-        let over = Arc::new(AtomicBool::new(false));
-        let attackers = attackers::begin(&target, slow, tokens, ranges, &over);
-        std::thread::park_timeout(length);
-        let at_most = process.descriptors();
-        over.store(true, Ordering::Relaxed);
-        (at_most, attackers.join().unwrap())
-    };
-    wave(FIRST_WAVE);
-    std::thread::park_timeout(SETTLED);
-    let kib = process.memory_kib();
-    let (at_most, told) = wave(Duration::from_secs(seconds as u64));
+    let (kib, descriptors) = (process.memory_kib(), process.descriptors());
+    let over = Arc::new(AtomicBool::new(false));
+    let attackers = attackers::begin(&target, slow, tokens, ranges, &over);
+    std::thread::park_timeout(Duration::from_secs(seconds as u64));
+    let (at_most, most_kib) = (process.descriptors(), process.memory_kib());
+    over.store(true, Ordering::Relaxed);
+    let told = attackers.join().unwrap();
     let ended = Instant::now();
     let is_near = |now: u64, then: u64| now * 100 <= then * (100 + NEAR_PERCENT);
     let come_back = |what: &dyn Fn() -> bool| {
-        while !what() && ended.elapsed() < 3 * FREED {
+        while !what() && ended.elapsed() < SHRUNK {
             std::thread::park_timeout(Duration::from_millis(100));
         }
         ended.elapsed()
@@ -183,19 +188,77 @@ fn attack(sizes: &Sizes) -> bool {
     done.store(true, Ordering::Relaxed);
     let waits: Waits = running.join().unwrap();
     let p99 = waits.percentile(99);
-    let passed = p99 <= ATTACKED_P99 && waits.errors == 0 && freed <= FREED && shrunk < 3 * FREED;
+    let passed = p99 <= ATTACKED_P99 && waits.errors == 0 && freed <= FREED && shrunk < SHRUNK;
     println!(
-        "R12 {} {seconds} s of {slow} slow heads ({} cut), {} bad tokens, {} floods of ranges; {viewers} viewers: first byte p50 {:?} p99 {p99:?}, {} lost; {at_most} descriptors, back to {descriptors} after {freed:?}; {} MiB at first, {} after a first wave, {} after this one{}",
+        "R12 {} {seconds} s of {slow} slow heads ({} cut), {} bad tokens, {} floods of ranges; {viewers} viewers: first byte p50 {:?} p99 {p99:?}, {} lost; {at_most} descriptors, back to {descriptors} after {freed:?}; {} MiB before, {} at its end, {} after {shrunk:?}{}",
         verdict(passed),
         told.cut,
         told.tokens,
         told.ranges,
         waits.percentile(50),
         waits.errors,
-        mib(fresh_kib),
         mib(kib),
+        mib(most_kib),
         mib(process.memory_kib()),
         waits.first_error.map(|error| format!("; the first error: {error}")).unwrap_or_default(),
+    );
+    passed
+}
+
+/// K18: viewers and the longest film that is taken, in little memory. Not one viewer is lost, and the server goes on.
+fn little_memory(sizes: &Sizes) -> bool {
+    let viewers = sizes.of("viewers", 200, 2_000);
+    let mib_allowed = sizes.of("memory", 256, 256) as u64;
+    let Some(limit) = MemoryLimit::of(mib_allowed) else {
+        eprintln!("K18 needs root, and a control group of memory");
+        return false;
+    };
+    let film = scarce::longest_film();
+    let bytes = film.len() as u64;
+    let (server, target) = serve();
+    limit.bind(server.pid());
+    let process = Process(server.pid());
+    let done = Arc::new(AtomicBool::new(false));
+    let running = viewers::watch(&target, viewers, &done);
+    let began = Instant::now();
+    let status = scarce::upload(&server, film);
+    let took = began.elapsed();
+    let peak_kib = process.peak_memory_kib();
+    done.store(true, Ordering::Relaxed);
+    let waits = running.join().unwrap();
+    let passed = waits.errors == 0 && status != "no answer" && server.get("/healthz").status == 200;
+    println!(
+        "K18 {} {viewers} viewers in {mib_allowed} MiB, a film of {} MB with {} pictures: {status} after {took:.1?}; {} segments, first byte p99 {:?}; {} MiB at most; {} errors{}",
+        verdict(passed),
+        bytes / 1_000_000,
+        scarce::PICTURES,
+        waits.count(),
+        waits.percentile(99),
+        mib(peak_kib),
+        waits.errors,
+        waits.first_error.map(|error| format!(", the first: {error}")).unwrap_or_default(),
+    );
+    drop(server);
+    drop(limit);
+    passed
+}
+
+/// K19: tokens are checked while other programs use every processor.
+fn busy(sizes: &Sizes) -> bool {
+    let (seconds, per_second) = (sizes.of("seconds", 20, 60), sizes.of("tokens", 50, 50));
+    let (_server, target) = serve();
+    let neighbours = Neighbours::on_every_processor();
+    let waits = scarce::check_tokens(&target, per_second as u32, seconds as u32);
+    drop(neighbours);
+    let p99 = waits.percentile(99);
+    let passed = waits.errors == 0 && p99 <= BUSY_P99;
+    println!(
+        "K19 {} {} tokens checked while a program computes on every processor: p50 {:?} p99 {p99:?}, {} errors{}",
+        verdict(passed),
+        waits.count(),
+        waits.percentile(50),
+        waits.errors,
+        waits.first_error.map(|error| format!(", the first: {error}")).unwrap_or_default(),
     );
     passed
 }

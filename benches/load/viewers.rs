@@ -116,7 +116,8 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
-async fn ask(line: &mut Line, request: &str, waits: &mut Waits) -> Result<Vec<u8>> {
+/// Asks, and gets what is to be had.
+pub async fn ask(line: &mut Line, request: &str, waits: &mut Waits) -> Result<Vec<u8>> {
     let answer = line.exchange(request).await?;
     if answer.status != 200 {
         return Err(Error::other(format!("{} for {}", answer.status, request.lines().next().unwrap_or_default())));

@@ -42,7 +42,7 @@ impl Film {
             state ^= state << 17;
             block.extend_from_slice(&state.to_le_bytes());
         }
-        Self { at: 0, head: film_head(&vec![PICTURE_BYTES; pictures()]), block }
+        Self { at: 0, head: film_head(&vec![PICTURE_BYTES; pictures()], 500), block }
     }
 
     fn fill(&self, mut buffer: &mut [u8], mut offset: usize) {

@@ -203,7 +203,7 @@ fn what_can_not_be_packaged_anew_stays_and_holds_up_nothing_else() {
 
 /// A film of pictures of six bytes, two a second, of which every other one stands alone.
 fn many_pictures(count: usize) -> Vec<u8> {
-    let mut bytes = film_head(&vec![6; count]);
+    let mut bytes = film_head(&vec![6; count], 500);
     (0..count).for_each(|number| bytes.extend([&picture_head(number, 6)[..], &[0]].concat()));
     bytes
 }

@@ -9,6 +9,8 @@ pub const FIXTURE: &[u8] = include_bytes!("../../fixtures/h264_aac.mp4");
 const SEGMENT_S: u32 = 2;
 /// Pictures of a film made here; there are two a second, and every other one stands alone.
 const PICTURES: usize = 64;
+/// How long each of them lasts, in milliseconds.
+const PICTURE_MS: usize = 500;
 
 /// What packaging makes of a source: what its progressive URL must give, byte for byte.
 pub fn packaged(source: &[u8]) -> Vec<u8> {
@@ -41,10 +43,10 @@ pub fn progressive_uri(answer: &Value) -> &str {
 /// A film of 32 seconds and exactly `length` bytes, whose pictures fill it and differ from place to place. What it is
 /// packaged into is no shorter. Nothing could decode it: packaging copies pictures, and looks at their first bytes alone.
 pub fn padded(length: usize) -> Vec<u8> {
-    let media = length - film_head(&[0; PICTURES]).len();
+    let media = length - film_head(&[0; PICTURES], PICTURE_MS).len();
     let mut sizes = [media / PICTURES; PICTURES];
     sizes[PICTURES - 1] += media % PICTURES;
-    let mut bytes = film_head(&sizes);
+    let mut bytes = film_head(&sizes, PICTURE_MS);
     bytes.reserve(media);
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for (number, size) in sizes.into_iter().enumerate() {
@@ -75,10 +77,11 @@ pub fn picture_head(number: usize, size: usize) -> [u8; 5] {
     [a, b, c, d, if number.is_multiple_of(2) { 0x65 } else { 0x41 }]
 }
 
-/// All of a film before its pictures, which have these sizes and follow at once (ISO/IEC 14496-12 §8).
-pub fn film_head(sizes: &[usize]) -> Vec<u8> {
+/// All of a film before its pictures, which have these sizes and follow at once (ISO/IEC 14496-12 §8) and last so many
+/// milliseconds each.
+pub fn film_head(sizes: &[usize], picture_ms: usize) -> Vec<u8> {
     let count = sizes.len();
-    let duration = word(count * 500);
+    let duration = word(count * picture_ms);
     let matrix: Vec<u8> = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000].map(word).concat();
     let avcc_at = FIXTURE.windows(4).position(|name| name == b"avcC").unwrap() - 4;
     let avcc_bytes = u32::from_be_bytes(*FIXTURE[avcc_at..].first_chunk().unwrap()) as usize;
@@ -104,7 +107,7 @@ pub fn film_head(sizes: &[usize]) -> Vec<u8> {
             b"stbl",
             &[
                 &boxed(b"stsd", &[&word(0), &word(1), &entry]),
-                &boxed(b"stts", &[&word(0), &word(1), &word(count), &word(500)]),
+                &boxed(b"stts", &[&word(0), &word(1), &word(count), &word(picture_ms)]),
                 &boxed(b"stss", &[&word(0), &word(count.div_ceil(2)), &alone]),
                 &boxed(b"stsc", &[&word(0), &word(1), &word(1), &word(count), &word(1)]),
                 &boxed(b"stsz", &[&word(0), &word(0), &word(count), &all_sizes]),
