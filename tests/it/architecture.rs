@@ -1,5 +1,6 @@
 //! The arrows of `docs/ARCHITECTURE.md`, checked from the sources.
 
+use crate::support::files_below;
 use std::path::{Path, PathBuf};
 
 /// Each room, the rooms it may name, and the outside crates that are its alone or that it may share.
@@ -110,5 +111,28 @@ fn every_source_says_at_its_head_what_lives_there() {
     for (path, _) in sources() {
         let text = std::fs::read_to_string(root.join(&path)).unwrap();
         assert!(text.starts_with("//!"), "{} has no //! head", path.display());
+    }
+}
+
+#[test]
+fn every_file_is_a_part_of_its_program() {
+    for root in ["src", "tests/it", "benches/load"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
+        for file in files_below(&root).into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "rs")) {
+            let directory = file.parent().unwrap();
+            let name = match file.file_stem().unwrap().to_str().unwrap() {
+                "main" | "lib" => continue,
+                "mod" => directory.file_name().unwrap().to_str().unwrap(),
+                name => name,
+            };
+            let beside =
+                [directory, directory.parent().unwrap()].map(|directory| std::fs::read_dir(directory).unwrap());
+            let mut beside = beside.into_iter().flatten().map(|entry| entry.unwrap().path());
+            let names = |parent: PathBuf| {
+                std::fs::read_to_string(parent)
+                    .is_ok_and(|text| text.lines().any(|line| line.ends_with(&format!("mod {name};"))))
+            };
+            assert!(beside.any(names), "{} is compiled into nothing", file.display());
+        }
     }
 }

@@ -254,6 +254,21 @@ fn a_backup_that_lacks_a_file_is_refused() {
 }
 
 #[test]
+fn a_backup_of_another_format_is_refused_by_name() {
+    let server = Server::start();
+    let backup = back_up(&server, "backup");
+    let path = backup.join("manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let format = serde_json::from_str::<Value>(&text).unwrap()["format"].as_u64().unwrap();
+    let newer = text.replacen(&format!("\"format\": {format}"), &format!("\"format\": {}", format + 1), 1);
+    assert_ne!(newer, text);
+    std::fs::write(&path, newer).unwrap();
+    let said = run(&["backup", "verify", backup.to_str().unwrap()]).expect(1);
+    assert!(said.errors.contains(&format!("its format is {}", format + 1)), "{}", said.errors);
+    refuses_to_restore(&server, &backup);
+}
+
+#[test]
 fn nothing_is_restored_or_backed_up_over_what_is_there() {
     let mut server = Server::start();
     let backup = back_up(&server, "backup");

@@ -116,6 +116,17 @@ fn fetch(server: &Server, video: &str, embed: &str) -> Result<(), String> {
             return Err(format!("{name}: {} {}", list.status, list.text()));
         }
         if name.ends_with("m3u8") {
+            let text = list.text();
+            // RFC 8216 §4.3.3.1 and §4.3.2.1: whole seconds, none longer than told, and numbers that are numbers.
+            let target = text.lines().find_map(|line| line.strip_prefix("#EXT-X-TARGETDURATION:"));
+            let target = target.and_then(|target| target.parse::<u64>().ok()).filter(|target| *target >= 1);
+            let Some(target) = target else { return Err(format!("{name}: no length of its segments: {text}")) };
+            for told in text.lines().filter_map(|line| line.strip_prefix("#EXTINF:")) {
+                let lasts = told.split(',').next().and_then(|seconds| seconds.parse::<f64>().ok());
+                if !lasts.is_some_and(|seconds| seconds.is_finite() && seconds > 0.0 && seconds < target as f64 + 0.5) {
+                    return Err(format!("{name}: a segment of {told} s, with {target} s at most"));
+                }
+            }
             for part in uris(&list.text()).iter().take(SEGMENTS) {
                 let status = server.get(&beside(&asset, part)).status;
                 if status != 200 {

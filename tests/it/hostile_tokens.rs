@@ -92,7 +92,9 @@ impl Forge {
             .expect(201)
             .json();
         let foreign_video = made["id"].as_str().unwrap().to_owned();
-        let certificate_der = CertificateDer::from_pem_file(server.ca()).unwrap().to_vec();
+        // The certificate that everybody is shown, with the authority's behind it.
+        let certificate = server.state().join("tls/certificate.pem");
+        let certificate_der = CertificateDer::from_pem_file(&certificate).unwrap().to_vec();
         Self {
             video,
             embed,
@@ -104,7 +106,7 @@ impl Forge {
             revoked,
             foreign,
             publishable_key: server.publishable_key.clone(),
-            certificate_pem: std::fs::read(server.ca()).unwrap(),
+            certificate_pem: std::fs::read(&certificate).unwrap(),
             certificate_der,
             now: now(),
         }

@@ -21,7 +21,8 @@ CALLS = "write pwrite64 fsync fdatasync rename ftruncate fallocate mkdir linkat 
 LINE = re.compile(r"^(\d+) +(\w+)\((?:\d+<([^>]*)>)?")
 # The same of a file, with a mark where it has lost its name.
 OF_FILE = re.compile(r"^\d+ +(\w+)\(\d+<([^>]*>(?:\(deleted\))?)")
-RENAMED = re.compile(r'^\d+ +rename\("([^"]*)", "([^"]*)"\) = 0')
+# What was written in two lines has the columns of two.
+RENAMED = re.compile(r'^\d+ +rename\("([^"]*)", "([^"]*)"\) += 0')
 # 1234  fsync(13</srv/state/journal> <unfinished ...>, and later 1234  <... fsync resumed>) = 0
 UNFINISHED, RESUMED = " <unfinished ...>", re.compile(r"^(\d+) +<\.\.\. \w+ resumed>")
 FSYNCS = ("fsync", "fdatasync")

@@ -1,5 +1,6 @@
 """What is looked at before, during and after a jump of the clock."""
 
+import json
 import re
 import subprocess
 import time
@@ -27,6 +28,10 @@ GIVES_UP_S = 2
 CLOCK_WORDS = re.compile("clock|1970")
 # In these, what is made by the wrong clock comes from the future when it is right again.
 AHEAD = list(JUMPS)[:4]
+# In these the clock may be right, and what expired may be good again: operators are told.
+SUSPECT = list(JUMPS)[4:6]
+# How often the server looks at the clock, and some more.
+SEEN_S = 10
 # None of these can be right.
 BEHIND = list(JUMPS)[-2:]
 
@@ -49,6 +54,9 @@ class Visit:
 
     def run(self):
         site = self.site
+        if self.name in SUSPECT:
+            # It has seen later times than now, by the jumps before.
+            site.restart()
         self.before = site.open_session()
         self.token_before = site.token()
         self.issued_at = self.clock.now()
@@ -80,6 +88,8 @@ class Visit:
 
     def during(self):
         site, now = self.site, self.clock.now()
+        if self.name in SUSPECT:
+            self.must(self.is_told(True), "errors", "nobody is told that the clock was set back")
         # One more is let through each second.
         guesses = [site.guess_key() for _ in range(8)]
         self.must(sum(status == 429 for status, _ in guesses) >= 3, "errors", f"the jump opened a rate limit: {guesses}")
@@ -130,6 +140,8 @@ class Visit:
     def after(self):
         """The clock is right again."""
         site = self.site
+        if self.name in SUSPECT:
+            self.must(self.is_told(False), "errors", "the clock is right, and told to be suspect")
         self.expect_token(site.token(), True, "a good token, when the clock is right again")
         self.must(site.fetch(self.before) == 200, "refused", "a URL from before, when the clock is right again")
         if self.new_key:
@@ -145,6 +157,15 @@ class Visit:
                 break
             time.sleep(0.1)
         self.must(self.has_date(), "errors", "Date is another time's, when the clock is right again")
+
+    def is_told(self, is_suspect):
+        """Whether operators soon see that the clock was set back, or no more."""
+        until = time.monotonic() + SEEN_S
+        while time.monotonic() < until:
+            if ("clock_suspect" in json.dumps(self.site.admin("GET", "/system")[1])) == is_suspect:
+                return True
+            time.sleep(0.1)
+        return False
 
     def has_date(self):
         """Whether `Date`, which is renewed every half second, follows the clock."""

@@ -72,9 +72,24 @@ fn every_change_is_one_entry_and_what_changes_nothing_is_none() {
     assert_eq!((&log[0]["subject"]["id"], &log[1]["subject"]["id"]), (&json!(video), &json!(video)));
     let session = text(&server.playback(&embed, None).expect(200).json()["session"]["id"]);
     assert_eq!(all(&server, "/audit"), log, "playing changes nothing");
+    // What stands beside a film.
+    let before = log.len();
+    let beside = |method: Method, what: &str, kind: &str, bytes: &'static [u8]| {
+        let request = server.request(method, &format!("/admin/v1/videos/{video}/{what}"));
+        let status = request.bearer_auth(&server.private_key).header("content-type", kind).body(bytes).send();
+        assert!(status.unwrap().status().is_success(), "{what}");
+        text(&all(&server, "/audit")[0]["action"])
+    };
+    let poster = include_bytes!("../../fixtures/poster.jpg");
+    assert_eq!(beside(Method::PUT, "poster", "image/jpeg", poster), "video.poster");
+    assert_eq!(beside(Method::DELETE, "poster", "image/jpeg", b""), "video.poster_delete");
+    let captions = b"WEBVTT\n\n00:00.000 --> 00:01.000\na\n";
+    assert_eq!(beside(Method::PUT, "captions/en", "text/vtt", captions), "video.captions");
+    assert_eq!(beside(Method::DELETE, "captions/en", "text/vtt", b""), "video.captions_delete");
+    assert_eq!(all(&server, "/audit").len(), before + 4);
     server.admin(Method::DELETE, &format!("/sessions/{session}"), &Value::Null).expect(204);
     let log = all(&server, "/audit");
-    assert_eq!((&log[0]["action"], log.len()), (&json!("session.end"), entries + 4));
+    assert_eq!((&log[0]["action"], log.len()), (&json!("session.end"), entries + 8));
     let shown = Value::Array(log).to_string();
     assert!(secrets.len() > 6);
     for secret in secrets {

@@ -165,6 +165,34 @@ fn whoever_is_silent_or_slow_is_cut_and_holds_up_nobody() {
 }
 
 #[test]
+fn what_stays_away_too_long_is_answered_408() {
+    let server = Server::start();
+    let (video, _) = server.pending_video("public");
+    let head = |line: &str, length: usize| {
+        let key = &server.private_key;
+        format!("{line} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Length: {length}\r\n\r\nab")
+    };
+    let silent = [
+        // A first head that never ends, and bodies that break off.
+        "GET /healthz HTTP/1.1\r\nHost: a\r\nX: ".to_owned(),
+        head(&format!("PUT /admin/v1/videos/{video}/source"), 60_000),
+        head(&format!("PUT /admin/v1/videos/{video}/captions/en"), 60_000),
+        head("POST /admin/v1/videos", 60_000).replace("Host", "Content-Type: application/json\r\nHost"),
+    ];
+    std::thread::scope(|scope| {
+        for said in &silent {
+            let server = &server;
+            scope.spawn(move || {
+                let mut wire = Wire::connect(server);
+                wire.send_raw(said.as_bytes()).unwrap();
+                let came = String::from_utf8_lossy(&wire.rest()).into_owned();
+                assert!(came.starts_with("HTTP/1.1 408 "), "{said}: {came}");
+            });
+        }
+    });
+}
+
+#[test]
 fn a_body_that_drips_is_ended_on_every_route_and_others_are_not_held_up() {
     let server = Server::start();
     let (video, embed) = server.pending_video("public");

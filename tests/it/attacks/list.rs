@@ -64,14 +64,14 @@ fn fault_of(reference: &str, ours: &[String]) -> Option<String> {
         (None, Some((path, title))) => (path, Some(title)),
         (None, None) => (reference, None),
     };
-    if !["src/", "tests/", "fuzz/"].iter().any(|place| path.starts_with(place)) {
+    if !["src/", "tests/", "fuzz/", "benches/"].iter().any(|place| path.starts_with(place)) {
         return Some(format!("{path} lies where no tests are"));
     }
     let Ok(text) = fs::read_to_string(root().join(path)) else { return Some(format!("there is no {path}")) };
     let is_there = match part {
         Some(function) if path.ends_with(".rs") => tests_of_file(&text).any(|name| name == function),
         Some(title) => text.contains(&format!("'{title}'")),
-        None => !path.ends_with(".rs"),
+        None => !path.ends_with(".rs") || path.starts_with("benches/"),
     };
     (!is_there).then(|| format!("{path} has no test `{}`", part.unwrap_or_default()))
 }

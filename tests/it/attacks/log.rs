@@ -50,3 +50,29 @@ fn a_log_that_nobody_reads_holds_up_nobody_and_what_is_lost_of_it_is_told() {
         lines(directory.path()).last().is_some_and(|line| line["message"] == "stopped")
     });
 }
+
+/// Standard error goes on to the test up to the line that says that the server serves; then its reader is gone.
+const CLOSED: &str = r#"exec "$@" 2> >(sed --unbuffered '/"serving"/q' >&2)"#;
+
+#[test]
+fn a_log_whose_reader_is_gone_holds_up_nobody() {
+    let mut server = Server::with(Options { under: vec!["bash", "-c", CLOSED, "-"], ..Options::default() });
+    // Its end of the pipe is the only one left.
+    let is_alone = || {
+        let of = |pid: u32| std::fs::read_link(format!("/proc/{pid}/fd/2"));
+        let Ok(pipe) = of(server.pid()) else { return false };
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let fds = pids.filter(|pid| *pid != server.pid());
+        !fds.flat_map(|pid| std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten())
+            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == pipe))
+    };
+    wait_for("nobody to read the log", Duration::from_secs(20), is_alone);
+    let (video, embed) = server.video("private");
+    let mut wire = Wire::connect(&server);
+    for _ in 0..500 {
+        assert_eq!(wire.exchange("GET", "/healthz", &[]).status(), 200);
+    }
+    server.playback(&embed, Some(&server.token(&video))).expect(200);
+    assert!(server.stop(), "it did not end well");
+}
