@@ -84,14 +84,10 @@ async fn answer(
 ) -> Result<HttpResponse, Problem> {
     let now = app.now();
     let (asset, grant) = admit(request, app, now)?;
-    let name = AssetPath::of(request).map_or("", |path| path.asset);
-    let Found { content, stored_at, content_type } = assets::find(app, grant.video, name).await?;
-    let (content, etag) = match content {
-        Content::Text(text) => {
-            let etag = entity_tag(&text);
-            (Opened::Text(text.into()), etag)
-        }
-        Content::File(file, part) => open(app, file, part)?,
+    let (content, etag, stored_at, content_type) = match find(request, app, &grant).await {
+        Ok(found) => found,
+        // Deleted between the gate and here, it is refused as it is from now on.
+        Err(problem) => return Err(admit(request, app, app.now()).err().unwrap_or(problem)),
     };
     let validators = Validators { etag, last_modified: stored_at };
     let header = |name| lone(request, &name);
@@ -161,6 +157,24 @@ async fn answer(
             response.body(media_body(app.clone(), (file, media), range, asset, flight))
         }
     })
+}
+
+/// What is asked for behind a grant, with its entity tag, when it was stored, and its type.
+async fn find(
+    request: &HttpRequest,
+    app: &App,
+    grant: &Grant,
+) -> Result<(Opened, String, Timestamp, &'static str), Problem> {
+    let name = AssetPath::of(request).map_or("", |path| path.asset);
+    let Found { content, stored_at, content_type } = assets::find(app, grant.video, name).await?;
+    let (content, etag) = match content {
+        Content::Text(text) => {
+            let etag = entity_tag(&text);
+            (Opened::Text(text.into()), etag)
+        }
+        Content::File(file, part) => open(app, file, part)?,
+    };
+    Ok((content, etag, stored_at, content_type))
 }
 
 /// An asset's bytes, ready to be sent.
