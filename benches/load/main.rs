@@ -48,7 +48,7 @@ const ATTACKED_P99: Duration = Duration::from_millis(250);
 /// How soon after an attack its descriptors have to be free, and how near memory and descriptors have to come back.
 const FREED: Duration = Duration::from_secs(10);
 const NEAR_PERCENT: u64 = 5;
-/// How long the allocator is given after it: it keeps for ten seconds what is freed.
+/// How long the allocator is given after it to give back what is free.
 const SHRUNK: Duration = Duration::from_secs(30);
 
 /// What can be asked for.
@@ -87,7 +87,9 @@ fn main() -> ExitCode {
         outcomes.push(attack(&sizes));
     }
     if is_wanted("k18") {
-        outcomes.push(little_memory(&sizes));
+        let outcome = little_memory(&sizes);
+        // Where nobody asked for it by its name, a machine that can't is no miss.
+        outcomes.extend(outcome.or_else(|| sizes.0.contains_key("k18").then_some(false)));
     }
     if is_wanted("k19") {
         outcomes.push(busy(&sizes));
@@ -205,13 +207,14 @@ fn attack(sizes: &Sizes) -> bool {
     passed
 }
 
-/// K18: viewers and the longest film that is taken, in little memory. Not one viewer is lost, and the server goes on.
-fn little_memory(sizes: &Sizes) -> bool {
+/// K18: viewers and the longest film that is taken, in little memory. Not one viewer is lost, and the server goes on. `None`
+/// where memory can't be limited.
+fn little_memory(sizes: &Sizes) -> Option<bool> {
     let viewers = sizes.of("viewers", 200, 2_000);
     let mib_allowed = sizes.of("memory", 256, 256) as u64;
     let Some(limit) = MemoryLimit::of(mib_allowed) else {
-        eprintln!("K18 needs root, and a control group of memory");
-        return false;
+        eprintln!("K18 was not run: it needs root, and a control group of memory");
+        return None;
     };
     let film = scarce::longest_film();
     let bytes = film.len() as u64;
@@ -240,7 +243,7 @@ fn little_memory(sizes: &Sizes) -> bool {
     );
     drop(server);
     drop(limit);
-    passed
+    Some(passed)
 }
 
 /// K19: tokens are checked while other programs use every processor.

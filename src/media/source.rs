@@ -234,7 +234,7 @@ pub(super) struct MediaData {
 }
 
 impl MediaData {
-    /// Whether all of so many bytes from `start` on are media.
+    /// Refuses what is not media, all of so many bytes from `start` on.
     pub(super) fn check(&self, start: u64, bytes: u64) -> Result<(), Unplayable> {
         let end = start.checked_add(bytes).filter(|end| *end <= self.file_bytes).ok_or(Unplayable::IndexPastEnd)?;
         let at = self.bodies.partition_point(|body| body.end < end);

@@ -121,8 +121,9 @@ impl Disk {
         let stat = rustix::fs::statvfs(&self.directory)?;
         let users = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_add(stat.f_bavail);
         let wanted = self.wanted_reserve(users.saturating_mul(stat.f_frsize));
-        if self.held_bytes() >= wanted || self.room()?.fullness == Fullness::NoChanges {
-            return Ok(wanted == 0 || self.held_bytes() > 0);
+        let before = self.held_bytes();
+        if before >= wanted || self.room()?.fullness == Fullness::NoChanges {
+            return Ok(wanted == 0 || before > 0);
         }
         let path = self.reserve();
         let held = OpenOptions::new()
@@ -132,8 +133,13 @@ impl Disk {
             .mode(0o600)
             .open(&path)
             .and_then(|file| allocate(&file, wanted));
-        // Half a reserve takes room and may be none.
-        held.inspect_err(|_| drop(std::fs::remove_file(path)))?;
+        // What could not be made whole takes room and may hold none; what is left of one that was given up stays.
+        if let Err(error) = held {
+            if before == 0 {
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(error);
+        }
         Ok(self.held_bytes() > 0)
     }
 

@@ -146,9 +146,11 @@ impl Writer {
             && let Some(freed) = self.disk.give_up_reserve()
         {
             let is_mended = self.journal.mend().is_ok();
-            // Frames say where they begin. In another file, that is elsewhere.
-            self.journal.hold_room(freed / 2);
+            if is_mended {
+                self.journal.hold_room(freed / 2);
+            }
             self.disk.hold_rest(freed.saturating_sub(self.journal.room()));
+            // Frames say where they begin. In another file, that is elsewhere.
             if is_mended && self.journal.end() == begin {
                 appended = self.journal.append(frames, last_seq);
             }

@@ -346,6 +346,30 @@ fn a_damaged_record_before_megabytes_of_records_stops_the_start() {
 }
 
 #[test]
+fn room_that_is_held_behind_its_end_is_no_part_of_a_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("journal");
+    let mut journal = Journal::create(&path).unwrap();
+    append(&mut journal, vec![]);
+    let (end, room) = (journal.end(), 1 << 20);
+    journal.hold_room(room);
+    let held = || std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(&path).unwrap()) * 512;
+    assert_eq!((std::fs::metadata(&path).unwrap().len(), journal.room()), (end, room));
+    assert!(held() >= room);
+    // What is written takes of it, and what a failed write took away is held again.
+    append(&mut journal, vec![]);
+    assert!(journal.room() < room);
+    let left = journal.room();
+    journal.cut_back().unwrap();
+    assert!(journal.room() == left && held() >= left);
+    let (end, seq) = (journal.end(), journal.seq());
+    drop(journal);
+    let opened = Journal::open(&path, seq, |_| {}).unwrap();
+    assert_eq!((opened.end(), opened.seq()), (end, seq));
+    assert!(held() >= left, "a start gave it back");
+}
+
+#[test]
 fn a_record_of_a_version_we_do_not_know_stops_the_start_and_is_kept() {
     let (_directory, path) = three_commits();
     let mut bytes = std::fs::read(&path).unwrap();
