@@ -137,7 +137,7 @@ pub async fn backup(request: HttpRequest, payload: web::Payload, app: web::Data<
     }
     form.finish()?;
     let now = app.now();
-    let report = create_backup(&app.store, &app.media, &directory, now).await?;
+    let report = create_backup(&app.store, &app.media, app.disk.clone(), &directory, now).await?;
     if let Err(error) = app.state().note_backup(now) {
         tracing::warn!(%error, "the backup is whole; that it was made could not be written down");
     }

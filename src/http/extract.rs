@@ -58,10 +58,12 @@ impl Admin {
                     return Self { organization: key.organization, key: key.id, sign_in: None }.counted(request);
                 }
             }
-            Some(Credential::Publishable(_)) => return Err(Problem::publishable_key_not_allowed()),
-            Some(Credential::Signing | Credential::Unknown) | None => {}
+            Some(Credential::Publishable(_) | Credential::Signing | Credential::Unknown) | None => {}
         }
         state::<RateLimits>(request)?.count_admin_failure(request)?;
+        if matches!(credential, Some(Credential::Publishable(_))) {
+            return Err(Problem::publishable_key_not_allowed());
+        }
         if matches!(credential, Some(Credential::Signing)) {
             tracing::warn!("what looks like a signing secret was sent as a private key: rotate it if it is yours");
         }

@@ -5,7 +5,7 @@ use super::trace_id;
 use crate::app::{IngestError, Unserved, UploadError};
 use crate::auth::{Denied, TokenDenied};
 use crate::domain::limits;
-use crate::store::{BackupError, IndexError, JournalError, MediaError, WriteError};
+use crate::store::{BackupError, IndexError, JournalError, MediaError, StateDirError, WriteError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -361,7 +361,9 @@ impl From<MediaError> for Problem {
 impl From<BackupError> for Problem {
     fn from(error: BackupError) -> Self {
         let cause = match &error {
-            BackupError::Io { error, .. } | BackupError::Journal(JournalError::Io { error, .. }) => error.kind(),
+            BackupError::Io { error, .. }
+            | BackupError::Journal(JournalError::Io { error, .. })
+            | BackupError::StateDir(StateDirError::Io { error, .. }) => error.kind(),
             _ => ErrorKind::Other,
         };
         match cause {

@@ -4,20 +4,27 @@
 //! Restoring keeps every revocation that either side knows: a restored backup never brings a revoked key back.
 
 use super::catalog::Catalog;
+use super::disk::Disk;
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::media_dir::MediaDir;
 use super::op::{Op, Row};
 use super::small_file::private_directory;
-use super::state_dir::{StateDir, StateDirError};
+use super::state_dir::{StateDir, StateDirError, make_missing};
 use super::verify::{Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_store};
 use crate::domain::{
-    AssetKey, EndedSession, Kind, MediaFile, PrivateKey, PublishableKey, Record, SignIn, SigningKey, Timestamp, Upload,
-    Video, Visibility, hex, limits,
+    AssetKey, EndedSession, Kind, MediaFile, Organization, PrivateKey, PublishableKey, Record, SignIn, SigningKey,
+    Timestamp, Upload, Video, Visibility, hex, limits,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The one place within the state directory for backups: what the unit lets the server write to, and one mount with the
+/// media, so that files can be linked.
+const WITHIN_STATE: &str = "backups";
 
 /// Why a backup could not be made, checked or restored.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +46,14 @@ pub enum BackupError {
     /// There is something where the backup should go to.
     #[error("{0} is not empty; name a directory that is missing or empty")]
     NotEmpty(PathBuf),
+    /// It would lie among the server's own files.
+    #[error("{path} lies within the state directory, where backups belong below {}", place.display())]
+    AmongOurs {
+        /// Where it should have gone to.
+        path: PathBuf,
+        /// Where it may go to.
+        place: PathBuf,
+    },
     /// Anything else.
     #[error("{path}: {error}")]
     Io {
@@ -63,6 +78,10 @@ pub struct BackupReport {
     pub keys_kept: usize,
     /// Videos that the backup held as public and that stay private.
     pub kept_private: usize,
+    /// Organizations for which the backup held token access as on, and for which it stays off.
+    pub token_access_kept_off: usize,
+    /// Videos that were deleted after the backup, and are there again.
+    pub videos_back: usize,
     /// How much of the state directory in use until now could be asked.
     pub known_state: KnownState,
 }
@@ -109,29 +128,53 @@ impl Manifest {
 pub async fn create_backup(
     catalog: &Catalog,
     media: &MediaDir,
+    disk: Arc<Disk>,
     to: &Path,
     now: Timestamp,
 ) -> Result<BackupReport, BackupError> {
+    let state = media.directory().parent().unwrap_or(Path::new("/"));
+    let place = state.join(WITHIN_STATE);
+    if to.starts_with(state) && (!to.starts_with(&place) || to == place) {
+        return Err(BackupError::AmongOurs { path: to.to_owned(), place });
+    }
     // From here on no file goes away, so that what the frozen journal names is there to be linked.
     let _hold = media.hold().await;
     let journal = catalog.freeze_journal().await?;
     let (media, to) = (media.directory().to_owned(), to.to_owned());
     tokio::task::spawn_blocking(move || {
+        to.parent().map_or(Ok(()), make_missing)?;
         private_directory(&to).map_err(io_error(&to))?;
-        write_backup(&journal, &media, &to, now).inspect_err(|_| drop(std::fs::remove_dir_all(&to)))
+        write_backup(&journal, &media, &disk, &to, now).inspect_err(|_| drop(std::fs::remove_dir_all(&to)))
     })
     .await
     .unwrap_or_else(|error| Err(io_error(Path::new("backup"))(io::Error::other(error))))
 }
 
-fn write_backup(journal: &FrozenJournal, media: &Path, to: &Path, now: Timestamp) -> Result<BackupReport, BackupError> {
+fn write_backup(
+    journal: &FrozenJournal,
+    media: &Path,
+    disk: &Disk,
+    to: &Path,
+    now: Timestamp,
+) -> Result<BackupReport, BackupError> {
+    let device = |path: &Path| std::fs::metadata(path).map(|facts| facts.dev()).map_err(io_error(path));
+    let is_on_our_disk = device(media)? == device(to)?;
+    // What fills another disk harms nobody here.
+    let check_room = |bytes: u64| {
+        if !is_on_our_disk || disk.check_room(bytes).is_ok() {
+            return Ok(());
+        }
+        let what = format!("{} MiB more would fill the server's own disk; name a directory on another", bytes >> 20);
+        Err(io_error(to)(io::Error::new(io::ErrorKind::StorageFull, what)))
+    };
+    check_room(journal.length_bytes())?;
     let journal_path = to.join("journal");
     journal.copy_to(&journal_path)?;
     // A server that runs on must not hold the whole catalog once more for it.
     let records = replay_of(&journal_path, Kind::MediaFile)?;
     let to_media = to.join("media");
     private_directory(&to_media).map_err(io_error(&to_media))?;
-    let media_files = link_media(&records, media, &to_media)?;
+    let media_files = link_media(&records, media, &to_media, check_room)?;
     let (journal_bytes, journal_sha256) = sha256_of(&journal_path).map_err(io_error(&journal_path))?;
     let manifest = Manifest {
         format: FORMAT,
@@ -149,14 +192,37 @@ fn write_backup(journal: &FrozenJournal, media: &Path, to: &Path, now: Timestamp
     Ok(BackupReport { seq: journal.seq, media_files, ..BackupReport::default() })
 }
 
-/// Puts every media file that `records` name into another directory, and syncs it; answers how many.
-fn link_media(records: &Records, from: &Path, to: &Path) -> Result<usize, BackupError> {
-    let mut count = 0;
+/// Puts every media file that `records` name into another directory, and syncs it; answers how many. Media files never
+/// change, so that one inode may serve both sides. Those that can't be linked are copied, where `check_room` has room for
+/// all of them.
+fn link_media(
+    records: &Records,
+    from: &Path,
+    to: &Path,
+    check_room: impl Fn(u64) -> Result<(), BackupError>,
+) -> Result<usize, BackupError> {
+    let (mut count, mut apart, mut apart_bytes) = (0, Vec::new(), 0);
     for file in records.of::<MediaFile>(Kind::MediaFile) {
         let file = file.map_err(io::Error::other).map_err(io_error(from))?;
         let name = file.id.to_string();
-        link_or_copy(&from.join(&name), &to.join(&name)).map_err(io_error(&from.join(&name)))?;
+        let source = from.join(&name);
+        match std::fs::hard_link(&source, to.join(&name)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(io_error(&source)(error)),
+            Err(_) => {
+                apart_bytes += std::fs::metadata(&source).map_err(io_error(&source))?.len();
+                apart.push((source, to.join(&name)));
+            }
+        }
         count += 1;
+    }
+    if apart_bytes > 0 {
+        check_room(apart_bytes)?;
+    }
+    for (source, copy) in apart {
+        std::fs::copy(&source, &copy)
+            .and_then(|_| std::fs::File::open(&copy)?.sync_all())
+            .map_err(io_error(&source))?;
     }
     sync_directory(to).map_err(io_error(to))?;
     Ok(count)
@@ -198,7 +264,8 @@ pub fn verify_backup(backup: &Path) -> Result<VerifyReport, BackupError> {
 }
 
 /// Restores `backup` into `into`, which must be empty or missing. `known` is the state directory in use until now, if
-/// it is still there: what it knows of revocations, keys and private videos is kept. All asset URLs end.
+/// it is still there: what it knows of revocations, keys, private videos and token access turned off is kept. All asset URLs
+/// end.
 ///
 /// The format's file gets its name last: a restore that fails or is interrupted leaves a directory that does not start,
 /// and into which it can be tried again.
@@ -220,7 +287,7 @@ pub fn restore_backup(
     })?;
     let media = into.join("media");
     private_directory(&media).map_err(io_error(&media))?;
-    let media_files = link_media(&records, &backup.join("media"), &media)?;
+    let media_files = link_media(&records, &backup.join("media"), &media, |_| Ok(()))?;
     let mut report = BackupReport { seq: records.seq, media_files, known_state, ..BackupReport::default() };
     let journal_path = into.join("journal");
     std::fs::copy(backup.join("journal"), &journal_path).map_err(io_error(&journal_path))?;
@@ -292,11 +359,21 @@ fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) 
     for video in backup.of::<Video>(Kind::Video) {
         let mut video = video?;
         let other: Option<Video> = find(known, &video).transpose()?;
+        report.videos_back += usize::from(other.is_none());
         if video.visibility == Visibility::Public && other.is_some_and(|other| other.visibility == Visibility::Private)
         {
             video.visibility = Visibility::Private;
             ops.push(Op::put(&video)?);
             report.kept_private += 1;
+        }
+    }
+    for organization in backup.of::<Organization>(Kind::Organization) {
+        let mut organization = organization?;
+        let other: Option<Organization> = find(known, &organization).transpose()?;
+        if organization.settings.token_access && other.is_some_and(|other| !other.settings.token_access) {
+            organization.settings.token_access = false;
+            ops.push(Op::put(&organization)?);
+            report.token_access_kept_off += 1;
         }
     }
     let mut keys = KeyMerge { backup, known, ops: &mut ops, report };
@@ -344,16 +421,4 @@ impl KeyMerge<'_> {
 /// The record in `records` that has the same key as `like`.
 fn find<R: Record>(records: &Records, like: &R) -> Option<Result<R, serde_json::Error>> {
     records.rows.get(&(R::KIND, like.key())).map(Row::read)
-}
-
-/// Media files never change, so that one inode may serve both sides; across file systems they are copied.
-fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::hard_link(from, to) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
-        Err(_) => {
-            std::fs::copy(from, to)?;
-            std::fs::File::open(to)?.sync_all()
-        }
-    }
 }

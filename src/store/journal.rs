@@ -348,6 +348,11 @@ impl FrozenJournal {
         read_all(&self.path, &self.file, self.length, each).map(drop)
     }
 
+    /// How long it is.
+    pub fn length_bytes(&self) -> u64 {
+        self.length
+    }
+
     /// Copies it, synced; for a backup.
     pub fn copy_to(&self, path: &Path) -> Result<(), JournalError> {
         let to_error = |error| io_error(path, error);

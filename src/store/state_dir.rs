@@ -110,12 +110,7 @@ impl StateDir {
     /// Makes a state directory (0700) where there is none, an empty one, or one that was never made whole, and locks it.
     /// It is one only when [`StateDir::finish`] has been called: until then nothing that is in it is promised.
     pub fn create(path: &Path) -> Result<Self, StateDirError> {
-        let missing: Vec<&Path> =
-            path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
-        for directory in missing.into_iter().rev() {
-            private_directory(directory)
-                .map_err(|error| StateDirError::Io { path: directory.to_owned(), error: with_place(error) })?;
-        }
+        make_missing(path)?;
         refuse_taken(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(StateDirError::at(path))?;
         let lock = lock(path)?;
@@ -231,6 +226,16 @@ pub fn read_master_key(path: &Path) -> Result<zeroize::Zeroizing<[u8; 32]>, Stat
             })
         });
     if is_key { Ok(key) } else { Err(no_key()) }
+}
+
+/// Makes what is missing of a path, private.
+pub(super) fn make_missing(path: &Path) -> Result<(), StateDirError> {
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    missing.into_iter().rev().try_for_each(|directory| {
+        private_directory(directory)
+            .map_err(|error| StateDirError::Io { path: directory.to_owned(), error: with_place(error) })
+    })
 }
 
 /// Refuses a directory that holds anything, unless it was never made whole.

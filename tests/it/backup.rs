@@ -7,6 +7,7 @@ use crate::support::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -49,6 +50,10 @@ fn a_restored_backup_has_everything_it_was_made_of() {
     let (_, public_embed) = server.video("public");
     let told = server.told();
     let backup = back_up(&server, "backup");
+    // It takes no room for what both have.
+    for file in files_below(&backup.join("media")) {
+        assert_eq!(std::fs::metadata(file).unwrap().nlink(), 2);
+    }
     let verified = run(&["backup", "verify", backup.to_str().unwrap(), "--json"]).expect(0).json();
     assert_eq!((&verified["problems"], &verified["mediaFiles"]), (&json!([]), &json!(6)));
     // What happens afterwards to records that carry no revocation is undone.
@@ -94,12 +99,16 @@ fn what_was_revoked_or_made_private_after_the_backup_stays_so() {
     let paths: Vec<String> = old_uris.iter().map(|uri| uri.replacen(&server.base_url, "", 1)).collect();
     paths.iter().for_each(|path| drop(server.get(path).expect(200)));
 
+    let deleted = server.admin(Method::POST, "/videos", &json!({ "title": "Deleted" })).expect(201).json();
     let backup = back_up(&server, "backup");
     for (list, key) in [("signing-keys", &signing), ("publishable-keys", &publishable), ("private-keys", &private)] {
         server.admin(Method::POST, &format!("/{list}/{}/revoke", text(key, "id")), &json!({})).expect(200);
     }
     let path = format!("/videos/{opened_video}");
     server.admin(Method::PATCH, &path, &json!({ "visibility": "private" })).expect(200);
+    let (deleted_video, deleted_embed) = (text(&deleted, "id"), text(&deleted, "embedId"));
+    server.admin(Method::DELETE, &format!("/videos/{deleted_video}"), &Value::Null).expect(204);
+    server.set(&json!({ "tokenAccess": false }));
     let (newer, newer_private) = (made_now(&server, "/signing-keys"), made_now(&server, "/private-keys"));
 
     let report = go_on_with(&mut server, &backup);
@@ -108,6 +117,11 @@ fn what_was_revoked_or_made_private_after_the_backup_stays_so() {
         (&json!(3), &json!(2), &json!(1)),
         "{report}"
     );
+    // A deleted video is there again, which is said; token access that was turned off stays off.
+    assert_eq!((&report["videosBack"], &report["tokenAccessKeptOff"]), (&json!(1), &json!(1)), "{report}");
+    server.playback(deleted_embed, None).expect_code(409, "video_not_ready");
+    server.playback(&private_embed, Some(&server.token(&private_video))).expect_code(401, "token_access_disabled");
+    server.set(&json!({ "tokenAccess": true }));
     server.playback(&private_embed, Some(&token)).expect_code(401, "playback_token_revoked");
     play_as(&server, text(&publishable, "key"), &public_embed).expect_code(401, "publishable_key_invalid");
     server.admin_as(text(&private, "key"), Method::GET, "/organization", &Value::Null).expect(401);
@@ -278,6 +292,14 @@ fn nothing_is_restored_or_backed_up_over_what_is_there() {
     let said = server.verb(&["backup", "create", taken.to_str().unwrap()]).expect(1);
     assert!(said.errors.contains("exists"), "{}", said.errors);
     assert_eq!(files_below(&taken), [taken.join("note")]);
+    // Not among the server's own files either, but in their place for backups, with what leads there.
+    let (media, inside) = (server.state().join("media/backup"), server.state().join("backups/mondays/first"));
+    let said = server.verb(&["backup", "create", media.to_str().unwrap()]).expect(1);
+    let place = server.state().join("backups");
+    assert!(said.errors.contains(&format!("below {}", place.display())), "{}", said.errors);
+    assert!(!media.exists());
+    server.verb(&["backup", "create", inside.to_str().unwrap()]).expect(0);
+    server.verb(&["backup", "verify", inside.to_str().unwrap()]).expect(0);
     let elsewhere = server.scratch().join("elsewhere");
     let arguments = ["backup", "restore", backup.to_str().unwrap(), "--into", elsewhere.to_str().unwrap()];
     let said = server.verb(&arguments).expect(1);

@@ -72,6 +72,14 @@ fn each_mark_is_told_and_what_goes_beyond_it_is_refused_but_never_a_revocation_o
         put(&server, &format!("/videos/{video}/{path}"), body).expect_code(507, "storage_full");
     }
     begin_upload(&server, 1).expect_code(507, "storage_full");
+    // A backup takes of the same disk; another may be filled.
+    let back_up = |directory: &Path| server.verb(&["backup", "create", directory.to_str().unwrap()]);
+    let refused = server.state().join("backups/first");
+    let said = back_up(&refused).expect(1);
+    assert!(said.errors.contains("would fill the server's own disk"), "{}", said.errors);
+    assert!(!refused.exists());
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    back_up(&elsewhere.path().join("backup")).expect(0);
     patch(&server, json!({ "title": "Renamed" })).expect(200);
     plays(&server);
 

@@ -71,6 +71,9 @@ fn a_flood_of_wrong_keys_holds_up_its_own_address_alone() {
     }
     // Five at once, and one more every twelve seconds.
     assert!(statuses[&401] <= 10 && statuses[&429] >= 9_990, "{statuses:?}");
+    // A key for pages in the private one's place is as wrong.
+    let publishable = [("Authorization", &*format!("Bearer {}", server.publishable_key))];
+    assert_eq!(wire.exchange("GET", "/admin/v1/organization", &publishable).status(), 429);
     let neighbour = IpAddr::from(Ipv4Addr::new(127, 0, 0, 2));
     assert_eq!(wrong_key(&server, neighbour, &[]), 401);
     // Who has the right key is let in from the flooded address, and viewers play there.
