@@ -99,6 +99,12 @@ mod tests {
             },
             names
         );
+        // The operator's manual names them, and no other.
+        let manual = include_str!("../../docs/OPERATIONS.md");
+        let row = manual.lines().find(|line| line.starts_with("| at a reload |")).unwrap();
+        let mut told: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        told.sort_unstable();
+        assert_eq!(told, names);
         let mut ours = default;
         ours.take_live(&new);
         assert_eq!(ours.take_live(&new), Changes::default());

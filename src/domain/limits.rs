@@ -1,5 +1,6 @@
 //! Every limit of the program: a name, a unit, a reason. What an operator may set has its bounds here and its key in
-//! the configuration or the organization's settings.
+//! the configuration or the organization's settings. What reading a format needs beside stands with its reader: films in
+//! `media/source.rs` and `media/samples.rs`, captions and pictures in `media/captions.rs` and `media/picture.rs`.
 
 /// Longest accepted viewer token, in bytes. Real ones are under 400; a header line is bounded anyway.
 pub const TOKEN_BYTES: usize = 8_192;
