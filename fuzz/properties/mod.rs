@@ -8,3 +8,4 @@ pub mod headers;
 pub mod media;
 pub mod requests;
 pub mod token;
+pub mod tus;

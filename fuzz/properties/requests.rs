@@ -1,8 +1,8 @@
 //! A whole request against the whole server, in memory: whatever is asked, the answer is no failure, no secret stands in
 //! it, and media leave under the right grant alone.
 //!
-//! A request is written as on the wire. `{priv}`, `{pub}`, `{token}`, `{video}`, `{embed}`, `{key}` and `{grant}` stand for
-//! what this server has.
+//! A request is written as on the wire. `{priv}`, `{pub}`, `{token}`, `{video}`, `{embed}`, `{key}`, `{upload}` and
+//! `{grant}` stand for what this server has.
 
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::header::{HeaderName, HeaderValue};
@@ -31,12 +31,13 @@ pub const SEEDS: &[&[u8]] = &[
     b"GET /oembed?url=https%3A%2F%2F127.0.0.1%3A8443%2Fembed%2F{embed}&maxwidth=640\n\n",
     b"POST /admin/v1/videos\nauthorization: Bearer {priv}\ncontent-type: application/json\n\n{\"title\":\"A\",\"visibility\":\"private\"}",
     b"PATCH /admin/v1/videos/{video}\nauthorization: Bearer {priv}\ncontent-type: application/json\n\n{\"title\":\"B\"}",
-    b"PATCH /admin/v1/organization\nauthorization: Bearer {priv}\ncontent-type: application/json\n\n{\"originRules\":[\"*.example.com\"],\"assetUrlTtlSeconds\":300}",
-    b"GET /admin/v1/videos?limit=10&cursor=AAAA&search=a\nauthorization: Bearer {priv}\n\n",
+    b"PATCH /admin/v1/organization\nauthorization: Bearer {priv}\ncontent-type: application/json\n\n{\"originRules\":[\"*.example.com\"],\"assetUrlTtl\":300}",
+    b"GET /admin/v1/videos?limit=10&search=a\nauthorization: Bearer {priv}\n\n",
     b"POST /admin/v1/signing-keys/{key}/rotate\nauthorization: Bearer {priv}\n\n",
     b"POST /admin/v1/uploads\nauthorization: Bearer {priv}\ntus-resumable: 1.0.0\nupload-length: 100\nupload-metadata: title QQ==,visibility cHJpdmF0ZQ==\nupload-checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n",
-    b"PATCH /admin/v1/uploads/{video}\nauthorization: Bearer {priv}\ntus-resumable: 1.0.0\nupload-offset: 0\ncontent-type: application/offset+octet-stream\n\nabc",
-    b"POST /admin/v1/tokens/explain\nauthorization: Bearer {priv}\ncontent-type: application/json\n\n{\"token\":\"{token}\",\"embedId\":\"{embed}\"}",
+    b"HEAD {upload}\nauthorization: Bearer {priv}\ntus-resumable: 1.0.0\n\n",
+    b"PATCH {upload}\nauthorization: Bearer {priv}\ntus-resumable: 1.0.0\nupload-offset: 0\ncontent-type: application/offset+octet-stream\n\nabc",
+    b"POST /admin/v1/explain\nauthorization: Bearer {priv}\ncontent-type: application/json\n\n{\"token\":\"{token}\",\"embedId\":\"{embed}\"}",
     b"PUT /admin/v1/videos/{video}/captions/en?label=English\nauthorization: Bearer {priv}\n\nWEBVTT\n\n00:01.000 --> 00:02.000\nA\n",
     b"POST /dashboard/sign-in\ncontent-type: application/x-www-form-urlencoded\nsec-fetch-site: same-origin\n\nkey=mvi_priv_x&to=%2Fdashboard",
     b"OPTIONS /media/{video}/{grant}/master.m3u8\norigin: https://example.com\naccess-control-request-method: GET\n\n",
@@ -66,7 +67,12 @@ thread_local! {
 
 /// Checks one request.
 pub fn hold(bytes: &[u8]) {
-    SERVER.with(|server| server.hold(bytes));
+    status_of(bytes);
+}
+
+/// Checks one request; the status of its answer, where it is a request.
+pub fn status_of(bytes: &[u8]) -> Option<u16> {
+    SERVER.with(|server| server.hold(bytes))
 }
 
 impl Server {
@@ -104,6 +110,16 @@ impl Server {
         )
         .await;
         let service = Rc::new(service);
+        let uploads = Rc::clone(&service);
+        let location = async move |request: test::TestRequest| {
+            let answered =
+                uploads.call(request.to_request()).await.unwrap_or_else(|failure| panic!("no answer: {failure}"));
+            let location = answered.headers().get("location").and_then(|value| value.to_str().ok());
+            let uri = location
+                .and_then(|value| value.parse::<Uri>().ok())
+                .unwrap_or_else(|| panic!("no upload was begun: {}", answered.status()));
+            uri.path().to_owned()
+        };
         let answer: Box<dyn Fn(test::TestRequest) -> Answering> = Box::new(move |request| {
             let service = Rc::clone(&service);
             Box::pin(async move {
@@ -146,19 +162,24 @@ impl Server {
         let played: Value = serde_json::from_slice(&played).expect("JSON");
         let uri = played["playback"]["uri"].as_str().expect("a uri");
         let grant = uri.split('/').rev().nth(1).expect("a grant").to_owned();
+        let begun = test::TestRequest::with_uri("/admin/v1/uploads").method(Method::POST);
+        let begun = begun.insert_header(("authorization", format!("Bearer {}", words[0].1)));
+        let begun = begun.insert_header(("tus-resumable", "1.0.0")).insert_header(("upload-length", "1000000"));
+        let begun = begun.insert_header(("upload-metadata", "title QQ=="));
+        words.push(("{upload}", location(begun).await));
         words.push(("{grant}", grant));
         (answer, words)
     }
 
-    fn hold(&self, bytes: &[u8]) {
+    fn hold(&self, bytes: &[u8]) -> Option<u16> {
         let mut text = String::from_utf8_lossy(bytes).into_owned();
         for (word, value) in &self.words {
             text = text.replace(word, value);
         }
         let (head, payload) = text.split_once("\n\n").unwrap_or((&text, ""));
         let mut lines = head.split('\n');
-        let Some((method, target)) = lines.next().and_then(|line| line.split_once(' ')) else { return };
-        let (Ok(method), Ok(uri)) = (Method::from_bytes(method.as_bytes()), target.parse::<Uri>()) else { return };
+        let (method, target) = lines.next().and_then(|line| line.split_once(' '))?;
+        let (method, uri) = (Method::from_bytes(method.as_bytes()).ok()?, target.parse::<Uri>().ok()?);
         let mut request = test::TestRequest::default().method(method).uri(&uri.to_string());
         for line in lines {
             let Some((name, value)) = line.split_once(':') else { continue };
@@ -178,5 +199,6 @@ impl Server {
         let grant = &self.words.last().expect("a grant").1;
         let is_media = uri.path().starts_with("/media/") && matches!(status.as_u16(), 200 | 206);
         assert!(!is_media || uri.path().contains(grant.as_str()), "media without the grant: {text:?}");
+        Some(status.as_u16())
     }
 }

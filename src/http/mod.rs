@@ -30,6 +30,7 @@ mod routes;
 mod sessions;
 mod trace;
 mod trace_id;
+pub mod tus;
 mod ui;
 
 pub use flights::{Connection, Flights, cut_when_revoked};

@@ -5,6 +5,7 @@ use crate::support::{Claims, FIXTURE, Options, Reply, Server, packaged, progress
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// Starts anew with these marks; no disk is so empty that it does not pass one of 1.

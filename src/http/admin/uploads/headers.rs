@@ -5,6 +5,7 @@ use crate::domain::{VideoId, Visibility, limits};
 use crate::http::conditional::http_date;
 use crate::http::headers::single;
 use crate::http::problem::{Problem, UPLOAD_OFFSET};
+use crate::http::tus;
 use crate::store::Checksum;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -12,8 +13,6 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponseBuilder};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use std::collections::HashMap;
 
 /// The version of the protocol.
@@ -93,17 +92,14 @@ pub(super) fn read_length(request: &HttpRequest) -> Result<u64, Problem> {
 }
 
 fn read_number(request: &HttpRequest, name: &HeaderName) -> Option<u64> {
-    let text = single(request, name).ok().flatten()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    tus::count(single(request, name).ok().flatten()?)
 }
 
 /// `Upload-Checksum`, if there is one.
 pub(super) fn read_checksum(request: &HttpRequest) -> Result<Option<Checksum>, Problem> {
     let wrong = || Problem::bad_request("Upload-Checksum must be sha1 or sha256, a space, and the digest in base64.");
     let Some(text) = single(request, &UPLOAD_CHECKSUM).map_err(|()| wrong())? else { return Ok(None) };
-    let (algorithm, digest) = text.split_once(' ').ok_or_else(wrong)?;
-    let digest = BASE64_STANDARD.decode(digest).map_err(|_| wrong())?;
-    Checksum::new(algorithm, digest).map(Some).ok_or_else(wrong)
+    tus::checksum(text).map(Some).ok_or_else(wrong)
 }
 
 /// What a new upload says of itself. Names and types are words about it, never paths.
@@ -140,23 +136,8 @@ impl Metadata {
             )
         };
         let text = single(request, &UPLOAD_METADATA).map_err(|()| wrong())?.map(str::trim);
-        // Some clients send the header with nothing in it.
-        let Some(text) = text.filter(|text| !text.is_empty()) else {
-            return Ok(Self { text: None, values: HashMap::new() });
-        };
-        if text.len() > limits::UPLOAD_METADATA_BYTES {
-            return Err(wrong());
-        }
-        let mut values = HashMap::new();
-        for pair in text.split(',') {
-            let (key, value) = pair.trim().split_once(' ').unwrap_or((pair.trim(), ""));
-            let value = BASE64_STANDARD.decode(value).map_err(|_| wrong())?;
-            let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
-            if !is_key || values.insert(key.to_owned(), value).is_some() {
-                return Err(wrong());
-            }
-        }
-        Ok(Self { text: Some(text.to_owned()), values })
+        let values = tus::metadata(text.unwrap_or_default()).ok_or_else(wrong)?;
+        Ok(Self { text: text.filter(|text| !text.is_empty()).map(ToOwned::to_owned), values })
     }
 
     /// What the upload is for. Keys that mean nothing here are left alone.
