@@ -132,11 +132,7 @@ pub async fn create_backup(
     to: &Path,
     now: Timestamp,
 ) -> Result<BackupReport, BackupError> {
-    let state = media.directory().parent().unwrap_or(Path::new("/"));
-    let place = state.join(WITHIN_STATE);
-    if to.starts_with(state) && (!to.starts_with(&place) || to == place) {
-        return Err(BackupError::AmongOurs { path: to.to_owned(), place });
-    }
+    refuse_among_ours(media.directory(), to)?;
     // From here on no file goes away, so that what the frozen journal names is there to be linked.
     let _hold = media.hold().await;
     let journal = catalog.freeze_journal().await?;
@@ -148,6 +144,21 @@ pub async fn create_backup(
     })
     .await
     .unwrap_or_else(|error| Err(io_error(Path::new("backup"))(io::Error::other(error))))
+}
+
+/// Refuses a place among the server's own files, where it would be taken for a stranger to them.
+fn refuse_among_ours(media: &Path, to: &Path) -> Result<(), BackupError> {
+    let state = media.parent().unwrap_or(Path::new("/"));
+    let (place, real_to) = (state.join(WITHIN_STATE), resolved(to));
+    let (real_state, real_place) = (resolved(state), resolved(state).join(WITHIN_STATE));
+    let is_taken = real_to.starts_with(real_state) && (!real_to.starts_with(&real_place) || real_to == real_place);
+    if is_taken { Err(BackupError::AmongOurs { path: to.to_owned(), place }) } else { Ok(()) }
+}
+
+/// A path with what exists of it written without links and `..`.
+fn resolved(path: &Path) -> PathBuf {
+    let real = |known: &Path| Some(known.canonicalize().ok()?.join(path.strip_prefix(known).ok()?));
+    path.ancestors().find_map(real).unwrap_or_else(|| path.to_owned())
 }
 
 fn write_backup(

@@ -293,11 +293,13 @@ fn nothing_is_restored_or_backed_up_over_what_is_there() {
     assert!(said.errors.contains("exists"), "{}", said.errors);
     assert_eq!(files_below(&taken), [taken.join("note")]);
     // Not among the server's own files either, but in their place for backups, with what leads there.
-    let (media, inside) = (server.state().join("media/backup"), server.state().join("backups/mondays/first"));
-    let said = server.verb(&["backup", "create", media.to_str().unwrap()]).expect(1);
-    let place = server.state().join("backups");
-    assert!(said.errors.contains(&format!("below {}", place.display())), "{}", said.errors);
-    assert!(!media.exists());
+    let (place, inside) = (server.state().join("backups"), server.state().join("backups/mondays/first"));
+    for among_ours in ["media/backup", "journal-of-mine", "backups", "media/../index-of-mine"] {
+        let directory = server.state().join(among_ours);
+        let said = server.verb(&["backup", "create", directory.to_str().unwrap()]).expect(1);
+        assert!(said.errors.contains(&format!("below {}", place.display())), "{}", said.errors);
+        assert!(!directory.exists());
+    }
     server.verb(&["backup", "create", inside.to_str().unwrap()]).expect(0);
     run(&["backup", "verify", inside.to_str().unwrap()]).expect(0);
     let elsewhere = server.scratch().join("elsewhere");
