@@ -64,8 +64,8 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
                 .with_context(|| format!("{} was not restored", directory.display()))?;
             let text = format!(
                 "Restored {} as of change {} into {}: {} media files; {} revocations newer than the backup kept, \
-                 {} newer keys kept, {} videos kept private, token access kept off for {} organizations. {} videos that \
-                 were deleted since are there again. Name it as state.dir and start the server.",
+                 {} newer keys kept, {} videos kept private, token access kept off for {} organizations. {}Name it as \
+                 state.dir and start the server.",
                 directory.display(),
                 report.seq,
                 into.display(),
@@ -74,7 +74,10 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
                 report.keys_kept,
                 report.kept_private,
                 report.token_access_kept_off,
-                report.videos_back
+                report
+                    .videos_back
+                    .map(|count| format!("{count} videos that were deleted since are there again. "))
+                    .unwrap_or_default()
             );
             let text = match report.known_state {
                 KnownState::Whole => text,

@@ -6,15 +6,17 @@
 use super::catalog::Catalog;
 use super::disk::Disk;
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
-use super::media_dir::MediaDir;
+use super::media_dir::{MediaDir, MediaError};
 use super::op::{Op, Row};
 use super::small_file::private_directory;
-use super::state_dir::{StateDir, StateDirError, make_missing};
+use super::state_dir::{StateDir, StateDirError};
 use super::verify::{Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_store};
 use crate::domain::{
     AssetKey, EndedSession, Kind, MediaFile, Organization, PrivateKey, PublishableKey, Record, SignIn, SigningKey,
     Timestamp, Upload, Video, Visibility, hex, limits,
 };
+use rustix::fs::Access;
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -80,8 +82,8 @@ pub struct BackupReport {
     pub kept_private: usize,
     /// Organizations for which the backup held token access as on, and for which it stays off.
     pub token_access_kept_off: usize,
-    /// Videos that were deleted after the backup, and are there again.
-    pub videos_back: usize,
+    /// Videos that were deleted after the backup, and are there again; `None` where that is not known.
+    pub videos_back: Option<usize>,
     /// How much of the state directory in use until now could be asked.
     pub known_state: KnownState,
 }
@@ -123,8 +125,12 @@ impl Manifest {
     }
 }
 
-/// Backs a running catalog up into `to`, which must not exist yet. Changes go on being made meanwhile. A backup that
-/// fails leaves nothing behind.
+/// One at a time: what is left of one that was cut off is then nobody's.
+static BACKING_UP: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Backs a running catalog up into `to`, which must not exist yet. Changes go on being made meanwhile. It gets its name
+/// last: a backup that fails leaves nothing behind, and one that is cut off leaves `to` with `.unfinished` behind it, which
+/// the next one of that name removes.
 pub async fn create_backup(
     catalog: &Catalog,
     media: &MediaDir,
@@ -132,27 +138,69 @@ pub async fn create_backup(
     to: &Path,
     now: Timestamp,
 ) -> Result<BackupReport, BackupError> {
-    refuse_among_ours(media.directory(), to)?;
+    let _alone = BACKING_UP.lock().await;
+    let unfinished = {
+        let (media, to) = (media.directory().to_owned(), to.to_owned());
+        in_the_background(move || prepare(&media, &to)).await?
+    };
     // From here on no file goes away, so that what the frozen journal names is there to be linked.
     let _hold = media.hold().await;
     let journal = catalog.freeze_journal().await?;
     let (media, to) = (media.directory().to_owned(), to.to_owned());
-    tokio::task::spawn_blocking(move || {
-        to.parent().map_or(Ok(()), make_missing)?;
-        private_directory(&to).map_err(io_error(&to))?;
-        write_backup(&journal, &media, &disk, &to, now).inspect_err(|_| drop(std::fs::remove_dir_all(&to)))
+    in_the_background(move || {
+        let made = private_directory(&unfinished)
+            .map_err(io_error(&unfinished))
+            .and_then(|()| write_backup(&journal, &media, &disk, &unfinished, now));
+        let named = made.and_then(|report| {
+            std::fs::rename(&unfinished, &to).map_err(io_error(&to))?;
+            to.parent().map_or(Ok(()), sync_directory).map_err(io_error(&to))?;
+            Ok(report)
+        });
+        named.inspect_err(|_| drop(std::fs::remove_dir_all(&unfinished)))
     })
     .await
-    .unwrap_or_else(|error| Err(io_error(Path::new("backup"))(io::Error::other(error))))
 }
 
-/// Refuses a place among the server's own files, where it would be taken for a stranger to them.
-fn refuse_among_ours(media: &Path, to: &Path) -> Result<(), BackupError> {
+async fn in_the_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, BackupError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(io_error(Path::new("backup"))(io::Error::other(error))))
+}
+
+/// Looks whether a backup may be made there, and clears the place in which it is made.
+fn prepare(media: &Path, to: &Path) -> Result<PathBuf, BackupError> {
     let state = media.parent().unwrap_or(Path::new("/"));
-    let (place, real_to) = (state.join(WITHIN_STATE), resolved(to));
-    let (real_state, real_place) = (resolved(state), resolved(state).join(WITHIN_STATE));
-    let is_taken = real_to.starts_with(real_state) && (!real_to.starts_with(&real_place) || real_to == real_place);
-    if is_taken { Err(BackupError::AmongOurs { path: to.to_owned(), place }) } else { Ok(()) }
+    let place = state.join(WITHIN_STATE);
+    let (real_state, real_to) = (resolved(state), resolved(to));
+    let is_in_place = real_to.parent().is_some_and(|parent| parent.starts_with(real_state.join(WITHIN_STATE)));
+    if real_to.starts_with(&real_state) && !is_in_place {
+        return Err(BackupError::AmongOurs { path: to.to_owned(), place });
+    }
+    if to.symlink_metadata().is_ok() {
+        return Err(io_error(to)(io::ErrorKind::AlreadyExists.into()));
+    }
+    if is_in_place {
+        // The one directory that is ours to make: a missing one elsewhere may be a disk that is not there.
+        if !place.exists() {
+            private_directory(&place).map_err(io_error(&place))?;
+        }
+    } else if let Some(parent) = to.parent()
+        && rustix::fs::access(parent, Access::WRITE_OK) == Err(Errno::ROFS)
+    {
+        let what = format!(
+            "it is read-only for the server. Under systemd that writes below {} alone, unless a drop-in says more (ReadWritePaths=)",
+            place.display()
+        );
+        return Err(io_error(parent)(io::Error::new(io::ErrorKind::PermissionDenied, what)));
+    }
+    let mut name = to.file_name().unwrap_or_default().to_owned();
+    name.push(".unfinished");
+    let unfinished = to.with_file_name(name);
+    match std::fs::remove_dir_all(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&unfinished)(error)),
+        _ => Ok(unfinished),
+    }
 }
 
 /// A path with what exists of it written without links and `..`.
@@ -168,24 +216,25 @@ fn write_backup(
     to: &Path,
     now: Timestamp,
 ) -> Result<BackupReport, BackupError> {
-    let device = |path: &Path| std::fs::metadata(path).map(|facts| facts.dev()).map_err(io_error(path));
-    let is_on_our_disk = device(media)? == device(to)?;
+    let is_on_our_disk = share_room(media, to).map_err(io_error(to))?;
     // What fills another disk harms nobody here.
-    let check_room = |bytes: u64| {
-        if !is_on_our_disk || disk.check_room(bytes).is_ok() {
-            return Ok(());
-        }
-        let what = format!("{} MiB more would fill the server's own disk; name a directory on another", bytes >> 20);
-        Err(io_error(to)(io::Error::new(io::ErrorKind::StorageFull, what)))
+    let check = |has_room: Result<(), MediaError>, bytes: u64| match has_room {
+        Err(MediaError::Io(error)) if is_on_our_disk => Err(io_error(to)(error)),
+        Err(_) if is_on_our_disk => Err(io_error(to)(io::Error::new(
+            io::ErrorKind::StorageFull,
+            format!("the server's own disk has no room for {} KiB more ([disk] in the configuration)", bytes >> 10),
+        ))),
+        _ => Ok(()),
     };
-    check_room(journal.length_bytes())?;
+    // The journal grows as long as changes are taken; so may its copy.
+    check(disk.check_room_for_changes(journal.length_bytes()), journal.length_bytes())?;
     let journal_path = to.join("journal");
     journal.copy_to(&journal_path)?;
     // A server that runs on must not hold the whole catalog once more for it.
     let records = replay_of(&journal_path, Kind::MediaFile)?;
     let to_media = to.join("media");
     private_directory(&to_media).map_err(io_error(&to_media))?;
-    let media_files = link_media(&records, media, &to_media, check_room)?;
+    let media_files = link_media(&records, media, &to_media, |bytes| check(disk.check_room(bytes), bytes))?;
     let (journal_bytes, journal_sha256) = sha256_of(&journal_path).map_err(io_error(&journal_path))?;
     let manifest = Manifest {
         format: FORMAT,
@@ -201,6 +250,17 @@ fn write_backup(
     std::fs::write(&path, text).and_then(|()| std::fs::File::open(&path)?.sync_all()).map_err(io_error(&path))?;
     sync_directory(to).map_err(io_error(to))?;
     Ok(BackupReport { seq: journal.seq, media_files, ..BackupReport::default() })
+}
+
+/// Whether what is written to one takes the room of the other. File systems within one pool (btrfs, ZFS) are devices of
+/// their own, and tell of the same blocks.
+fn share_room(one: &Path, other: &Path) -> io::Result<bool> {
+    let blocks = |path| {
+        let told = rustix::fs::statvfs(path)?;
+        io::Result::Ok((told.f_frsize, told.f_blocks, told.f_bfree))
+    };
+    let device = |path| std::fs::metadata(path).map(|facts| facts.dev());
+    Ok(device(one)? == device(other)? || blocks(one)? == blocks(other)?)
 }
 
 /// Puts every media file that `records` name into another directory, and syncs it; answers how many. Media files never
@@ -219,7 +279,7 @@ fn link_media(
         let source = from.join(&name);
         match std::fs::hard_link(&source, to.join(&name)) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(io_error(&source)(error)),
+            Err(error) if !is_for_copying(&error) => return Err(io_error(&source)(error)),
             Err(_) => {
                 apart_bytes += std::fs::metadata(&source).map_err(io_error(&source))?.len();
                 apart.push((source, to.join(&name)));
@@ -237,6 +297,13 @@ fn link_media(
     }
     sync_directory(to).map_err(io_error(to))?;
     Ok(count)
+}
+
+/// Whether a file that can't be linked may be copied: another file system or mount, or one without links, or a file that has
+/// as many as it can have.
+fn is_for_copying(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+    matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported)
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
@@ -350,7 +417,7 @@ fn append_all(journal: &mut Journal, ops: &[Op], now: Timestamp) -> io::Result<(
     Ok(())
 }
 
-/// What must be said on top of a backup so that nothing is weaker than `known` had it.
+/// What must be said on top of a backup so that no key, session, visibility or token access is weaker than `known` had it.
 fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) -> Result<Vec<Op>, serde_json::Error> {
     let mut ops = Vec::new();
     // All asset URLs end, and a secret that was dropped since, because it had leaked, must not come back: the first start
@@ -367,10 +434,11 @@ fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) 
         ops.push(Op::Remove { kind: Kind::Upload, key: upload?.key() });
     }
     let Some(known) = known else { return Ok(ops) };
+    let mut deleted = 0;
     for video in backup.of::<Video>(Kind::Video) {
         let mut video = video?;
         let other: Option<Video> = find(known, &video).transpose()?;
-        report.videos_back += usize::from(other.is_none());
+        deleted += usize::from(other.is_none());
         if video.visibility == Visibility::Public && other.is_some_and(|other| other.visibility == Visibility::Private)
         {
             video.visibility = Visibility::Private;
@@ -378,6 +446,7 @@ fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) 
             report.kept_private += 1;
         }
     }
+    report.videos_back = (report.known_state == KnownState::Whole).then_some(deleted);
     for organization in backup.of::<Organization>(Kind::Organization) {
         let mut organization = organization?;
         let other: Option<Organization> = find(known, &organization).transpose()?;
@@ -432,4 +501,50 @@ impl KeyMerge<'_> {
 /// The record in `records` that has the same key as `like`.
 fn find<R: Record>(records: &Records, like: &R) -> Option<Result<R, serde_json::Error>> {
     records.rows.get(&(R::KIND, like.key())).map(Row::read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{MediaFileId, MediaKind, OrganizationId, VideoId};
+    use uuid::Uuid;
+
+    #[test]
+    fn what_can_not_be_linked_is_copied_where_there_is_room_for_all_of_it() {
+        let (here, elsewhere) = (tempfile::tempdir_in("target").unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+        assert_ne!(here.path().metadata().unwrap().dev(), elsewhere.path().metadata().unwrap().dev());
+        let mut records = Records { seq: 0, unfinished_bytes: 0, rows: std::collections::HashMap::new() };
+        let names: Vec<String> = (1..=3_u128).map(|number| Uuid::from_u128(number).to_string()).collect();
+        for name in &names {
+            let id = MediaFileId(name.parse().unwrap());
+            let file = MediaFile {
+                id,
+                organization: OrganizationId(Uuid::from_u128(7)),
+                video: VideoId(Uuid::from_u128(8)),
+                kind: MediaKind::Source,
+                size_bytes: name.len() as u64,
+                sha256: String::new(),
+                created_at: Timestamp::from_secs(0),
+            };
+            records.rows.insert((Kind::MediaFile, id.0), Row::of(&file).unwrap());
+            std::fs::write(here.path().join(name), name).unwrap();
+        }
+        let bytes = names.iter().map(String::len).sum::<usize>() as u64;
+        let refused = link_media(&records, here.path(), elsewhere.path(), |asked| {
+            assert_eq!(asked, bytes);
+            Err(BackupError::NotEmpty(PathBuf::from("full")))
+        });
+        assert!(matches!(refused, Err(BackupError::NotEmpty(_))));
+        assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0);
+        assert_eq!(link_media(&records, here.path(), elsewhere.path(), |_| Ok(())).unwrap(), 3);
+        for name in &names {
+            assert_eq!(std::fs::read_to_string(elsewhere.path().join(name)).unwrap(), *name);
+        }
+        // What can be linked asks for no room.
+        let beside = tempfile::tempdir_in("target").unwrap();
+        let nobody_asks = |_| Err(BackupError::NotEmpty(PathBuf::from("full")));
+        assert_eq!(link_media(&records, here.path(), beside.path(), nobody_asks).unwrap(), 3);
+        // A file that is there already is no reason to copy over it.
+        assert!(link_media(&records, here.path(), beside.path(), |_| Ok(())).is_err());
+    }
 }

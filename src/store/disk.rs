@@ -115,6 +115,13 @@ impl Disk {
         if fits && room.fullness < Fullness::NoUploads { Ok(()) } else { Err(MediaError::NoSpace) }
     }
 
+    /// The same for what is written as long as changes are taken.
+    pub fn check_room_for_changes(&self, needed_bytes: u64) -> Result<(), MediaError> {
+        let room = self.room()?;
+        let fits = room.left_bytes > needed_bytes && room.fullness < Fullness::NoChanges;
+        if fits { Ok(()) } else { Err(MediaError::NoSpace) }
+    }
+
     /// Makes the reserve where there is none, or a smaller one, and there is room for it; whether there is one then. Some
     /// file systems can't hold room: there only the marks keep it free.
     pub(super) fn hold_reserve(&self) -> io::Result<bool> {

@@ -12,6 +12,7 @@
 //! last-backup when a backup was last made, in milliseconds since 1970
 //! scrub       how far reading all media again has come, and what it found damaged; may be deleted
 //! admin.sock  the appliance's admin API, mode 0600
+//! backups/    where the server may write backups; not looked into
 //! ```
 
 use super::journal::sync_directory;
@@ -110,7 +111,12 @@ impl StateDir {
     /// Makes a state directory (0700) where there is none, an empty one, or one that was never made whole, and locks it.
     /// It is one only when [`StateDir::finish`] has been called: until then nothing that is in it is promised.
     pub fn create(path: &Path) -> Result<Self, StateDirError> {
-        make_missing(path)?;
+        let missing: Vec<&Path> =
+            path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+        for directory in missing.into_iter().rev() {
+            private_directory(directory)
+                .map_err(|error| StateDirError::Io { path: directory.to_owned(), error: with_place(error) })?;
+        }
         refuse_taken(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(StateDirError::at(path))?;
         let lock = lock(path)?;
@@ -228,23 +234,13 @@ pub fn read_master_key(path: &Path) -> Result<zeroize::Zeroizing<[u8; 32]>, Stat
     if is_key { Ok(key) } else { Err(no_key()) }
 }
 
-/// Makes what is missing of a path, private.
-pub(super) fn make_missing(path: &Path) -> Result<(), StateDirError> {
-    let missing: Vec<&Path> =
-        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
-    missing.into_iter().rev().try_for_each(|directory| {
-        private_directory(directory)
-            .map_err(|error| StateDirError::Io { path: directory.to_owned(), error: with_place(error) })
-    })
-}
-
 /// Refuses a directory that holds anything, unless it was never made whole.
 fn refuse_taken(path: &Path) -> Result<(), StateDirError> {
     let mut has_others = false;
     for entry in std::fs::read_dir(path).map_err(StateDirError::at(path))? {
         let name = entry.map_err(StateDirError::at(path))?.file_name();
-        // It is made before anything is written, and says nothing.
-        has_others |= name != "lock";
+        // The lock is made before anything is written, and says nothing; backups are of another state.
+        has_others |= name != "lock" && name != "backups";
     }
     if has_others && !StateDir::is_unfinished(path) { Err(StateDirError::Exists(path.to_owned())) } else { Ok(()) }
 }

@@ -97,13 +97,34 @@ pub fn verify_store(directory: &Path) -> Result<VerifyReport, JournalError> {
         ..VerifyReport::default()
     };
     verify_audit(&records, &mut report);
+    verify_media(directory, &records, &mut report)?;
+    Ok(report)
+}
+
+/// Reads every media file that `records` name. What a running server has removed meanwhile is not missing: reading takes as
+/// long as there are bytes.
+fn verify_media(directory: &Path, records: &Records, report: &mut VerifyReport) -> Result<(), JournalError> {
+    let mut wrong = Vec::new();
     for file in records.of::<MediaFile>(Kind::MediaFile) {
         match file {
-            Ok(file) => verify_media(directory, &file, &mut report),
+            Ok(file) => match problem_of(directory, &file) {
+                None => report.media_files += 1,
+                Some(problem) => wrong.push((file, problem)),
+            },
             Err(error) => report.problems.push(format!("a media file's record does not read: {error}")),
         }
     }
-    Ok(report)
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let now = replay_of(&directory.join("journal"), Kind::MediaFile)?;
+    for (file, problem) in wrong {
+        if now.rows.contains_key(&(Kind::MediaFile, file.id.0)) {
+            report.problems.push(format!("media file {} of video {} {problem}", file.id, file.video));
+            report.damaged.push(file.id);
+        }
+    }
+    Ok(())
 }
 
 fn verify_audit(records: &Records, report: &mut VerifyReport) {
@@ -130,20 +151,15 @@ fn verify_audit(records: &Records, report: &mut VerifyReport) {
     }
 }
 
-fn verify_media(directory: &Path, file: &MediaFile, report: &mut VerifyReport) {
-    let path = directory.join("media").join(file.id.to_string());
-    let problem = match sha256_of(&path) {
-        Ok((size, sha256)) if size == file.size_bytes && sha256 == file.sha256 => {
-            report.media_files += 1;
-            return;
-        }
+/// What is wrong with a media file, if anything is.
+fn problem_of(directory: &Path, file: &MediaFile) -> Option<String> {
+    match sha256_of(&directory.join("media").join(file.id.to_string())) {
+        Ok((size, sha256)) if size == file.size_bytes && sha256 == file.sha256 => None,
         Ok((size, _)) => {
-            format!("is damaged ({size} bytes on disk, {} stored); put it back from a backup", file.size_bytes)
+            Some(format!("is damaged ({size} bytes on disk, {} stored); put it back from a backup", file.size_bytes))
         }
-        Err(error) => format!("can't be read: {error}"),
-    };
-    report.problems.push(format!("media file {} of video {} {problem}", file.id, file.video));
-    report.damaged.push(file.id);
+        Err(error) => Some(format!("can't be read: {error}")),
+    }
 }
 
 pub(super) fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
@@ -158,4 +174,41 @@ pub(super) fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
         size += count as u64;
     }
     Ok((size, hex(&hash.finalize())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{MediaKind, Timestamp, VideoId};
+
+    #[test]
+    fn a_media_file_removed_while_others_are_read_is_not_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let file = MediaFile {
+            id: MediaFileId(Uuid::from_u128(1)),
+            organization: OrganizationId(Uuid::from_u128(2)),
+            video: VideoId(Uuid::from_u128(3)),
+            kind: MediaKind::Source,
+            size_bytes: 1,
+            sha256: String::new(),
+            created_at: Timestamp::from_secs(0),
+        };
+        let mut journal = Journal::create(&path).unwrap();
+        let mut commit = |op: Op| {
+            let seq = journal.seq() + 1;
+            let (_, frame) = journal.frame(seq, Timestamp::from_secs(1), vec![op]).unwrap();
+            journal.append(&frame, seq).unwrap();
+        };
+        commit(Op::put(&file).unwrap());
+        let records = replay(&path).unwrap();
+        let problems = || {
+            let mut report = VerifyReport::default();
+            verify_media(directory.path(), &records, &mut report).unwrap();
+            (report.problems.len(), report.damaged)
+        };
+        assert_eq!(problems(), (1, vec![file.id]));
+        commit(Op::Remove { kind: Kind::MediaFile, key: file.id.0 });
+        assert_eq!(problems(), (0, Vec::new()));
+    }
 }

@@ -293,7 +293,7 @@ fn nothing_is_restored_or_backed_up_over_what_is_there() {
     assert!(said.errors.contains("exists"), "{}", said.errors);
     assert_eq!(files_below(&taken), [taken.join("note")]);
     // Not among the server's own files either, but in their place for backups, with what leads there.
-    let (place, inside) = (server.state().join("backups"), server.state().join("backups/mondays/first"));
+    let (place, inside) = (server.state().join("backups"), server.state().join("backups/first"));
     for among_ours in ["media/backup", "journal-of-mine", "backups", "media/../index-of-mine"] {
         let directory = server.state().join(among_ours);
         let said = server.verb(&["backup", "create", directory.to_str().unwrap()]).expect(1);
@@ -302,6 +302,17 @@ fn nothing_is_restored_or_backed_up_over_what_is_there() {
     }
     server.verb(&["backup", "create", inside.to_str().unwrap()]).expect(0);
     run(&["backup", "verify", inside.to_str().unwrap()]).expect(0);
+    // What leads elsewhere may be a disk that is not there.
+    let missing = server.scratch().join("disk/backup");
+    assert!(server.verb(&["backup", "create", missing.to_str().unwrap()]).expect(1).errors.contains("No such file"));
+    assert!(!missing.parent().unwrap().exists());
+    // One that was cut off has not its name, and does not stand in the way of the next.
+    let cut_off = server.scratch().join("again.unfinished");
+    std::fs::create_dir(&cut_off).unwrap();
+    std::fs::write(cut_off.join("journal"), "half").unwrap();
+    let again = back_up(&server, "again");
+    run(&["backup", "verify", again.to_str().unwrap()]).expect(0);
+    assert!(!cut_off.exists());
     let elsewhere = server.scratch().join("elsewhere");
     let arguments = ["backup", "restore", backup.to_str().unwrap(), "--into", elsewhere.to_str().unwrap()];
     let said = server.verb(&arguments).expect(1);
