@@ -78,7 +78,8 @@ impl Package {
             let edit = track.edit.delay.saturating_sub(track.edit.from).saturating_sub(to_zero);
             let until = track.edit.until.map(|until| until.saturating_add(edit));
             let shift = Shift::new(edit, span.first_decoded, span.least_composition);
-            Lead { skip: span.skip, keep: span.keep, shift, until }
+            let longest = MAX_DURATION_MS.saturating_mul(track.timescale.into()) / 1_000;
+            Lead { skip: span.skip, keep: span.keep, shift, until, longest }
         };
         let lead_of = |span: &Option<Span>, track: &Option<MovieTrack>| {
             span.as_ref().zip(track.as_ref()).map(|(span, track)| lead(span, track))

@@ -20,6 +20,8 @@ pub(super) struct Lead {
     pub(super) shift: Shift,
     /// When the track's edit list ends.
     pub(super) until: Option<i64>,
+    /// What all kept samples may last together, whatever of it the edit list shows: what is written has to be read again.
+    pub(super) longest: u64,
 }
 
 impl Lead {
@@ -102,12 +104,14 @@ fn shown(sample: &Sample) -> i64 {
 pub(super) struct Cursor<'a, S: ?Sized> {
     samples: Samples<'a, S>,
     left: u64,
+    /// What those before lasted.
+    lasted: u64,
     lead: Lead,
 }
 
 impl<S: ?Sized> Clone for Cursor<'_, S> {
     fn clone(&self) -> Self {
-        Self { samples: self.samples.clone(), left: self.left, lead: self.lead }
+        Self { samples: self.samples.clone(), left: self.left, lasted: self.lasted, lead: self.lead }
     }
 }
 
@@ -116,7 +120,7 @@ impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
         for _ in 0..lead.skip {
             samples.next()?;
         }
-        Ok(Self { samples, left: lead.keep, lead })
+        Ok(Self { samples, left: lead.keep, lasted: 0, lead })
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Sample>, Unplayable> {
@@ -125,6 +129,10 @@ impl<'a, S: ReadAt + ?Sized> Cursor<'a, S> {
         let Some(sample) = self.samples.next()? else { return Ok(None) };
         let sample = self.lead.shift.apply(sample)?;
         let duration = if left == 0 { self.lead.last_duration(&sample) } else { sample.duration };
+        self.lasted = self.lasted.saturating_add(duration.into());
+        if self.lasted > self.lead.longest {
+            return Err(Unplayable::TooLong);
+        }
         Ok(Some(Sample { duration, ..sample }))
     }
 
