@@ -50,22 +50,20 @@ impl Admin {
             },
             Err(()) => None,
         };
-        match &credential {
-            Some(Credential::Private(hash)) => {
-                let key = app.store.access().private_key(hash).cloned();
-                if let Some(key) = key {
-                    request.extensions_mut().insert(LoggedOrganization(key.organization));
-                    return Self { organization: key.organization, key: key.id, sign_in: None }.counted(request);
-                }
+        if let Some(Credential::Private(hash)) = &credential {
+            let key = app.store.access().private_key(hash).cloned();
+            if let Some(key) = key {
+                request.extensions_mut().insert(LoggedOrganization(key.organization));
+                return Self { organization: key.organization, key: key.id, sign_in: None }.counted(request);
             }
-            Some(Credential::Publishable(_) | Credential::Signing | Credential::Unknown) | None => {}
         }
         state::<RateLimits>(request)?.count_admin_failure(request)?;
-        if matches!(credential, Some(Credential::Publishable(_))) {
-            return Err(Problem::publishable_key_not_allowed());
-        }
-        if matches!(credential, Some(Credential::Signing)) {
-            tracing::warn!("what looks like a signing secret was sent as a private key: rotate it if it is yours");
+        match &credential {
+            Some(Credential::Publishable(_)) => return Err(Problem::publishable_key_not_allowed()),
+            Some(Credential::Signing) => {
+                tracing::warn!("what looks like a signing secret was sent as a private key: rotate it if it is yours");
+            }
+            Some(Credential::Private(_) | Credential::Unknown) | None => {}
         }
         for hash in Credential::private_in(request.query_string()) {
             let key = app.store.access().private_key(&hash).cloned();

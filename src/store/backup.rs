@@ -12,8 +12,8 @@ use super::small_file::private_directory;
 use super::state_dir::{StateDir, StateDirError};
 use super::verify::{Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_store};
 use crate::domain::{
-    AssetKey, EndedSession, Kind, MediaFile, Organization, PrivateKey, PublishableKey, Record, SignIn, SigningKey,
-    Timestamp, Upload, Video, Visibility, hex, limits,
+    AssetKey, EndedSession, Kind, MediaFile, Organization, OrganizationId, PrivateKey, PublishableKey, Record, SignIn,
+    SigningKey, Timestamp, Upload, Video, Visibility, hex, limits,
 };
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -138,25 +138,28 @@ pub async fn create_backup(
     to: &Path,
     now: Timestamp,
 ) -> Result<BackupReport, BackupError> {
-    let _alone = BACKING_UP.lock().await;
+    let alone = BACKING_UP.lock().await;
     let unfinished = {
         let (media, to) = (media.directory().to_owned(), to.to_owned());
         in_the_background(move || prepare(&media, &to)).await?
     };
     // From here on no file goes away, so that what the frozen journal names is there to be linked.
-    let _hold = media.hold().await;
+    let hold = media.hold().await;
     let journal = catalog.freeze_journal().await?;
     let (media, to) = (media.directory().to_owned(), to.to_owned());
     in_the_background(move || {
+        // As long as this goes on, even where nobody waits for it any more.
+        let _guards = (alone, hold);
         let made = private_directory(&unfinished)
             .map_err(io_error(&unfinished))
-            .and_then(|()| write_backup(&journal, &media, &disk, &unfinished, now));
-        let named = made.and_then(|report| {
-            std::fs::rename(&unfinished, &to).map_err(io_error(&to))?;
-            to.parent().map_or(Ok(()), sync_directory).map_err(io_error(&to))?;
-            Ok(report)
-        });
-        named.inspect_err(|_| drop(std::fs::remove_dir_all(&unfinished)))
+            .and_then(|()| write_backup(&journal, &media, &disk, &unfinished, now))
+            .and_then(|report| std::fs::rename(&unfinished, &to).map(|()| report).map_err(io_error(&to)))
+            .inspect_err(|_| drop(std::fs::remove_dir_all(&unfinished)))?;
+        to.parent()
+            .map_or(Ok(()), sync_directory)
+            .map_err(io_error(&to))
+            .inspect_err(|_| drop(std::fs::remove_dir_all(&to)))?;
+        Ok(made)
     })
     .await
 }
@@ -185,14 +188,17 @@ fn prepare(media: &Path, to: &Path) -> Result<PathBuf, BackupError> {
         if !place.exists() {
             private_directory(&place).map_err(io_error(&place))?;
         }
-    } else if let Some(parent) = to.parent()
-        && rustix::fs::access(parent, Access::WRITE_OK) == Err(Errno::ROFS)
-    {
-        let what = format!(
-            "it is read-only for the server. Under systemd that writes below {} alone, unless a drop-in says more (ReadWritePaths=)",
-            place.display()
-        );
-        return Err(io_error(parent)(io::Error::new(io::ErrorKind::PermissionDenied, what)));
+    } else if let Some(parent) = to.parent() {
+        rustix::fs::access(parent, Access::WRITE_OK).map_err(|error| match error {
+            Errno::ROFS => {
+                let what = format!(
+                    "it is read-only for the server. Under systemd that writes below {} alone, unless a drop-in says more (ReadWritePaths=)",
+                    place.display()
+                );
+                io_error(parent)(io::Error::new(io::ErrorKind::PermissionDenied, what))
+            }
+            error => io_error(parent)(error.into()),
+        })?;
     }
     let mut name = to.file_name().unwrap_or_default().to_owned();
     name.push(".unfinished");
@@ -434,11 +440,14 @@ fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) 
         ops.push(Op::Remove { kind: Kind::Upload, key: upload?.key() });
     }
     let Some(known) = known else { return Ok(ops) };
+    // An older state, or another one, knows nothing of what was deleted since.
+    let is_later = report.known_state == KnownState::Whole && known.seq >= backup.seq;
+    let is_known = |owner: OrganizationId| known.rows.contains_key(&(Kind::Organization, owner.0));
     let mut deleted = 0;
     for video in backup.of::<Video>(Kind::Video) {
         let mut video = video?;
         let other: Option<Video> = find(known, &video).transpose()?;
-        deleted += usize::from(other.is_none());
+        deleted += usize::from(other.is_none() && is_known(video.organization));
         if video.visibility == Visibility::Public && other.is_some_and(|other| other.visibility == Visibility::Private)
         {
             video.visibility = Visibility::Private;
@@ -446,7 +455,7 @@ fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) 
             report.kept_private += 1;
         }
     }
-    report.videos_back = (report.known_state == KnownState::Whole).then_some(deleted);
+    report.videos_back = is_later.then_some(deleted);
     for organization in backup.of::<Organization>(Kind::Organization) {
         let mut organization = organization?;
         let other: Option<Organization> = find(known, &organization).transpose()?;
@@ -506,27 +515,81 @@ fn find<R: Record>(records: &Records, like: &R) -> Option<Result<R, serde_json::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{MediaFileId, MediaKind, OrganizationId, VideoId};
+    use crate::domain::{MediaFileId, MediaKind, Settings, VideoId, VideoStatus};
+    use std::collections::HashMap;
     use uuid::Uuid;
+
+    const OWNER: OrganizationId = OrganizationId(Uuid::from_u128(7));
+
+    fn records(seq: u64) -> Records {
+        Records { seq, unfinished_bytes: 0, rows: HashMap::new() }
+    }
+
+    fn put<R: Record>(records: &mut Records, record: &R) {
+        records.rows.insert((R::KIND, record.key()), Row::of(record).unwrap());
+    }
+
+    #[test]
+    fn a_video_is_back_where_a_later_state_of_its_organization_does_not_have_it() {
+        let owner = |id| {
+            let settings = Settings { token_access: true, ..Settings::default() };
+            Organization { id, name: String::new(), created_at: Timestamp::from_secs(0), settings }
+        };
+        let mut backup = records(5);
+        put(&mut backup, &owner(OWNER));
+        put(
+            &mut backup,
+            &Video {
+                id: VideoId(Uuid::from_u128(8)),
+                organization: OWNER,
+                title: String::new(),
+                visibility: Visibility::Private,
+                epoch: 0,
+                status: VideoStatus::PendingUpload,
+                status_detail: None,
+                reference_id: None,
+                created_at: Timestamp::from_secs(0),
+                updated_at: Timestamp::from_secs(0),
+                source: None,
+                next_source: None,
+                renditions: Vec::new(),
+                storyboard: None,
+                poster: None,
+                captions: Vec::new(),
+                transcoding: None,
+            },
+        );
+        let back = |seq, of, known_state| {
+            let mut known = records(seq);
+            put(&mut known, &owner(of));
+            let mut report = BackupReport { known_state, ..BackupReport::default() };
+            merged(&backup, Some(&known), &mut report).unwrap();
+            report.videos_back
+        };
+        assert_eq!(back(6, OWNER, KnownState::Whole), Some(1));
+        assert_eq!(back(6, OrganizationId(Uuid::from_u128(9)), KnownState::Whole), Some(0), "of another state");
+        assert_eq!(back(4, OWNER, KnownState::Whole), None, "of an older state");
+        assert_eq!(back(6, OWNER, KnownState::Partial), None, "of a damaged one");
+    }
 
     #[test]
     fn what_can_not_be_linked_is_copied_where_there_is_room_for_all_of_it() {
         let (here, elsewhere) = (tempfile::tempdir_in("target").unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
         assert_ne!(here.path().metadata().unwrap().dev(), elsewhere.path().metadata().unwrap().dev());
-        let mut records = Records { seq: 0, unfinished_bytes: 0, rows: std::collections::HashMap::new() };
+        let mut records = records(0);
         let names: Vec<String> = (1..=3_u128).map(|number| Uuid::from_u128(number).to_string()).collect();
         for name in &names {
             let id = MediaFileId(name.parse().unwrap());
             let file = MediaFile {
                 id,
-                organization: OrganizationId(Uuid::from_u128(7)),
+                organization: OWNER,
                 video: VideoId(Uuid::from_u128(8)),
                 kind: MediaKind::Source,
                 size_bytes: name.len() as u64,
                 sha256: String::new(),
                 created_at: Timestamp::from_secs(0),
             };
-            records.rows.insert((Kind::MediaFile, id.0), Row::of(&file).unwrap());
+            put(&mut records, &file);
             std::fs::write(here.path().join(name), name).unwrap();
         }
         let bytes = names.iter().map(String::len).sum::<usize>() as u64;

@@ -83,12 +83,17 @@ impl Disk {
 
     /// How much room there is now.
     pub fn room(&self) -> io::Result<Room> {
+        self.room_after(0)
+    }
+
+    /// How much there would be after so many bytes more.
+    fn room_after(&self, bytes_more: u64) -> io::Result<Room> {
         let stat = rustix::fs::statvfs(&self.directory)?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
         let (free, used) = (bytes(stat.f_bavail), bytes(stat.f_blocks.saturating_sub(stat.f_bfree)));
         let users = used.saturating_add(free);
         let missing = self.wanted_reserve(users).saturating_sub(self.held_bytes());
-        let left = free.saturating_sub(missing);
+        let left = free.saturating_sub(missing).saturating_sub(bytes_more);
         let is_past = |percent: u8| left <= share(users, 100_u8.saturating_sub(percent));
         let marks = [
             (self.marks.changes_percent, Fullness::NoChanges),
@@ -115,10 +120,9 @@ impl Disk {
         if fits && room.fullness < Fullness::NoUploads { Ok(()) } else { Err(MediaError::NoSpace) }
     }
 
-    /// The same for what is written as long as changes are taken.
+    /// The same for what is written as long as changes are taken: they have to be taken after it.
     pub fn check_room_for_changes(&self, needed_bytes: u64) -> Result<(), MediaError> {
-        let room = self.room()?;
-        let fits = room.left_bytes > needed_bytes && room.fullness < Fullness::NoChanges;
+        let fits = self.room_after(needed_bytes)?.fullness < Fullness::NoChanges;
         if fits { Ok(()) } else { Err(MediaError::NoSpace) }
     }
 

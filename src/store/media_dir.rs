@@ -140,8 +140,8 @@ impl MediaDir {
     }
 
     /// Keeps every file in place until the guard is dropped.
-    pub async fn hold(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
-        self.removal.read().await
+    pub async fn hold(&self) -> tokio::sync::OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.removal).read_owned().await
     }
 
     /// Where the files lie.
