@@ -194,10 +194,11 @@ impl Intake {
     }
 
     /// Waits until what came together with a head is there for whoever answers: a small body that is left unread then is
-    /// no reason to end the connection.
+    /// no reason to end the connection. A reader that does not come back is not waited for.
     pub async fn offered(&self) {
+        let mut turns = 0..READER_TURNS;
         poll_fn(|context| {
-            if !self.0.body_left.get() || self.0.looked_at.get() {
+            if !self.0.body_left.get() || self.0.looked_at.get() || turns.next().is_none() {
                 return Poll::Ready(());
             }
             context.waker().wake_by_ref();
@@ -250,6 +251,10 @@ impl Intake {
         }
     }
 }
+
+/// How often the task of a connection takes its turn until the reader has been asked again. It is asked in the first or
+/// the second.
+const READER_TURNS: usize = 8;
 
 fn head_deadline() -> Pin<Box<Sleep>> {
     Box::pin(sleep(Duration::from_secs(limits::REQUEST_HEAD_S)))

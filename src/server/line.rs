@@ -170,14 +170,15 @@ impl Line {
     }
 
     /// Waits for the next stage, and takes in a little of what follows meanwhile: so the end of a connection is noticed,
-    /// and whoever sends nothing need not be asked again.
+    /// and whoever sends nothing need not be asked again. A line that breaks has ended: actix-http drops a handler whose
+    /// reader fails, in the midst of a change, and asks no more of one that failed together with a head.
     fn poll_ahead(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.held.is_empty() && !self.has_ended {
             let mut scratch = [MaybeUninit::uninit(); AHEAD_BYTES];
             let mut ahead = ReadBuf::uninit(&mut scratch);
-            ready!(self.stream.poll_read(context, &mut ahead))?;
+            let read = ready!(self.stream.poll_read(context, &mut ahead));
             self.held.extend_from_slice(ahead.filled());
-            self.has_ended = ahead.filled().is_empty();
+            self.has_ended = read.is_err() || ahead.filled().is_empty();
         }
         self.intake.wake_later(context.waker());
         Poll::Pending
