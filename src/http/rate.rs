@@ -1,7 +1,6 @@
 //! Rates per client address, per organization, and per private key and address. Generous: they are for floods, not for
 //! viewers behind one address.
 
-use super::headers::list;
 use super::problem::Problem;
 use crate::auth::Viewer;
 use crate::config::Config;
@@ -130,9 +129,12 @@ impl Rates {
         let mut client = peer;
         if is_trusted(&peer) {
             // Some proxies add to the line that came, some a line of their own.
-            let forwarded = list(request, &X_FORWARDED_FOR).unwrap_or_default();
-            for hop in forwarded.rsplit(',') {
-                let Some(address) = address_of(hop.trim()) else { break };
+            // What a client made up may be any bytes: its own part of the line is told by nothing but its place.
+            let lines =
+                request.headers().get_all(&X_FORWARDED_FOR).map(|line| String::from_utf8_lossy(line.as_bytes()));
+            let forwarded = lines.collect::<Vec<_>>().join(",");
+            for hop in forwarded.rsplit(',').map(str::trim).filter(|hop| !hop.is_empty()) {
+                let Some(address) = address_of(hop) else { break };
                 client = address;
                 if !is_trusted(&client) {
                     break;
@@ -174,8 +176,9 @@ impl<K: Hash + Eq + Clone> Rate<K> {
     }
 }
 
-/// An address as proxies write it: alone, or with the port it came from.
+/// An address as proxies write it: alone, in brackets, or with the port it came from.
 fn address_of(hop: &str) -> Option<IpAddr> {
+    let hop = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
     let address = hop.parse().ok().or_else(|| hop.parse().ok().map(|socket: SocketAddr| socket.ip()));
     address.map(|address: IpAddr| address.to_canonical())
 }
@@ -229,6 +232,11 @@ mod tests {
             ("10.0.0.1", &["10.0.0.2"], "10.0.0.2"),
             ("10.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
             ("10.0.0.1", &["[2001:db8:1:2:3::]:4711"], "2001:db8:1:2::"),
+            ("10.0.0.1", &["[2001:db8:1:2:3::]"], "2001:db8:1:2::"),
+            // Empty elements are none (RFC 9110 §5.6.1), and bytes that are no text hide nobody who stands behind them.
+            ("10.0.0.1", &["203.0.113.9,"], "203.0.113.9"),
+            ("10.0.0.1", &["203.0.113.9, , ", ""], "203.0.113.9"),
+            ("10.0.0.1", &["\u{e9}, 203.0.113.10"], "203.0.113.10"),
             // What is no address tells nothing more.
             ("10.0.0.1", &["203.0.113.9, unknown"], "10.0.0.1"),
             ("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"], "10.0.0.2"),
