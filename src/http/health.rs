@@ -6,6 +6,9 @@ use crate::app::{App, Concern, DamagedList};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+static ASKING: Mutex<()> = Mutex::const_new(());
 
 /// `GET /healthz`
 pub async fn alive() -> HttpResponse {
@@ -14,7 +17,8 @@ pub async fn alive() -> HttpResponse {
 
 /// `GET /readyz`: 503 only where nothing can be watched, or will be soon. What is degraded still plays.
 pub async fn ready(app: web::Data<App>) -> actix_web::Result<HttpResponse> {
-    // The disk is asked, and one that hangs must not hold up everybody else.
+    // The disk is asked, and one that hangs must hold up nobody else: it is asked by one thread, however many want to know.
+    let _asking = ASKING.lock().await;
     let concerns = web::block(move || app.concerns()).await?;
     let codes: Vec<&str> = concerns.iter().map(|concern| code(*concern)).collect();
     if concerns.iter().any(|concern| matches!(concern, Concern::StoreFailing | Concern::Stopping)) {

@@ -3,6 +3,7 @@
 //! Relies on actix-web, and on the gate for every decision. Never touches sled or files itself.
 
 mod admin;
+mod answer_lines;
 mod appliance;
 mod assets;
 mod blocked;

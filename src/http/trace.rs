@@ -3,6 +3,7 @@
 //!
 //! The log line names the route, never the path: paths carry grants, and the embed page's query a token.
 
+use super::answer_lines::AnswerLines;
 use super::flights::Connection;
 use super::intake::{Answer, Intake};
 use super::problem::{Problem, ProblemCode};
@@ -164,7 +165,10 @@ fn known(method: &Method) -> &'static str {
     }
 }
 
-/// One line in the log. `peer` is who is connected: a proxy, where there is one.
+/// Lines of answers in this process's log.
+static ANSWER_LINES: AnswerLines = AnswerLines::new();
+
+/// One line in the log, where there are not too many. `peer` is who is connected: a proxy, where there is one.
 pub(super) fn log_answer<B>(
     response: &HttpResponse<B>,
     method: &str,
@@ -173,6 +177,13 @@ pub(super) fn log_answer<B>(
     peer: Option<SocketAddr>,
     began: Instant,
 ) {
+    let (is_written, left_out) = ANSWER_LINES.count(Instant::now());
+    if let Some(left_out) = left_out {
+        tracing::warn!(left_out, "more was answered in a second than is written here");
+    }
+    if !is_written && !response.status().is_server_error() {
+        return;
+    }
     tracing::info!(
         method,
         route,
