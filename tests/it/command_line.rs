@@ -685,9 +685,12 @@ fn a_state_directory_that_was_moved_serves_from_its_new_place() {
 #[test]
 fn the_allocator_has_two_heaps_and_gives_back_what_is_free_by_itself() {
     let said = run_with(&["version"], &[("MALLOC_CONF", "stats_print:true")]).expect(0);
-    for option in
-        ["opt.narenas: 2", "opt.background_thread: true", "opt.dirty_decay_ms: 1000", "slab_sizes:4096-8192:16"]
-    {
+    for option in [
+        "opt.narenas: 2",
+        "opt.background_thread: true",
+        "opt.dirty_decay_ms: 1000",
+        "slab_sizes:513-640:1|4096-8192:16",
+    ] {
         assert!(
             said.errors.contains(option),
             "no {option}: built outside of its directory, without .cargo/config.toml?"
