@@ -67,7 +67,7 @@ impl App {
                 before.iter().for_each(|key| draft.remove(key));
             }
             draft.audit(AuditEvent {
-                actor: Actor::Appliance,
+                mandate: Actor::Appliance.into(),
                 organization: OrganizationId::APPLIANCE,
                 action: "asset_key.rotate",
                 subject: subject(Kind::AssetKey, key.id.0),
@@ -148,6 +148,7 @@ mod tests {
                 started_at: app.now(),
                 expires_at: app.now(),
                 ends_at: app.now(),
+                asset_key: None,
             };
             let verifies = |text: &str| app.asset_keys().verify(&video.to_string(), text).is_some();
             let old = app.asset_keys().sign(&grant).unwrap();

@@ -3,7 +3,7 @@
 use super::packaging::Outcome;
 use super::{App, IngestError, subject};
 use crate::domain::{
-    Actor, AuditEvent, Kind, MediaFile, MediaFileId, MediaKind, MediaSummary, Video, VideoId, VideoStatus, limits,
+    AuditEvent, Kind, Mandate, MediaFile, MediaFileId, MediaKind, MediaSummary, Video, VideoId, VideoStatus, limits,
 };
 use crate::media::{ReadAt, SourceFacts, Unplayable, read_source};
 use crate::store::{MediaError, Received, StoredMedia};
@@ -19,18 +19,18 @@ impl App {
     /// It goes on when the caller goes away: an upload that was received is not lost to a line that breaks.
     pub async fn ingest(
         self: &Arc<Self>,
-        actor: Actor,
+        mandate: Mandate,
         video: VideoId,
         received: Received,
     ) -> Result<Video, IngestError> {
         let app = Arc::clone(self);
-        let ingested = tokio::spawn(async move { app.ingest_to_the_end(actor, video, received).await });
+        let ingested = tokio::spawn(async move { app.ingest_to_the_end(mandate, video, received).await });
         ingested.await.unwrap_or_else(|error| Err(MediaError::Io(std::io::Error::other(error)).into()))
     }
 
     async fn ingest_to_the_end(
         self: &Arc<Self>,
-        actor: Actor,
+        mandate: Mandate,
         video: VideoId,
         received: Received,
     ) -> Result<Video, IngestError> {
@@ -43,13 +43,13 @@ impl App {
                 received.discard().await;
                 let error = IngestError::from(unplayable);
                 if let IngestError::Unplayable(reason) = &error {
-                    self.note_unplayable(actor, video, None, reason.clone()).await?;
+                    self.note_unplayable(mandate, video, None, reason.clone()).await?;
                 }
                 return Err(error);
             }
         };
         let file = received.id();
-        let kept = self.keep_source(actor, video, received, facts).await?;
+        let kept = self.keep_source(mandate, video, received, facts).await?;
         let wait = Duration::from_secs(limits::PACKAGING_WAIT_S);
         if let Ok(Some(reason)) = tokio::time::timeout(wait, self.packaged(video, file)).await {
             return Err(IngestError::Unplayable(reason));
@@ -78,7 +78,7 @@ impl App {
 
     async fn keep_source(
         &self,
-        actor: Actor,
+        mandate: Mandate,
         id: VideoId,
         received: Received,
         facts: SourceFacts,
@@ -86,7 +86,7 @@ impl App {
         let (file, stored_at) = (received.id(), self.now());
         let source = MediaSummary { file, stored_at, duration_ms: facts.duration_ms, tracks: facts.tracks };
         let quota = self.quota_of(&received);
-        self.keep_files(actor, id, "video.source", vec![(received, MediaKind::Source)], quota, move |video| {
+        self.keep_files(mandate, id, "video.source", vec![(received, MediaKind::Source)], quota, move |video| {
             if video.source.is_none() {
                 video.status = VideoStatus::Processing;
                 video.status_detail = None;
@@ -99,7 +99,7 @@ impl App {
     /// Writes down that a source can't be played, and forgets it if it was kept.
     pub(super) async fn note_unplayable(
         &self,
-        actor: Actor,
+        mandate: Mandate,
         id: VideoId,
         file: Option<MediaFileId>,
         reason: String,
@@ -124,7 +124,7 @@ impl App {
             }
             draft.put(&video);
             draft.audit(AuditEvent {
-                actor,
+                mandate,
                 organization: video.organization,
                 action: "video.source_refused",
                 subject: subject(Kind::Video, video.id.0),

@@ -3,7 +3,7 @@
 
 use super::{App, Quota, UploadError, subject};
 use crate::domain::{
-    Actor, AuditEvent, Captions, Kind, MediaFile, MediaFileId, MediaKind, PictureFormat, Poster, Upload, Video,
+    AuditEvent, Captions, Kind, Mandate, MediaFile, MediaFileId, MediaKind, PictureFormat, Poster, Upload, Video,
     VideoId, limits,
 };
 use crate::media::Unplayable;
@@ -63,13 +63,13 @@ impl App {
     /// Keeps a received picture as the video's poster, in place of a former one.
     pub async fn keep_poster(
         &self,
-        actor: Actor,
+        mandate: Mandate,
         id: VideoId,
         received: Received,
         (format, width_px, height_px): (PictureFormat, u32, u32),
     ) -> Result<Video, IngestError> {
         let poster = Poster { file: received.id(), stored_at: self.now(), format, width_px, height_px, is_made: false };
-        self.keep_files(actor, id, "video.poster", vec![(received, MediaKind::Poster)], None, move |video| {
+        self.keep_files(mandate, id, "video.poster", vec![(received, MediaKind::Poster)], None, move |video| {
             Ok(video.poster.replace(poster).into_iter().map(|old| old.file).collect())
         })
         .await
@@ -78,14 +78,14 @@ impl App {
     /// Keeps received WebVTT as the video's captions in one language, in place of former ones.
     pub async fn keep_captions(
         &self,
-        actor: Actor,
+        mandate: Mandate,
         id: VideoId,
         received: Received,
         language: String,
         label: String,
     ) -> Result<Video, IngestError> {
         let captions = Captions { language, label, file: received.id(), stored_at: self.now() };
-        self.keep_files(actor, id, "video.captions", vec![(received, MediaKind::Captions)], None, move |video| {
+        self.keep_files(mandate, id, "video.captions", vec![(received, MediaKind::Captions)], None, move |video| {
             let replaced = take_captions(video, &captions.language);
             if video.captions.len() >= limits::CAPTIONS_PER_VIDEO {
                 return Err(IngestError::TooManyCaptions);
@@ -107,7 +107,7 @@ impl App {
     /// the organization must be within `quota`.
     pub(super) async fn keep_files(
         &self,
-        actor: Actor,
+        mandate: Mandate,
         id: VideoId,
         action: &'static str,
         files: Vec<(Received, MediaKind)>,
@@ -161,7 +161,7 @@ impl App {
                 })
                 .collect();
             draft.audit(AuditEvent {
-                actor,
+                mandate,
                 organization: video.organization,
                 action,
                 subject: subject(Kind::Video, video.id.0),
@@ -201,7 +201,7 @@ impl App {
     /// Takes something away that `change` takes out of the record: row first, files second. `VideoGone` if there are none.
     pub async fn drop_files(
         &self,
-        actor: Actor,
+        mandate: Mandate,
         id: VideoId,
         action: &'static str,
         change: impl FnOnce(&mut Video) -> Option<Vec<MediaFileId>> + Send + 'static,
@@ -218,7 +218,7 @@ impl App {
             video.updated_at = now;
             draft.put(&video);
             draft.audit(AuditEvent {
-                actor,
+                mandate,
                 organization: video.organization,
                 action,
                 subject: subject(Kind::Video, video.id.0),

@@ -254,7 +254,8 @@ impl App {
                 .and_then(|owner| access.organization(owner))
                 .is_some_and(|organization| organization.settings.token_access),
             authority: grant.authority.map_or(Authority::Public, |id| Authority::Token(standing_of(id))),
-            session_ended: access.is_ended(grant.video, grant.session),
+            session_ended: owner.is_some_and(|owner| access.is_ended(owner, grant.video, grant.session)),
+            asset_key_is_there: grant.asset_key.as_ref().is_none_or(|id| access.has_asset_key(id)),
         }
     }
 

@@ -160,7 +160,7 @@ impl App {
                 Err(IngestError::Unplayable(reason)) => {
                     let file = next.file();
                     if video.next_source.is_some() {
-                        match self.note_unplayable(Actor::Server, id, Some(file), reason.clone()).await {
+                        match self.note_unplayable(Actor::Server.into(), id, Some(file), reason.clone()).await {
                             Ok(()) => return Outcome::Unplayable(file, reason),
                             Err(IngestError::SourceChanged) => {}
                             Err(error) => {
@@ -273,7 +273,7 @@ impl App {
         let (files, rendition) = packaged.into_parts();
         // What is played says how long it is, and the packager which tracks that is.
         let source = MediaSummary { duration_ms: rendition.duration_ms, tracks, ..source };
-        self.keep_files(Actor::Server, id, "video.packaged", files, None, move |video| {
+        self.keep_files(Actor::Server.into(), id, "video.packaged", files, None, move |video| {
             let is_next = video.next_source.as_ref().is_some_and(|next| next.file == source.file);
             let is_current = video.source.as_ref().is_some_and(|current| current.file == source.file);
             if !is_next && !is_current {
@@ -309,7 +309,7 @@ impl App {
         packaged: PackagedFiles,
     ) -> Result<(), IngestError> {
         let (files, rendition) = packaged.into_parts();
-        self.keep_files(Actor::Server, id, "video.packaged", files, None, move |video| {
+        self.keep_files(Actor::Server.into(), id, "video.packaged", files, None, move |video| {
             let at = video.renditions.iter().position(|one| one.file == old).ok_or(IngestError::SourceChanged)?;
             let replaced = video.renditions.remove(at);
             video.add_rendition(rendition);

@@ -4,8 +4,8 @@
 use super::{App, subject};
 use crate::auth::{Secret, mint};
 use crate::domain::{
-    Actor, AuditEvent, Kind, Organization, OrganizationId, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId,
-    Settings, SigningKey, SigningKeyId, limits,
+    Actor, AuditEvent, Kind, Mandate, Organization, OrganizationId, PrivateKey, PrivateKeyId, PublishableKey,
+    PublishableKeyId, Settings, SigningKey, SigningKeyId, limits,
 };
 use crate::store::{Draft, WriteError};
 use serde_json::json;
@@ -69,7 +69,7 @@ pub async fn new_organization(app: &App, actor: Actor, name: String) -> Result<F
             draft.put(&private_record);
             draft.put(&publishable_record);
             draft.audit(AuditEvent {
-                actor,
+                mandate: actor.into(),
                 organization: record.id,
                 action: "organization.create",
                 subject: subject(Kind::Organization, record.id.0),
@@ -106,7 +106,7 @@ impl NewSigningKey {
     pub fn store(
         draft: &mut Draft<'_>,
         record: &SigningKey,
-        actor: Actor,
+        mandate: Mandate,
         action: &'static str,
     ) -> Result<(), TooManyKeys> {
         if draft.key_counts(record.organization).0 >= limits::SIGNING_KEYS {
@@ -114,7 +114,7 @@ impl NewSigningKey {
         }
         draft.put(record);
         draft.audit(AuditEvent {
-            actor,
+            mandate,
             organization: record.organization,
             action,
             subject: subject(Kind::SigningKey, record.id.0),

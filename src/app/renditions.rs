@@ -2,7 +2,7 @@
 
 use super::packaging::PackagedFiles;
 use super::{App, IngestError};
-use crate::domain::{Actor, Rendition, RenditionOrigin, Video, VideoId, limits};
+use crate::domain::{Mandate, Rendition, RenditionOrigin, Video, VideoId, limits};
 use crate::media::{SegmentIndex, differences};
 use crate::store::{MediaError, Received};
 use std::io;
@@ -13,7 +13,7 @@ impl App {
     /// segments begin at other times than the source's. The file is gone either way.
     pub async fn add_rendition(
         self: &Arc<Self>,
-        actor: Actor,
+        mandate: Mandate,
         id: VideoId,
         label: String,
         received: Received,
@@ -40,7 +40,7 @@ impl App {
             }
         };
         let (files, rendition) = packaged.into_parts();
-        let kept = self.keep_files(actor, id, "video.rendition", files, quota, move |video| {
+        let kept = self.keep_files(mandate, id, "video.rendition", files, quota, move |video| {
             // The source may have been packaged anew meanwhile: it is the same film then.
             if source_quality(video, &label)?.duration_ms != own.duration_ms {
                 return Err(IngestError::SourceChanged);
@@ -69,13 +69,13 @@ impl App {
     }
 
     /// Drops the quality of this label. One that was made here is not made again; the source's own stays.
-    pub async fn drop_rendition(&self, actor: Actor, id: VideoId, label: String) -> Result<Video, IngestError> {
+    pub async fn drop_rendition(&self, mandate: Mandate, id: VideoId, label: String) -> Result<Video, IngestError> {
         let video = self.store.find::<Video>(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
         let is_own = |one: &Rendition| one.origin == RenditionOrigin::Source && one.label == label;
         if video.is_some_and(|video| video.renditions.iter().any(is_own)) {
             return Err(IngestError::LabelTaken);
         }
-        self.drop_files(actor, id, "video.rendition_delete", move |video| {
+        self.drop_files(mandate, id, "video.rendition_delete", move |video| {
             let dropped = take_rendition(video, &label)?;
             if dropped.origin == RenditionOrigin::Transcoded {
                 video.leave_out(&label, "it was deleted".to_owned());

@@ -2,7 +2,7 @@
 
 use super::{App, subject};
 use crate::auth::{Credential, Secret, is_ahead, mint};
-use crate::domain::{Actor, AuditEvent, Kind, PrivateKey, SignIn, SignInId, Timestamp, limits};
+use crate::domain::{Actor, AuditEvent, Kind, Mandate, PrivateKey, SignIn, SignInId, Timestamp, limits};
 use crate::store::WriteError;
 use serde_json::json;
 use std::collections::{HashMap, HashSet};
@@ -33,7 +33,9 @@ impl App {
                 let surplus = others.iter().skip(limits::SIGN_INS - 1);
                 surplus.take(limits::RECORDS_PER_COMMIT).for_each(|other| draft.remove(other));
                 draft.put(&sign_in);
-                draft.audit(event(&sign_in, "dashboard.sign_in"));
+                // The key may have been revoked while this waited.
+                let mandate = Mandate::Key { id: sign_in.private_key, sign_in: None };
+                draft.audit(event(mandate, &sign_in, "dashboard.sign_in"));
                 Ok::<_, WriteError>(())
             })
             .await?;
@@ -65,7 +67,8 @@ impl App {
             .write_urgent(self.now(), move |draft| {
                 if draft.find::<SignIn>(sign_in.id.0).is_some() {
                     draft.remove(&*sign_in);
-                    draft.audit(event(&sign_in, "dashboard.sign_out"));
+                    let mandate = Actor::PrivateKey { id: sign_in.private_key }.into();
+                    draft.audit(event(mandate, &sign_in, "dashboard.sign_out"));
                 }
                 Ok::<_, WriteError>(())
             })
@@ -102,9 +105,9 @@ fn is_over(sign_in: &SignIn, now: Timestamp) -> bool {
     sign_in.ends_at() <= now || is_ahead(sign_in.created_at, now)
 }
 
-fn event(sign_in: &SignIn, action: &'static str) -> AuditEvent {
+fn event(mandate: Mandate, sign_in: &SignIn, action: &'static str) -> AuditEvent {
     AuditEvent {
-        actor: Actor::PrivateKey { id: sign_in.private_key },
+        mandate,
         organization: sign_in.organization,
         action,
         subject: subject(Kind::PrivateKey, sign_in.private_key.0),

@@ -54,6 +54,8 @@ pub struct Grant {
     pub expires_at: Timestamp,
     /// When the session ends whatever happens (whole seconds).
     pub ends_at: Timestamp,
+    /// How the key is named that signed it; `None` in one that is yet to be signed.
+    pub asset_key: Option<String>,
 }
 
 /// The server secrets that sign grants, newest first: the first signs, all verify.
@@ -115,7 +117,7 @@ impl Grant {
         let mut field = fields.split('.');
         let tag = field.next()?;
         let purpose = [Purpose::Play, Purpose::Renew].into_iter().find(|purpose| purpose.tag() == tag)?;
-        let _key = field.next()?;
+        let asset_key = Some(field.next()?.to_owned());
         let grant = Self {
             purpose,
             video: VideoId::parse(video)?,
@@ -128,6 +130,7 @@ impl Grant {
             started_at: seconds(field.next()?)?,
             expires_at: seconds(field.next()?)?,
             ends_at: seconds(field.next()?)?,
+            asset_key,
         };
         field.next().is_none().then_some(grant)
     }
@@ -147,6 +150,7 @@ mod tests {
             started_at: Timestamp::from_secs(1_795_500_000),
             expires_at: Timestamp::from_secs(1_795_500_300),
             ends_at: Timestamp::from_secs(1_795_543_200),
+            asset_key: Some("a1b2c3d4".into()),
         }
     }
 

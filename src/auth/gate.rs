@@ -203,6 +203,8 @@ pub struct GrantStanding {
     pub authority: Authority,
     /// Whether an operator ended the session.
     pub session_ended: bool,
+    /// Whether the server secret that signed it was not dropped.
+    pub asset_key_is_there: bool,
 }
 
 impl GrantStanding {
@@ -214,7 +216,8 @@ impl GrantStanding {
             (Visibility::Private, Authority::Public) => false,
             (_, Authority::Token(key)) => self.token_access && key == KeyStanding::Active,
         };
-        (epoch == grant.epoch && authority_holds && !self.session_ended).then_some(organization)
+        let was_ended = self.session_ended || !self.asset_key_is_there;
+        (epoch == grant.epoch && authority_holds && !was_ended).then_some(organization)
     }
 }
 
@@ -302,6 +305,7 @@ mod tests {
             started_at: at(0),
             expires_at: at(300),
             ends_at: at(43_200),
+            asset_key: None,
         }
     }
 
@@ -311,6 +315,7 @@ mod tests {
             token_access: true,
             authority: Authority::Public,
             session_ended: false,
+            asset_key_is_there: true,
         }
     }
 

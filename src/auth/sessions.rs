@@ -90,11 +90,10 @@ impl Sessions {
         live.filter(|session| session.live_until > now && wanted(session)).cloned().collect()
     }
 
-    /// The video that a remembered session watches, live or paused.
-    pub fn video_of(&self, organization: OrganizationId, session: SessionId) -> Option<VideoId> {
+    /// Whether a session is remembered, live or paused, whatever it watches.
+    pub fn knows(&self, organization: OrganizationId, session: SessionId) -> bool {
         let all = self.lock();
-        let mut keys = all.get(&organization)?.sessions.keys();
-        keys.find(|(_, other)| *other == session).map(|(video, _)| *video)
+        all.get(&organization).is_some_and(|live| live.sessions.keys().any(|(_, other)| *other == session))
     }
 
     /// Live sessions by the key they stand on.
@@ -111,10 +110,13 @@ impl Sessions {
         counts
     }
 
-    /// Forgets one session.
-    pub fn forget(&self, organization: OrganizationId, video: VideoId, session: SessionId) {
+    /// Forgets a session of one video, or of all.
+    pub fn forget(&self, organization: OrganizationId, video: Option<VideoId>, session: SessionId) {
         if let Some(live) = self.lock().get_mut(&organization) {
-            live.sessions.remove(&(video, session));
+            match video {
+                Some(video) => drop(live.sessions.remove(&(video, session))),
+                None => live.sessions.retain(|(_, other), _| *other != session),
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The audit log: who changed what and when, each entry chained to the one before it by its hash.
 
-use super::{AuditId, Kind, OrganizationId, PrivateKeyId, Record, Timestamp};
+use super::{AuditId, Kind, OrganizationId, PrivateKeyId, Record, SignInId, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,6 +19,37 @@ pub enum Actor {
     Server,
 }
 
+/// On whose word a change is made. Whoever could be shut out since they asked must not have been when it is made: a body may
+/// be as long on its way as its sender likes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mandate {
+    /// A private key that must not be revoked, and the sign-in that stands on it, if it came with one, not over.
+    Key {
+        /// The key's record.
+        id: PrivateKeyId,
+        /// The sign-in.
+        sign_in: Option<SignInId>,
+    },
+    /// What nobody can take back, or was complete before anybody did.
+    Given(Actor),
+}
+
+impl Mandate {
+    /// As the audit log names them.
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Key { id, .. } => Actor::PrivateKey { id: *id },
+            Self::Given(actor) => actor.clone(),
+        }
+    }
+}
+
+impl From<Actor> for Mandate {
+    fn from(actor: Actor) -> Self {
+        Self::Given(actor)
+    }
+}
+
 /// What was changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Subject {
@@ -31,8 +62,8 @@ pub struct Subject {
 /// A change, as whoever makes it describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEvent {
-    /// Who made it.
-    pub actor: Actor,
+    /// Who made it, and whether they still may.
+    pub mandate: Mandate,
     /// Whose log it stands in.
     pub organization: OrganizationId,
     /// What was done, as `noun.verb`.

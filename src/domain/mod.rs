@@ -21,7 +21,7 @@ mod transcoding;
 mod upload;
 mod video;
 
-pub use audit::{Actor, AuditEntry, AuditEvent, Subject};
+pub use audit::{Actor, AuditEntry, AuditEvent, Mandate, Subject};
 pub use credentials::{AssetKey, PrivateKey, PublishableKey, Sealed, SecretHash, SigningKey};
 pub use embed::Embed;
 pub use hex::hex;

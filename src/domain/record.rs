@@ -57,7 +57,7 @@ impl Kind {
 
     /// Whether what a grant stands on may be among such records: a change of others cuts nobody off.
     pub fn decides_access(self) -> bool {
-        matches!(self, Self::Organization | Self::Video | Self::SigningKey | Self::EndedSession)
+        matches!(self, Self::Organization | Self::Video | Self::SigningKey | Self::AssetKey | Self::EndedSession)
     }
 }
 

@@ -7,14 +7,16 @@ use uuid::Uuid;
 /// A session that must not play on, kept until its last grant has died of age.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndedSession {
-    /// Derived from video and session by whoever makes it: the same session id under another video is another session.
+    /// Derived from scope and session by whoever makes it.
     pub id: Uuid,
     /// The session.
     pub session: SessionId,
     /// Whose it was.
     pub organization: OrganizationId,
-    /// What it watched.
-    pub video: VideoId,
+    /// What it watched; `None` where it ended for all of the organization's videos: whoever has tokens for several can
+    /// renew under one the session of another, so that its id stands for both.
+    #[serde(default)]
+    pub video: Option<VideoId>,
     /// When it was ended.
     pub ended_at: Timestamp,
     /// From when on none of its grants can be valid, so that this record may go.
@@ -28,11 +30,16 @@ impl EndedSession {
         id: Uuid,
         session: SessionId,
         organization: OrganizationId,
-        video: VideoId,
+        video: Option<VideoId>,
         ended_at: Timestamp,
     ) -> Self {
         let longest_s = (*limits::SESSION_MAX_AGE_S.end()).max(*limits::ASSET_URL_TTL_S.end());
         Self { id, session, organization, video, ended_at, forget_at: ended_at.plus_secs(i64::from(longest_s) + 1) }
+    }
+
+    /// What it ended for: the id of a video, or of the organization for all of them.
+    pub fn scope(&self) -> Uuid {
+        self.video.map_or(self.organization.0, |video| video.0)
     }
 }
 
@@ -63,7 +70,7 @@ mod tests {
             Uuid::nil(),
             SessionId::from_random([1; 16]),
             OrganizationId::from_random([2; 16]),
-            VideoId::from_random([3; 16]),
+            Some(VideoId::from_random([3; 16])),
             now,
         );
         assert!(ended.forget_at > now.plus_secs(i64::from(*limits::SESSION_MAX_AGE_S.end())));

@@ -78,7 +78,7 @@ pub async fn signing_keys(app: web::Data<App>) -> Result<HttpResponse, Problem> 
 /// `POST /appliance/v1/signing-keys/{id}/revoke`
 pub async fn revoke_signing_key(request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, SigningKeyId::parse)?;
-    let key = revoke_key(&app, Actor::Appliance, None, id).await?;
+    let key = revoke_key(&app, Actor::Appliance.into(), None, id).await?;
     Ok(ok(&signing_keys::body(&app, &key, 0)))
 }
 

@@ -6,7 +6,7 @@ use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
 use crate::app::App;
 use crate::auth::Credential;
-use crate::domain::{Actor, OrganizationId, PrivateKeyId, PublishableKey, SignIn, limits};
+use crate::domain::{Mandate, OrganizationId, PrivateKeyId, PublishableKey, SignIn, limits};
 use crate::store::Cursor;
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, COOKIE as COOKIES, HOST, HeaderName, ORIGIN};
@@ -34,9 +34,14 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// As the audit log names them.
-    pub fn actor(&self) -> Actor {
-        Actor::PrivateKey { id: self.key }
+    /// On whose word they change anything: it holds until the change is made, or the change is not made.
+    pub fn mandate(&self) -> Mandate {
+        Mandate::Key { id: self.key, sign_in: self.sign_in.as_ref().map(|sign_in| sign_in.id) }
+    }
+
+    /// Refuses whoever was shut out since they asked: to be asked again while a body comes, which may take hours.
+    pub fn check(&self, app: &App) -> Result<(), Problem> {
+        check_mandate(app, &self.mandate())
     }
 
     fn of(request: &HttpRequest) -> Result<Self, Problem> {
@@ -97,6 +102,11 @@ impl Admin {
         request.extensions_mut().insert(LoggedOrganization(sign_in.organization));
         Some(Self { organization: sign_in.organization, key: sign_in.private_key, sign_in: Some(sign_in) })
     }
+}
+
+/// Refuses what nobody may do any more.
+pub fn check_mandate(app: &App, mandate: &Mandate) -> Result<(), Problem> {
+    if app.store.access().holds(mandate) { Ok(()) } else { Err(Problem::private_key_invalid()) }
 }
 
 /// Whether a request was made by a page of this server: what a cookie alone does not tell. Browsers say it in

@@ -178,6 +178,7 @@ pub fn first_grant(app: &App, viewer: &Viewer, settings: &Settings, now: Timesta
         expires_at,
         // A session lasts at least as long as its first URL.
         ends_at: now.plus_secs(i64::from(settings.session_max_age_s)).max(expires_at),
+        asset_key: None,
     }
 }
 

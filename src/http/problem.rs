@@ -316,6 +316,7 @@ impl From<WriteError> for Problem {
                      Nothing was changed.",
                 );
             }
+            WriteError::Revoked => return Self::private_key_invalid(),
             WriteError::Busy => "Too many changes are waiting. Nothing was changed.",
             WriteError::TooLarge => {
                 return Self::new(

@@ -49,10 +49,11 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App, rates: 
     rates.count_playback(request)?;
     let video = named_id(request, "video", VideoId::parse)?;
     let session = named_id(request, "session", SessionId::parse)?;
-    let now = app.now();
     let mut form = Form::read_optional(request, payload).await?;
     let renew_token = form.text("renewToken");
     form.finish()?;
+    // A body may take its time: what was good when it began may not be any more.
+    let now = app.now();
     // A public video ignores whatever viewer token comes along: only the renew token tells its viewer from someone
     // who merely saw the session's id in an asset URL.
     let is_public = app.store.access().video(video).is_some_and(|video| video.visibility == Visibility::Public);
@@ -114,7 +115,7 @@ async fn by_viewer_token(
     )?;
     // None where the video became public a moment ago.
     let key = viewer.authority().ok_or(Denied::RenewTokenInvalid)?;
-    if app.store.access().is_ended(video, session) {
+    if app.store.access().is_ended(owner, video, session) {
         return Err(Denied::SessionRevoked.into());
     }
     let settings = &organization.settings;
@@ -132,6 +133,7 @@ async fn by_viewer_token(
         started_at: now,
         expires_at,
         ends_at: now.plus_secs(i64::from(settings.session_max_age_s)).max(expires_at),
+        asset_key: None,
     };
     Ok((grant, owner))
 }

@@ -3,7 +3,7 @@
 
 use super::op::{Op, Place, Row};
 use crate::domain::{
-    AssetKey, AssetKeyId, AuditEntry, Embed, EndedSession, Kind, Making, MediaFile, MediaFileId, Organization,
+    AssetKey, AssetKeyId, AuditEntry, Embed, EndedSession, Kind, Making, Mandate, MediaFile, MediaFileId, Organization,
     OrganizationId, Playable, PrivateKey, PrivateKeyId, PublishableKey, PublishableKeyId, Record, Reference,
     SecretHash, SessionId, SignIn, SignInId, SigningKey, SigningKeyId, Timestamp, Upload, Video, VideoId, Visibility,
 };
@@ -121,8 +121,8 @@ pub struct Access {
     private_keys: HashMap<SecretHash, Arc<PrivateKey>>,
     private_hashes: HashMap<PrivateKeyId, SecretHash>,
     asset_keys: BTreeMap<AssetKeyId, AssetKey>,
-    ended_sessions: HashMap<(VideoId, SessionId), EndedSession>,
-    ended_by_id: HashMap<Uuid, (VideoId, SessionId)>,
+    ended_sessions: HashMap<(Uuid, SessionId), EndedSession>,
+    ended_by_id: HashMap<Uuid, (Uuid, SessionId)>,
     sign_ins: HashMap<SecretHash, Arc<SignIn>>,
     sign_in_hashes: HashMap<SignInId, SecretHash>,
     media_files: HashMap<MediaFileId, MediaFacts>,
@@ -225,6 +225,16 @@ impl Access {
         self.private_hashes.get(&id).is_some_and(|hash| self.private_key(hash).is_some())
     }
 
+    /// Whether whoever was given a mandate may still use it.
+    pub fn holds(&self, mandate: &Mandate) -> bool {
+        match mandate {
+            Mandate::Key { id, sign_in } => {
+                self.is_active(*id) && sign_in.is_none_or(|id| self.sign_ins().any(|one| one.id == id))
+            }
+            Mandate::Given(_) => true,
+        }
+    }
+
     /// Every private key.
     pub fn private_keys(&self) -> impl Iterator<Item = &Arc<PrivateKey>> {
         self.private_keys.values()
@@ -235,9 +245,14 @@ impl Access {
         self.asset_keys.values()
     }
 
-    /// Whether an operator ended this session.
-    pub fn is_ended(&self, video: VideoId, session: SessionId) -> bool {
-        self.ended_sessions.contains_key(&(video, session))
+    /// Whether a grant was signed by a key that is still there.
+    pub fn has_asset_key(&self, short_id: &str) -> bool {
+        self.asset_keys.values().any(|key| key.short_id() == short_id)
+    }
+
+    /// Whether an operator ended this session, for this video of theirs or for all.
+    pub fn is_ended(&self, organization: OrganizationId, video: VideoId, session: SessionId) -> bool {
+        [video.0, organization.0].into_iter().any(|scope| self.ended_sessions.contains_key(&(scope, session)))
     }
 
     /// Sessions that were ended.
@@ -408,8 +423,8 @@ impl Access {
             }
             Kind::EndedSession => {
                 let (ended, place) = read::<EndedSession>(row)?;
-                self.ended_by_id.insert(ended.id, (ended.video, ended.session));
-                self.ended_sessions.insert((ended.video, ended.session), ended);
+                self.ended_by_id.insert(ended.id, (ended.scope(), ended.session));
+                self.ended_sessions.insert((ended.scope(), ended.session), ended);
                 place
             }
             Kind::SignIn => {

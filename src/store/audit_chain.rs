@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 /// The entry that follows `head` in its organization's log.
 pub(super) fn chained(event: AuditEvent, head: &(u64, String), now: Timestamp) -> AuditEntry {
-    let AuditEvent { actor, organization, action, subject, detail } = event;
+    let AuditEvent { mandate, organization, action, subject, detail } = event;
     let number = head.0 + 1;
     let name = Sha256::digest(format!("screener audit {organization} {number}"));
     let mut entry = AuditEntry {
@@ -13,7 +13,7 @@ pub(super) fn chained(event: AuditEvent, head: &(u64, String), now: Timestamp) -
         organization,
         number,
         at: now,
-        actor,
+        actor: mandate.actor(),
         action: action.to_owned(),
         subject,
         detail,

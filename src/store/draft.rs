@@ -6,7 +6,7 @@ use super::index::check_length;
 use super::op::{Op, Row, place_of};
 use super::rows::Rows;
 use super::write_error::WriteError;
-use crate::domain::{AuditEvent, Kind, OrganizationId, PrivateKey, PrivateKeyId, Record, SignIn, limits};
+use crate::domain::{AuditEvent, Kind, Mandate, OrganizationId, PrivateKey, PrivateKeyId, Record, SignIn, limits};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -74,9 +74,28 @@ impl<'a> Draft<'a> {
         self.ops.push(Op::Remove { kind: R::KIND, key: record.key() });
     }
 
-    /// Adds an entry to the audit log, in the same commit.
+    /// Adds an entry to the audit log, in the same commit. Where whoever makes the change may no longer, as the changes
+    /// before this one leave it, nothing of it is made.
     pub fn audit(&mut self, event: AuditEvent) {
+        if !self.holds(&event.mandate) {
+            return self.fail(WriteError::Revoked);
+        }
         self.events.push(event);
+    }
+
+    fn holds(&self, mandate: &Mandate) -> bool {
+        let is_gone = |kind, id, is_left: fn(&Row) -> bool| {
+            self.group.get(&(kind, id)).is_some_and(|row| !row.as_ref().is_some_and(is_left))
+        };
+        let is_active = |row: &Row| row.read::<PrivateKey>().is_ok_and(|key| key.revoked_at.is_none());
+        let is_gone = match mandate {
+            Mandate::Key { id, sign_in } => {
+                is_gone(Kind::PrivateKey, id.0, is_active)
+                    || sign_in.is_some_and(|id| is_gone(Kind::SignIn, id.0, |_| true))
+            }
+            Mandate::Given(_) => false,
+        };
+        !is_gone && self.access.holds(mandate)
     }
 
     /// Keys of records that hang on `parent`: up to `limit` stored ones, with what this group has changed.

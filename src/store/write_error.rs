@@ -24,6 +24,9 @@ pub enum WriteError {
     /// Too many changes are waiting.
     #[error("too many changes are waiting for the disk")]
     Busy,
+    /// Whoever asked for the change was shut out meanwhile.
+    #[error("the private key was revoked, or its sign-in ended, before the change was made")]
+    Revoked,
     /// The index could not be read.
     #[error(transparent)]
     Index(#[from] IndexError),

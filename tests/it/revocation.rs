@@ -286,6 +286,23 @@ fn turning_token_access_off_stops_private_videos_and_not_public_ones() {
 }
 
 #[test]
+fn dropping_the_secrets_behind_asset_urls_cuts_what_they_signed() {
+    let server = Server::start();
+    let (video, embed) = film_on(&server, "private", &padded(FILM_BYTES));
+    let stalled = Stalled::begin(&server, &Viewing::open(&server, &video, &embed).path);
+    let rotate = |more: &[&str]| server.verb(&[&["key", "rotate-asset"], more].concat()).expect(0);
+    // A new one signs from now on, and what the old one signed goes on.
+    rotate(&[]);
+    let newer = Stalled::begin(&server, &Viewing::open(&server, &video, &embed).path);
+    rotate(&["--drop-old"]);
+    let since = Instant::now();
+    stalled.assert_cut(since, "signed by the first");
+    newer.assert_cut(since, "signed by the second");
+    let anew = Viewing::open(&server, &video, &embed);
+    assert_eq!(Wire::connect(&server).exchange("HEAD", &anew.path, &[]).status(), 200);
+}
+
+#[test]
 fn a_short_file_that_left_the_server_whole_is_taken_back_from_the_buffers() {
     let server = Server::start();
     let short = padded(SHORT_BYTES);

@@ -1,6 +1,6 @@
 //! Playback sessions: renewal in place, what it takes, what ends it, and what a restart leaves of it.
 
-use crate::support::{Claims, Reply, Server, now, path_of, sign, wait_for};
+use crate::support::{Claims, Reply, Server, Wire, now, path_of, sign, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -303,6 +303,60 @@ fn a_session_ends_when_an_operator_ends_it() {
         // Not even a fresh viewer token brings this session back; it opens another one.
         expect(session.renew_with(server, &server.token(video)), GONE);
     });
+}
+
+/// Whoever has tokens for two videos renews under one the session of the other: an id that stands for both ends for both.
+#[test]
+fn a_session_that_was_renewed_under_other_videos_ends_with_its_id_alone() {
+    let (mut server, _, _, session) = opened();
+    let others: Vec<String> = (0..3).map(|_| server.video("private").0).collect();
+    for other in &others {
+        let path = format!("/api/v1/videos/{other}/sessions/{}/renew", session.id);
+        post(&server, &path, &json!({}), Some(&server.token(other))).expect(200);
+    }
+    let end = |server: &Server, more: &str| {
+        server.admin(Method::DELETE, &format!("/sessions/{}{more}", session.id), &Value::Null)
+    };
+    // Ended for one of them, then for all.
+    end(&server, &format!("?videoId={}", others[0])).expect(204);
+    session.renew(&server).expect(200);
+    server.kill();
+    server.serve();
+    server.get(&session.uri).expect(200);
+    end(&server, "").expect(204);
+    wait_for("its URLs to stop", Duration::from_secs(1), || server.get(&session.uri).status == 403);
+    expect(session.renew(&server), GONE);
+    for other in &others {
+        let path = format!("/api/v1/videos/{other}/sessions/{}/renew", session.id);
+        expect(post(&server, &path, &json!({}), Some(&server.token(other))), GONE);
+    }
+    end(&server, "").expect(204);
+    server.kill();
+    server.serve();
+    expect(session.renew(&server), GONE);
+    server.verify();
+}
+
+/// The time counts at which it is decided, not the one at which somebody began to ask.
+#[test]
+fn a_viewer_token_that_ends_while_the_body_comes_renews_nothing() {
+    let (server, video, _, session) = opened();
+    let now = now();
+    let mut claims = Claims::of(&video);
+    claims["iat"] = json!(now);
+    claims["exp"] = json!(now + 2);
+    let token = sign(&server.kid, &server.secret, &claims);
+    let mut wire = Wire::connect(&server);
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Type: application/json\r\n\
+         x-moviie-playback-token: {token}\r\nContent-Length: 2\r\n\r\n",
+        session.renew_path
+    );
+    wire.send_raw(head.as_bytes()).unwrap();
+    assert_eq!(wire.head().status, 100);
+    wait_for("the token to end", Duration::from_secs(5), || crate::support::now() >= now + 2);
+    wire.send_raw(b"{}").unwrap();
+    assert_eq!(wire.head().status, 401);
 }
 
 #[test]

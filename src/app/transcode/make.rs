@@ -193,7 +193,7 @@ impl App {
         match made {
             Made::Quality(packaged) => {
                 let (files, rendition) = packaged.into_parts();
-                self.keep_files(Actor::Server, id, "video.transcoded", files, None, move |video| {
+                self.keep_files(Actor::Server.into(), id, "video.transcoded", files, None, move |video| {
                     same_source(video)?;
                     if video.renditions.iter().any(|one| one.label == rendition.label) {
                         return Err(IngestError::SourceChanged);
@@ -210,7 +210,7 @@ impl App {
                 let format = PictureFormat::Jpeg;
                 let poster = Poster { file: picture.id(), stored_at: at, format, width_px, height_px, is_made: true };
                 let files = vec![(picture, MediaKind::Poster)];
-                self.keep_files(Actor::Server, id, "video.poster_made", files, None, move |video| {
+                self.keep_files(Actor::Server.into(), id, "video.poster_made", files, None, move |video| {
                     same_source(video)?;
                     if video.poster.is_some() {
                         return Err(IngestError::SourceChanged);
@@ -224,7 +224,7 @@ impl App {
                 let numbers = sheets.iter().map(Received::id).collect();
                 let storyboard = Storyboard { list: list.id(), sheets: numbers, stored_at: at };
                 let files = sheets.into_iter().chain([list]).map(|file| (file, MediaKind::Storyboard)).collect();
-                self.keep_files(Actor::Server, id, "video.storyboard_made", files, None, move |video| {
+                self.keep_files(Actor::Server.into(), id, "video.storyboard_made", files, None, move |video| {
                     same_source(video)?;
                     let old = video.storyboard.replace(storyboard);
                     Ok(old.iter().flat_map(|old| old.files().collect::<Vec<_>>()).collect())

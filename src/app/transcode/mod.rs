@@ -8,7 +8,7 @@ mod run;
 
 use self::make::Trouble;
 use super::{App, IngestError, subject};
-use crate::domain::{Actor, AuditEvent, Kind, LeftOut, Making, MediaFileId, Video, VideoId, limits};
+use crate::domain::{Actor, AuditEvent, Kind, LeftOut, Making, Mandate, MediaFileId, Video, VideoId, limits};
 use crate::store::{IndexError, MediaError, Unmade, WriteError};
 use serde_json::json;
 use std::collections::HashMap;
@@ -149,7 +149,7 @@ impl App {
     }
 
     /// Makes nothing more of a video's present source, or everything after all.
-    pub async fn set_transcoding(&self, actor: Actor, id: VideoId, cancelled: bool) -> Result<Video, IngestError> {
+    pub async fn set_transcoding(&self, mandate: Mandate, id: VideoId, cancelled: bool) -> Result<Video, IngestError> {
         let action = if cancelled { "video.transcoding_cancel" } else { "video.transcoding_begin" };
         let now = self.now();
         let changed = self.store.write(now, move |draft| {
@@ -161,7 +161,7 @@ impl App {
             }
             draft.put(&video);
             draft.audit(AuditEvent {
-                actor,
+                mandate,
                 organization: video.organization,
                 action,
                 subject: subject(Kind::Video, id.0),
@@ -222,7 +222,7 @@ impl App {
             }
             draft.put(&video);
             draft.audit(AuditEvent {
-                actor: Actor::Server,
+                mandate: Actor::Server.into(),
                 organization: video.organization,
                 action: "video.transcoding_failed",
                 subject: subject(Kind::Video, id.0),

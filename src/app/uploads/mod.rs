@@ -9,7 +9,7 @@ pub use piece::Piece;
 
 use super::{App, StartError, subject};
 use crate::domain::{
-    Actor, AuditEvent, Kind, MediaFileId, OrganizationId, Timestamp, Upload, Video, VideoStatus, upload_expiry,
+    Actor, AuditEvent, Kind, Mandate, MediaFileId, OrganizationId, Timestamp, Upload, Video, VideoStatus, upload_expiry,
 };
 use crate::store::{Catalog, MediaDir, MediaError, UploadDir, Usage, WriteError};
 use lines::Lines;
@@ -120,7 +120,7 @@ impl Uploads {
                 if let Some(upload) = draft.find::<Upload>(id.0) {
                     draft.remove(&upload);
                     draft.audit(event(
-                        Actor::Server,
+                        Actor::Server.into(),
                         &upload,
                         "upload.delete",
                         json!({ "reason": "its file is missing" }),
@@ -188,7 +188,7 @@ impl App {
     /// Deletes an upload: the row first, then the file. Whoever writes to it ends. What it has become is its video's.
     pub async fn delete_upload(
         &self,
-        actor: Actor,
+        mandate: Mandate,
         organization: OrganizationId,
         id: MediaFileId,
     ) -> Result<(), UploadError> {
@@ -196,7 +196,7 @@ impl App {
             let upload = draft.find::<Upload>(id.0).filter(|upload| upload.organization == organization);
             let upload = upload.ok_or(UploadError::NotFound)?;
             draft.remove(&upload);
-            draft.audit(event(actor, &upload, "upload.delete", json!({ "videoId": upload.video.to_string() })));
+            draft.audit(event(mandate, &upload, "upload.delete", json!({ "videoId": upload.video.to_string() })));
             Ok::<_, UploadError>(())
         });
         deleted.await?;
@@ -232,6 +232,12 @@ impl App {
 }
 
 /// An entry of the audit log about an upload.
-fn event(actor: Actor, upload: &Upload, action: &'static str, detail: Value) -> AuditEvent {
-    AuditEvent { actor, organization: upload.organization, action, subject: subject(Kind::Upload, upload.id.0), detail }
+fn event(mandate: Mandate, upload: &Upload, action: &'static str, detail: Value) -> AuditEvent {
+    AuditEvent {
+        mandate,
+        organization: upload.organization,
+        action,
+        subject: subject(Kind::Upload, upload.id.0),
+        detail,
+    }
 }

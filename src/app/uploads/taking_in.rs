@@ -35,8 +35,10 @@ impl App {
     async fn take_in(self: &Arc<Self>, upload: &Upload, hash: Option<RunningHash>) -> Result<(), IngestError> {
         let received = self.uploads.directory.received(upload.id, hash).await?;
         match upload.rendition.clone() {
-            None => self.ingest(upload.actor.clone(), upload.video, received).await.map(drop),
-            Some(label) => self.add_rendition(upload.actor.clone(), upload.video, label, received).await.map(drop),
+            None => self.ingest(upload.actor.clone().into(), upload.video, received).await.map(drop),
+            Some(label) => {
+                self.add_rendition(upload.actor.clone().into(), upload.video, label, received).await.map(drop)
+            }
         }
     }
 
@@ -58,7 +60,7 @@ impl App {
                 upload.received_at.get_or_insert(now);
                 if let Some(reason) = refusal {
                     let detail = json!({ "videoId": upload.video.to_string(), "reason": reason });
-                    draft.audit(event(Actor::Server, &upload, "upload.refuse", detail));
+                    draft.audit(event(Actor::Server.into(), &upload, "upload.refuse", detail));
                     upload.refusal = Some(reason);
                 }
                 draft.put(&upload);
@@ -111,7 +113,7 @@ impl App {
             if let Some(upload) = draft.find::<Upload>(id.0) {
                 draft.remove(&upload);
                 let detail = json!({ "videoId": upload.video.to_string(), "reason": "it has expired" });
-                draft.audit(event(Actor::Server, &upload, "upload.delete", detail));
+                draft.audit(event(Actor::Server.into(), &upload, "upload.delete", detail));
             }
             Ok::<_, WriteError>(())
         });

@@ -51,14 +51,14 @@ pub async fn make_publishable(app: &App, admin: &Admin, mut form: Form) -> Resul
         created_at: now,
         revoked_at: None,
     };
-    let (record, actor) = (key.clone(), admin.actor());
+    let (record, mandate) = (key.clone(), admin.mandate());
     app.store
         .write(now, move |draft| {
             check_count(draft.key_counts(record.organization).1)?;
             draft.put(&record);
             let detail = publishable_body(&record);
             let subject = (Kind::PublishableKey, record.id.0);
-            draft.audit(event(actor, record.organization, "publishable_key.create", subject, detail));
+            draft.audit(event(mandate, record.organization, "publishable_key.create", subject, detail));
             Ok::<_, Refused>(())
         })
         .await?;
@@ -77,7 +77,7 @@ pub async fn revoke_publishable(
 
 /// Revokes a publishable key: the key as it is then.
 pub async fn withdraw_publishable(app: &App, admin: &Admin, id: PublishableKeyId) -> Result<Value, Problem> {
-    let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
+    let (organization, mandate, now) = (admin.organization, admin.mandate(), app.now());
     let revoked = app.store.write_urgent(now, move |draft| {
         let key = draft.find::<PublishableKey>(id.0).filter(|key| key.organization == organization);
         let mut key = key.ok_or_else(Problem::not_found)?;
@@ -85,7 +85,7 @@ pub async fn withdraw_publishable(app: &App, admin: &Admin, id: PublishableKeyId
             key.revoked_at = Some(now);
             draft.put(&key);
             let subject = (Kind::PublishableKey, id.0);
-            draft.audit(event(actor, organization, "publishable_key.revoke", subject, json!({ "label": key.label })));
+            draft.audit(event(mandate, organization, "publishable_key.revoke", subject, json!({ "label": key.label })));
         }
         Ok::<_, Refused>(publishable_body(&key))
     });
@@ -125,14 +125,14 @@ pub async fn make_private(app: &App, admin: &Admin, mut form: Form) -> Result<Va
         created_at: now,
         revoked_at: None,
     };
-    let (record, actor) = (key.clone(), admin.actor());
+    let (record, mandate) = (key.clone(), admin.mandate());
     app.store
         .write(now, move |draft| {
             check_count(draft.key_counts(record.organization).1)?;
             draft.put(&record);
             let subject = (Kind::PrivateKey, record.id.0);
             let detail = json!({ "label": record.label });
-            draft.audit(event(actor, record.organization, "private_key.create", subject, detail));
+            draft.audit(event(mandate, record.organization, "private_key.create", subject, detail));
             Ok::<_, Refused>(())
         })
         .await?;
@@ -147,7 +147,7 @@ pub async fn revoke_private(admin: Admin, request: HttpRequest, app: web::Data<A
 
 /// Revokes a private key: the key as it is then.
 pub async fn withdraw_private(app: &App, admin: &Admin, id: PrivateKeyId) -> Result<Value, Problem> {
-    let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
+    let (organization, mandate, now) = (admin.organization, admin.mandate(), app.now());
     let revoked = app.store.write_urgent(now, move |draft| {
         let key = draft.find::<PrivateKey>(id.0).filter(|key| key.organization == organization);
         let mut key = key.ok_or_else(Problem::not_found)?;
@@ -159,7 +159,7 @@ pub async fn withdraw_private(app: &App, admin: &Admin, id: PrivateKeyId) -> Res
             key.revoked_at = Some(now);
             draft.put(&key);
             let subject = (Kind::PrivateKey, id.0);
-            draft.audit(event(actor, organization, "private_key.revoke", subject, json!({ "label": key.label })));
+            draft.audit(event(mandate, organization, "private_key.revoke", subject, json!({ "label": key.label })));
         }
         Ok::<_, Refused>(private_body(&key))
     });

@@ -42,13 +42,13 @@ pub async fn create(
         video: video.ok_or_else(Problem::not_found)?,
         created_at: now,
     };
-    let (record, actor) = (embed.clone(), admin.actor());
+    let (record, mandate) = (embed.clone(), admin.mandate());
     app.store
         .write(now, move |draft| {
             check_video(draft, record.organization, record.video)?;
             draft.put(&record);
             let detail = json!({ "videoId": record.video.to_string() });
-            draft.audit(event(actor, record.organization, "embed.create", (Kind::Embed, record.id.0), detail));
+            draft.audit(event(mandate, record.organization, "embed.create", (Kind::Embed, record.id.0), detail));
             Ok::<_, Refused>(())
         })
         .await?;
@@ -67,7 +67,7 @@ pub async fn change(
     let video = read_video(&mut form);
     form.finish()?;
     let video = video.ok_or_else(Problem::not_found)?;
-    let (organization, actor) = (admin.organization, admin.actor());
+    let (organization, mandate) = (admin.organization, admin.mandate());
     let changed = app.store.write(app.now(), move |draft| {
         let mut embed = find(draft, organization, id)?;
         check_video(draft, organization, video)?;
@@ -75,7 +75,7 @@ pub async fn change(
             let detail = json!({ "videoId": { "from": embed.video.to_string(), "to": video.to_string() } });
             embed.video = video;
             draft.put(&embed);
-            draft.audit(event(actor, organization, "embed.change", (Kind::Embed, id.0), detail));
+            draft.audit(event(mandate, organization, "embed.change", (Kind::Embed, id.0), detail));
         }
         Ok::<_, Refused>(embed)
     });
@@ -85,13 +85,13 @@ pub async fn change(
 /// `DELETE /embeds/{id}`
 pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, EmbedId::parse)?;
-    let (organization, actor) = (admin.organization, admin.actor());
+    let (organization, mandate) = (admin.organization, admin.mandate());
     app.store
         .write_urgent(app.now(), move |draft| {
             let embed = find(draft, organization, id)?;
             draft.remove(&embed);
             let detail = json!({ "videoId": embed.video.to_string() });
-            draft.audit(event(actor, organization, "embed.delete", (Kind::Embed, id.0), detail));
+            draft.audit(event(mandate, organization, "embed.delete", (Kind::Embed, id.0), detail));
             Ok::<_, Refused>(())
         })
         .await?;

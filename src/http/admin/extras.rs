@@ -32,7 +32,7 @@ pub async fn keep_poster(app: &App, admin: &Admin, id: VideoId, bytes: Bytes) ->
     let picture = read_picture(&bytes).map_err(|error| unusable("picture_unusable", "picture", &error))?;
     let received = receive(app, bytes).await?;
     let facts = (picture.format, picture.width_px, picture.height_px);
-    Ok(app.keep_poster(admin.actor(), id, received, facts).await?)
+    Ok(app.keep_poster(admin.mandate(), id, received, facts).await?)
 }
 
 /// `DELETE /videos/{id}/poster`
@@ -43,7 +43,7 @@ pub async fn delete_poster(admin: Admin, request: HttpRequest, app: web::Data<Ap
 
 /// Takes a video's poster away.
 pub async fn drop_poster(app: &App, admin: &Admin, id: VideoId) -> Result<Video, Problem> {
-    let dropped = app.drop_files(admin.actor(), id, "video.poster_delete", |video| {
+    let dropped = app.drop_files(admin.mandate(), id, "video.poster_delete", |video| {
         let old = video.poster.take()?;
         // Whoever deletes it wants none, and not one that is made anew.
         video.leave_out("poster", "it was deleted".to_owned());
@@ -77,7 +77,7 @@ pub async fn keep_captions(
 ) -> Result<Video, Problem> {
     let text = read_captions(bytes).map_err(|error| unusable("captions_unusable", "captions", &error))?;
     let received = receive(app, Bytes::from(text)).await?;
-    Ok(app.keep_captions(admin.actor(), id, received, language, label).await?)
+    Ok(app.keep_captions(admin.mandate(), id, received, language, label).await?)
 }
 
 /// `DELETE /videos/{id}/captions/{language}`
@@ -89,7 +89,7 @@ pub async fn delete_captions(admin: Admin, request: HttpRequest, app: web::Data<
 
 /// Takes a video's captions in one language away.
 pub async fn drop_captions(app: &App, admin: &Admin, id: VideoId, language: String) -> Result<Video, Problem> {
-    let dropped = app.drop_files(admin.actor(), id, "video.captions_delete", move |video| {
+    let dropped = app.drop_files(admin.mandate(), id, "video.captions_delete", move |video| {
         take_captions(video, &language).map(|file| vec![file])
     });
     Ok(dropped.await?)

@@ -17,7 +17,7 @@ pub mod uploads;
 pub mod videos;
 
 use super::problem::Problem;
-use crate::domain::{Actor, AuditEvent, Kind, OrganizationId};
+use crate::domain::{AuditEvent, Kind, Mandate, OrganizationId};
 use crate::store::{Cursor, WriteError};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
@@ -95,11 +95,11 @@ pub fn page(items: &[Value], next: Option<Cursor>) -> HttpResponse {
 
 /// An audit event of this API.
 pub fn event(
-    actor: Actor,
+    mandate: Mandate,
     organization: OrganizationId,
     action: &'static str,
     (kind, id): (Kind, uuid::Uuid),
     detail: Value,
 ) -> AuditEvent {
-    AuditEvent { actor, organization, action, subject: crate::app::subject(kind, id), detail }
+    AuditEvent { mandate, organization, action, subject: crate::app::subject(kind, id), detail }
 }

@@ -35,7 +35,7 @@ pub async fn set(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Prob
     let max_token_lifetime_s = form.seconds("maxTokenLifetime", &limits::TOKEN_LIFETIME_S);
     let origin_rules = form.origin_rules("originRules");
     form.finish()?;
-    let (id, actor) = (admin.organization, admin.actor());
+    let (id, mandate) = (admin.organization, admin.mandate());
     let changed = app.store.write(app.now(), move |draft| {
         let mut organization: Organization = draft.find(id.0).ok_or_else(Problem::not_found)?;
         let before = body(&organization);
@@ -51,7 +51,7 @@ pub async fn set(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Prob
         if before != after {
             draft.put(&organization);
             draft.audit(event(
-                actor,
+                mandate,
                 id,
                 "organization.change",
                 (Kind::Organization, id.0),

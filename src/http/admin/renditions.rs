@@ -27,7 +27,7 @@ pub async fn put(
     let (video, label) = (find_video(&admin, &request, &app).await?, label_of(&request)?);
     // Before the body is sent, not after.
     check_ready(&video)?;
-    let received = receive(&request, payload, &app, admin.organization).await?;
+    let received = receive(&request, payload, &app, &admin).await?;
     let (video, problems) = add(&app, &admin, &video, label, received).await?;
     let alignment = json!({ "aligned": problems.is_empty(), "problems": problems });
     Ok(ok(&with(shown(&app, &video), "alignment", alignment)))
@@ -41,7 +41,7 @@ pub async fn add(
     label: String,
     received: Received,
 ) -> Result<(Video, Vec<String>), Problem> {
-    let added = app.clone().into_inner().add_rendition(admin.actor(), video.id, label, received).await;
+    let added = app.clone().into_inner().add_rendition(admin.mandate(), video.id, label, received).await;
     added.map_err(|error| match error {
         IngestError::Unplayable(reason) => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -55,19 +55,19 @@ pub async fn add(
 /// `DELETE /videos/{id}/renditions/{label}`: any but the source's own.
 pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let (video, label) = (find_video(&admin, &request, &app).await?, label_of(&request)?);
-    Ok(ok(&shown(&app, &app.drop_rendition(admin.actor(), video.id, label).await?)))
+    Ok(ok(&shown(&app, &app.drop_rendition(admin.mandate(), video.id, label).await?)))
 }
 
 /// `DELETE /videos/{id}/transcoding`: makes nothing more of the present source.
 pub async fn cancel(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let video = find_video(&admin, &request, &app).await?;
-    Ok(ok(&shown(&app, &app.set_transcoding(admin.actor(), video.id, true).await?)))
+    Ok(ok(&shown(&app, &app.set_transcoding(admin.mandate(), video.id, true).await?)))
 }
 
 /// `POST /videos/{id}/transcoding`: makes what was cancelled, failed or deleted after all.
 pub async fn begin(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let video = find_video(&admin, &request, &app).await?;
-    Ok(ok(&shown(&app, &app.set_transcoding(admin.actor(), video.id, false).await?)))
+    Ok(ok(&shown(&app, &app.set_transcoding(admin.mandate(), video.id, false).await?)))
 }
 
 async fn find_video(admin: &Admin, request: &HttpRequest, app: &App) -> Result<Video, Problem> {

@@ -42,37 +42,39 @@ pub fn stands(app: &App, session: &LiveSession) -> bool {
     let is_active = |key| access.signing_key(key).is_some_and(|key| key.revoked_at.is_none());
     access.video(session.video).is_some_and(|video| video.epoch == session.epoch)
         && session.authority.is_none_or(is_active)
-        && !access.is_ended(session.video, session.session)
+        && !access.is_ended(session.organization, session.video, session.session)
 }
 
 /// `POST /sessions/{id}/end`, or `DELETE /sessions/{id}`: its URLs stop within a second, and it can't be renewed, not even after a restart. One that
-/// was begun before the last restart is not remembered; `?videoId=` then says what it watches.
+/// was begun before the last restart is not remembered; `?videoId=` then says what it watches. Without that, the id ends for
+/// every video of the organization.
 pub async fn end(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, SessionId::parse)?;
     let organization = admin.organization;
     let named = request.query_string().split('&').find_map(|pair| pair.strip_prefix("videoId="));
     let video = match named.map(VideoId::parse) {
-        Some(Some(video)) => app.video_of(organization, video).await?.map(|video| video.id),
+        Some(Some(video)) => app.video_of(organization, video).await?.map(|video| Some(video.id)),
         Some(None) => None,
-        None => app.sessions.video_of(organization, id).or_else(|| ended_video(&app, organization, id)),
+        None => (app.sessions.knows(organization, id) || was_ended(&app, organization, id)).then_some(None),
     };
     end_one(&app, &admin, video.ok_or_else(Problem::not_found)?, id).await?;
     Ok(no_content())
 }
 
-/// Ends a session of a video of `admin`'s.
-pub async fn end_one(app: &App, admin: &Admin, video: VideoId, id: SessionId) -> Result<(), Problem> {
-    let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
-    if app.store.access().is_ended(video, id) {
+/// Ends a session of one of `admin`'s videos, or of all of them.
+pub async fn end_one(app: &App, admin: &Admin, video: Option<VideoId>, id: SessionId) -> Result<(), Problem> {
+    let (organization, mandate, now) = (admin.organization, admin.mandate(), app.now());
+    let scope = video.map_or(organization.0, |video| video.0);
+    if app.store.access().is_ended(organization, VideoId(scope), id) {
         return Ok(());
     }
-    let key = derived_id(&format!("screener ended session {video} {id}"));
+    let key = derived_id(&format!("screener ended session {scope} {id}"));
     let ended = EndedSession::new(key, id, organization, video, now);
     app.store
         .write_urgent(now, move |draft| {
             draft.put(&ended);
-            let detail = json!({ "videoId": video.to_string() });
-            draft.audit(event(actor, organization, "session.end", (Kind::EndedSession, id.0), detail));
+            let detail = json!({ "videoId": video.map(|video| video.to_string()) });
+            draft.audit(event(mandate, organization, "session.end", (Kind::EndedSession, id.0), detail));
             Ok::<_, Refused>(())
         })
         .await?;
@@ -80,11 +82,10 @@ pub async fn end_one(app: &App, admin: &Admin, video: VideoId, id: SessionId) ->
     Ok(())
 }
 
-/// What a session watched that was ended before: ending it again is the same as once.
-fn ended_video(app: &App, organization: OrganizationId, session: SessionId) -> Option<VideoId> {
+/// Whether a session was ended before, for one video or for all.
+fn was_ended(app: &App, organization: OrganizationId, session: SessionId) -> bool {
     let access = app.store.access();
-    let mut ended = access.ended_sessions();
-    ended.find(|ended| ended.session == session && ended.organization == organization).map(|ended| ended.video)
+    access.ended_sessions().any(|ended| ended.session == session && ended.organization == organization)
 }
 
 /// Where a session stands in the list: newest first, then by id. A place stays where it is when its session ends.

@@ -2,7 +2,7 @@
 
 use super::{Refused, created, event, ok, page, with};
 use crate::app::{App, NewSigningKey, TooManyKeys, new_signing_key};
-use crate::domain::{Actor, Kind, OrganizationId, SigningKey, SigningKeyId, limits};
+use crate::domain::{Kind, Mandate, OrganizationId, SigningKey, SigningKeyId, limits};
 use crate::http::extract::{Admin, PageRequest, path_id};
 use crate::http::form::Form;
 use crate::http::problem::Problem;
@@ -34,10 +34,10 @@ pub async fn make(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Pro
     let label = form.name("label").unwrap_or_default();
     form.finish()?;
     let key = new_signing_key(app, admin.organization, label);
-    let (record, actor) = (key.record.clone(), admin.actor());
+    let (record, mandate) = (key.record.clone(), admin.mandate());
     app.store
         .write(app.now(), move |draft| {
-            NewSigningKey::store(draft, &record, actor, "signing_key.create").map_err(too_many)?;
+            NewSigningKey::store(draft, &record, mandate, "signing_key.create").map_err(too_many)?;
             Ok::<_, Refused>(())
         })
         .await?;
@@ -57,7 +57,7 @@ pub async fn make_successor(app: &App, admin: &Admin, old: SigningKeyId) -> Resu
         return Err(Problem::not_found());
     }
     let key = new_signing_key(app, admin.organization, old.label.clone());
-    let (record, actor) = (key.record.clone(), admin.actor());
+    let (record, mandate) = (key.record.clone(), admin.mandate());
     app.store
         .write(app.now(), move |draft| {
             let old: SigningKey = draft.find(old.id.0).ok_or_else(Problem::not_found)?;
@@ -65,7 +65,7 @@ pub async fn make_successor(app: &App, admin: &Admin, old: SigningKeyId) -> Resu
                 let sentence = "This signing key is revoked. Create a new one instead.";
                 return Err(Problem::conflict("signing_key_revoked", sentence).into());
             }
-            NewSigningKey::store(draft, &record, actor, "signing_key.rotate").map_err(too_many)?;
+            NewSigningKey::store(draft, &record, mandate, "signing_key.rotate").map_err(too_many)?;
             Ok::<_, Refused>(())
         })
         .await?;
@@ -75,14 +75,14 @@ pub async fn make_successor(app: &App, admin: &Admin, old: SigningKeyId) -> Resu
 /// `POST /signing-keys/{id}/revoke`: again is the same as once; durable and in force before it is answered.
 pub async fn revoke(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, SigningKeyId::parse)?;
-    let key = revoke_key(&app, admin.actor(), Some(admin.organization), id).await?;
+    let key = revoke_key(&app, admin.mandate(), Some(admin.organization), id).await?;
     Ok(ok(&body(&app, &key, 0)))
 }
 
 /// Revokes a key; of any organization where `organization` is `None`, as from the appliance's socket.
 pub async fn revoke_key(
     app: &App,
-    actor: Actor,
+    mandate: Mandate,
     organization: Option<OrganizationId>,
     id: SigningKeyId,
 ) -> Result<SigningKey, Problem> {
@@ -96,7 +96,7 @@ pub async fn revoke_key(
             key.revoked_at = Some(now);
             draft.put(&key);
             let detail = json!({ "label": key.label });
-            draft.audit(event(actor, key.organization, "signing_key.revoke", (Kind::SigningKey, id.0), detail));
+            draft.audit(event(mandate, key.organization, "signing_key.revoke", (Kind::SigningKey, id.0), detail));
         }
         Ok::<_, Refused>(key)
     });

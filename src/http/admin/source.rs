@@ -27,8 +27,8 @@ pub async fn put(
 ) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, VideoId::parse)?;
     app.video_of(admin.organization, id).await?.ok_or_else(Problem::not_found)?;
-    let received = receive(&request, payload, &app, admin.organization).await?;
-    let video = app.clone().into_inner().ingest(admin.actor(), id, received).await?;
+    let received = receive(&request, payload, &app, &admin).await?;
+    let video = app.clone().into_inner().ingest(admin.mandate(), id, received).await?;
     Ok(match video.status {
         VideoStatus::Processing => accepted(&shown(&app, &video)),
         _ => ok(&shown(&app, &video)),
@@ -41,10 +41,10 @@ pub async fn receive(
     request: &HttpRequest,
     payload: web::Payload,
     app: &App,
-    organization: OrganizationId,
+    admin: &Admin,
 ) -> Result<Received, Problem> {
     let wanted_digest = read_digest(request)?;
-    let received = receive_stream(payload, announced_bytes(request), app, organization).await?;
+    let received = receive_stream(payload, announced_bytes(request), app, admin).await?;
     if wanted_digest.is_some_and(|wanted| wanted != received.sha256()) {
         received.discard().await;
         return Err(Problem::new(
@@ -61,20 +61,21 @@ pub fn announced_bytes(request: &HttpRequest) -> Option<u64> {
     single(request, &CONTENT_LENGTH).ok().flatten()?.parse().ok()
 }
 
-/// Streams bytes into a file, held to the limits and the organization's quota; `announced` is how many are said to come.
+/// Streams bytes into a file, held to the limits and the organization's quota, as long as whoever sends them is let in;
+/// `announced` is how many are said to come.
 /// What is refused has left nothing behind.
 pub async fn receive_stream<E>(
     payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
     announced: Option<u64>,
     app: &App,
-    organization: OrganizationId,
+    admin: &Admin,
 ) -> Result<Received, Problem> {
     let limit_bytes = app.config.media.max_source_mib << 20;
     check_length(app, announced.unwrap_or(0))?;
     check_room_for_film(app, announced.unwrap_or(0))?;
-    check_quota(app, organization, announced.unwrap_or(0))?;
+    check_quota(app, admin.organization, announced.unwrap_or(0))?;
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), limit_bytes).await?;
-    if let Err(problem) = fill(&mut incoming, payload, app, organization, announced).await {
+    if let Err(problem) = fill(&mut incoming, payload, app, admin, announced).await {
         incoming.discard().await;
         return Err(problem);
     }
@@ -85,19 +86,20 @@ async fn fill<E>(
     incoming: &mut Incoming,
     mut payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
     app: &App,
-    organization: OrganizationId,
+    admin: &Admin,
     announced: Option<u64>,
 ) -> Result<(), Problem> {
     let (mut received_bytes, mut checked_bytes, began) = (0_u64, 0_u64, Instant::now());
     while let Some(chunk) = next_chunk(&mut payload).await? {
         received_bytes += chunk.len() as u64;
         check_rate(began, received_bytes)?;
+        admin.check(app)?;
         incoming.write(chunk).await?;
         // Looked at now and then; of a body of unknown length, what came so far is yet to be packaged.
         if received_bytes - checked_bytes >= ROOM_CHECK_BYTES {
             checked_bytes = received_bytes;
             check_room(app, if announced.is_some() { 0 } else { received_bytes })?;
-            check_quota(app, organization, received_bytes)?;
+            check_quota(app, admin.organization, received_bytes)?;
         }
     }
     if received_bytes == 0 {

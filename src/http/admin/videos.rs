@@ -5,8 +5,8 @@ use super::{Refused, created, event, no_content, ok, page, with};
 use crate::app::App;
 use crate::auth::derived_id;
 use crate::domain::{
-    Actor, Embed, EmbedId, Kind, MediaFile, MediaFileId, OrganizationId, Reference, TrackKind, Upload, Video, VideoId,
-    VideoStatus, Visibility, limits,
+    Embed, EmbedId, Kind, Mandate, MediaFile, MediaFileId, OrganizationId, Reference, TrackKind, Upload, Video,
+    VideoId, VideoStatus, Visibility, limits,
 };
 use crate::http::extract::{Admin, PageRequest, path_id, query_text};
 use crate::http::form::Form;
@@ -35,8 +35,8 @@ pub async fn make(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Pro
     form.finish()?;
     let new = NewVideo::draw(app, admin.organization, title, visibility, reference_id)?;
     let shown = with(shown(app, &new.video), "embedId", new.embed.id.to_string());
-    let actor = admin.actor();
-    app.store.write(new.video.created_at, move |draft| new.put(draft, actor)).await?;
+    let mandate = admin.mandate();
+    app.store.write(new.video.created_at, move |draft| new.put(draft, mandate)).await?;
     Ok(shown)
 }
 
@@ -81,7 +81,7 @@ impl NewVideo {
     }
 
     /// Stores both, unless another video has the `referenceId`.
-    pub fn put(&self, draft: &mut Draft<'_>, actor: Actor) -> Result<(), Refused> {
+    pub fn put(&self, draft: &mut Draft<'_>, mandate: Mandate) -> Result<(), Refused> {
         let Self { video, embed } = self;
         if let Some(text) = &video.reference_id {
             let id = reference_key(video.organization, text);
@@ -94,7 +94,7 @@ impl NewVideo {
         draft.put(video);
         draft.put(embed);
         let detail = json!({ "title": video.title, "visibility": video.visibility, "embedId": embed.id.to_string() });
-        draft.audit(event(actor, video.organization, "video.create", (Kind::Video, video.id.0), detail));
+        draft.audit(event(mandate, video.organization, "video.create", (Kind::Video, video.id.0), detail));
         Ok(())
     }
 }
@@ -147,7 +147,7 @@ pub async fn set_all(app: &App, admin: &Admin, mut form: Form) -> Result<usize, 
     let others: Vec<VideoId> = app.store.access().videos_of(admin.organization, visibility.other()).collect();
     let mut changed = 0;
     for some in others.chunks(limits::RECORDS_PER_COMMIT) {
-        let (some, organization, actor, now) = (some.to_vec(), admin.organization, admin.actor(), app.now());
+        let (some, organization, mandate, now) = (some.to_vec(), admin.organization, admin.mandate(), app.now());
         let change = move |draft: &mut Draft<'_>| {
             let mut count = 0;
             for id in some {
@@ -158,7 +158,7 @@ pub async fn set_all(app: &App, admin: &Admin, mut form: Form) -> Result<usize, 
                 video.updated_at = now;
                 draft.put(&video);
                 let detail = difference(&before, &body(&video));
-                draft.audit(event(actor.clone(), organization, "video.change", (Kind::Video, id.0), detail));
+                draft.audit(event(mandate.clone(), organization, "video.change", (Kind::Video, id.0), detail));
                 count += 1;
             }
             Ok::<_, Refused>(count)
@@ -196,7 +196,7 @@ pub async fn set(app: &App, admin: &Admin, id: VideoId, mut form: Form) -> Resul
     let title = form.name("title");
     let visibility: Option<Visibility> = form.word("visibility", "\"public\" or \"private\"");
     form.finish()?;
-    let (organization, actor, now) = (admin.organization, admin.actor(), app.now());
+    let (organization, mandate, now) = (admin.organization, admin.mandate(), app.now());
     let change = move |draft: &mut Draft<'_>| {
         let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
         let mut video = video.ok_or_else(Problem::not_found)?;
@@ -211,7 +211,7 @@ pub async fn set(app: &App, admin: &Admin, id: VideoId, mut form: Form) -> Resul
         if detail.as_object().is_some_and(|members| !members.is_empty()) {
             video.updated_at = now;
             draft.put(&video);
-            draft.audit(event(actor, organization, "video.change", (Kind::Video, id.0), detail));
+            draft.audit(event(mandate, organization, "video.change", (Kind::Video, id.0), detail));
         }
         Ok::<_, Refused>(video)
     };
@@ -231,7 +231,7 @@ pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> 
 pub async fn remove(app: &App, admin: &Admin, id: VideoId) -> Result<(), Problem> {
     let organization = admin.organization;
     loop {
-        let actor = admin.actor();
+        let mandate = admin.mandate();
         let removed = app.store.write_urgent(app.now(), move |draft| {
             let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
             let video = video.ok_or_else(Problem::not_found)?;
@@ -266,7 +266,7 @@ pub async fn remove(app: &App, admin: &Admin, id: VideoId) -> Result<(), Problem
             }
             draft.remove(&video);
             let detail = json!({ "title": video.title });
-            draft.audit(event(actor, organization, "video.delete", (Kind::Video, id.0), detail));
+            draft.audit(event(mandate, organization, "video.delete", (Kind::Video, id.0), detail));
             Ok::<_, Refused>((uploads, Some(files)))
         });
         let (uploads, files) = removed.await?;

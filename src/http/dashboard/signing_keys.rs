@@ -101,7 +101,7 @@ pub async fn revoke(operator: Operator, request: HttpRequest, payload: web::Payl
     let revoked = match check_typed(&posted, "revoke") {
         Ok(()) => {
             let owner = Some(operator.admin.organization);
-            revoke_key(&operator.app, operator.admin.actor(), owner, id).await.map(drop)
+            revoke_key(&operator.app, operator.admin.mandate(), owner, id).await.map(drop)
         }
         Err(problem) => Err(problem),
     };

@@ -202,10 +202,9 @@ pub async fn put_source(
     let video = find(&operator, &request).await?;
     let taken = async {
         let (_, file) = SentFile::read(&request, payload).await?.required()?;
-        let received =
-            receive_stream(file.bytes, announced_bytes(&request), &operator.app, operator.admin.organization).await?;
+        let received = receive_stream(file.bytes, announced_bytes(&request), &operator.app, &operator.admin).await?;
         let app = operator.app.clone().into_inner();
-        Ok(app.ingest(operator.admin.actor(), video.id, received).await.map(drop)?)
+        Ok(app.ingest(operator.admin.mandate(), video.id, received).await.map(drop)?)
     };
     answer(&operator, &video, taken.await, "uploaded").await
 }
@@ -284,8 +283,7 @@ pub async fn put_quality(
         if !is_label(&label) {
             return Err(Problem::invalid_field("label", "must be 1 to 20 letters, digits and hyphens, such as 720p"));
         }
-        let received =
-            receive_stream(file.bytes, announced_bytes(&request), &operator.app, operator.admin.organization).await?;
+        let received = receive_stream(file.bytes, announced_bytes(&request), &operator.app, &operator.admin).await?;
         add(&operator.app, &operator.admin, &video, label, received).await
     };
     match taken.await {
@@ -298,21 +296,21 @@ pub async fn put_quality(
 pub async fn delete_quality(operator: Operator, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let video = find(&operator, &request).await?;
     let label = named_id(&request, "label", |text| is_label(text).then(|| text.to_owned()))?;
-    let dropped = operator.app.drop_rendition(operator.admin.actor(), video.id, label).await;
+    let dropped = operator.app.drop_rendition(operator.admin.mandate(), video.id, label).await;
     answer(&operator, &video, dropped.map(drop).map_err(Problem::from), "quality_deleted").await
 }
 
 /// `POST /dashboard/videos/{id}/transcoding`: makes what is missing after all.
 pub async fn begin_transcoding(operator: Operator, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let video = find(&operator, &request).await?;
-    let begun = operator.app.set_transcoding(operator.admin.actor(), video.id, false).await;
+    let begun = operator.app.set_transcoding(operator.admin.mandate(), video.id, false).await;
     answer(&operator, &video, begun.map(drop).map_err(Problem::from), "transcoding_begun").await
 }
 
 /// `POST /dashboard/videos/{id}/transcoding/cancel`
 pub async fn cancel_transcoding(operator: Operator, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let video = find(&operator, &request).await?;
-    let cancelled = operator.app.set_transcoding(operator.admin.actor(), video.id, true).await;
+    let cancelled = operator.app.set_transcoding(operator.admin.mandate(), video.id, true).await;
     answer(&operator, &video, cancelled.map(drop).map_err(Problem::from), "transcoding_cancelled").await
 }
 

@@ -99,10 +99,10 @@ pub async fn end(operator: Operator, request: HttpRequest) -> Result<HttpRespons
     let app = &operator.app;
     let known = app.sessions.find(operator.admin.organization, video.id, session);
     let is_watching = known.is_some_and(|known| known.live_until > app.now() && stands(app, &known));
-    if !is_watching && !app.store.access().is_ended(video.id, session) {
+    if !is_watching && !app.store.access().is_ended(video.organization, video.id, session) {
         return Err(Problem::not_found());
     }
-    end_one(&operator.app, &operator.admin, video.id, session).await?;
+    end_one(&operator.app, &operator.admin, Some(video.id), session).await?;
     Ok(done(&format!("/dashboard/videos/{}/security", video.id), "session_ended"))
 }
 

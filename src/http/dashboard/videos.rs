@@ -149,8 +149,7 @@ pub async fn upload(operator: Operator, request: HttpRequest, payload: web::Payl
 
 async fn take(operator: &Operator, request: &HttpRequest, payload: web::Payload) -> Result<(), Problem> {
     let (posted, file) = SentFile::read(request, payload).await?.required()?;
-    let received =
-        receive_stream(file.bytes, announced_bytes(request), &operator.app, operator.admin.organization).await?;
+    let received = receive_stream(file.bytes, announced_bytes(request), &operator.app, &operator.admin).await?;
     let fields = vec![
         ("title".to_owned(), title_of(&file.name)),
         ("visibility".to_owned(), posted.typed("visibility").to_owned()),
@@ -158,14 +157,14 @@ async fn take(operator: &Operator, request: &HttpRequest, payload: web::Payload)
     let fields = fields.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let made = make(&operator.app, &operator.admin, Form::of_fields(fields)).await?;
     let id = made.get("id").and_then(Value::as_str).and_then(VideoId::parse).ok_or_else(Problem::not_found)?;
-    operator.app.clone().into_inner().ingest(operator.admin.actor(), id, received).await?;
+    operator.app.clone().into_inner().ingest(operator.admin.mandate(), id, received).await?;
     Ok(())
 }
 
 /// `POST /dashboard/uploads/{id}/discard`
 pub async fn discard(operator: Operator, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = path_id(&request, MediaFileId::parse)?;
-    operator.app.delete_upload(operator.admin.actor(), operator.admin.organization, id).await?;
+    operator.app.delete_upload(operator.admin.mandate(), operator.admin.organization, id).await?;
     Ok(done(HERE, "upload_discarded"))
 }
 

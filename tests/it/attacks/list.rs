@@ -8,14 +8,14 @@ use std::process::Command;
 const GROUPS: [(&str, char, usize); 11] = [
     ("a-tokens.md", 'A', 56),
     ("b-presentation.md", 'B', 25),
-    ("c-keys.md", 'C', 25),
-    ("d-asset-urls.md", 'D', 37),
+    ("c-keys.md", 'C', 26),
+    ("d-asset-urls.md", 'D', 38),
     ("e-ranges.md", 'E', 28),
     ("f-leaks.md", 'F', 29),
-    ("g-pages.md", 'G', 25),
-    ("h-admin.md", 'H', 24),
+    ("g-pages.md", 'G', 27),
+    ("h-admin.md", 'H', 26),
     ("i-uploads.md", 'I', 42),
-    ("j-connections.md", 'J', 40),
+    ("j-connections.md", 'J', 42),
     ("k-faults.md", 'K', 35),
 ];
 /// The page that explains the others.

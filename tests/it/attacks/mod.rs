@@ -26,6 +26,7 @@ mod rates;
 mod reach;
 mod requests;
 mod secrets;
+mod shut_out;
 mod timing;
 mod tls;
 mod tokens;

@@ -1,7 +1,7 @@
 //! What the embed page and its files hold to, whatever an address or an operator says (group G). What only a browser can
 //! tell is asked in `tests/browser`.
 
-use crate::support::{Exchange, FIXTURE, Server, Wire, check_page, check_refused_page, path_of};
+use crate::support::{Exchange, FIXTURE, Options, Process, Server, Wire, check_page, check_refused_page, path_of};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -211,4 +211,49 @@ fn the_pages_scripts_are_our_own_and_make_no_code_of_texts() {
         }
     }
     assert!(seen.iter().filter(|path| path.ends_with(".js")).count() > 5, "{seen:?}");
+}
+
+/// Every browser names brotli, so that this is what a page costs, with or without an embed behind it.
+#[test]
+fn a_page_takes_little_memory_also_where_it_is_compressed() {
+    let server = Server::start();
+    let process = Process(server.pid());
+    let (_, embed) = server.video("public");
+    let mut wire = Wire::connect(&server);
+    let mut ask = |path: &str| wire.exchange("GET", path, &[("Accept-Encoding", "br")]);
+    ask("/healthz");
+    process.forget_peak();
+    let before = process.peak_memory_kib();
+    for path in [format!("/embed/{embed}"), "/embed/none".to_owned(), "/dashboard/sign-in".to_owned()] {
+        ask(&path);
+        let more = process.peak_memory_kib().saturating_sub(before);
+        assert!(more < 8 << 10, "{path}: {more} KiB more");
+    }
+}
+
+#[test]
+fn of_an_operators_own_files_for_the_pages_only_files_are_served() {
+    let own = tempfile::tempdir().unwrap();
+    std::fs::write(own.path().join("own.css"), "a{}").unwrap();
+    std::fs::write(own.path().join(".hidden"), "secret").unwrap();
+    std::fs::create_dir(own.path().join("below")).unwrap();
+    let fifo = std::process::Command::new("mkfifo").arg(own.path().join("pipe.js")).status().unwrap();
+    assert!(fifo.success());
+    let config = format!("[ui]\nstatic_dir = {:?}\n", own.path());
+    let server = Server::with(Options { config, ..Options::default() });
+    let page = server.get("/dashboard/sign-in").text();
+    let version = page.split("/assets/").nth(1).unwrap().split('/').next().unwrap();
+    let mut wire = Wire::connect(&server);
+    let mut ask = |method: &str, name: &str| wire.exchange(method, &format!("/assets/{version}/{name}"), &[]);
+    assert_eq!(ask("GET", "own.css").body, b"a{}");
+    // The pipe twice: a worker that waits for a writer would answer no more.
+    for name in ["below", "below/", ".hidden", "pipe.js", "pipe.js", "pipe.js", "none.js"] {
+        let answer = ask("GET", name);
+        assert_eq!((answer.status(), answer.code().as_str()), (404, "not_found"), "{name}");
+    }
+    for method in ["POST", "OPTIONS", "FOO"] {
+        let answer = ask(method, "own.css");
+        assert_eq!((answer.status(), answer.header("allow")), (405, Some("GET, HEAD")), "{method}");
+        assert_eq!(answer.code(), "method_not_allowed");
+    }
 }

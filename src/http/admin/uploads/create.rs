@@ -8,7 +8,7 @@ use super::super::{Refused, answer, event};
 use super::add;
 use super::headers::{Metadata, Target, check_piece_type, check_version, has_body, read_checksum, read_length, tell};
 use crate::app::{App, UploadError, UploadState};
-use crate::domain::{Actor, Kind, MediaFileId, OrganizationId, Upload, Video, limits};
+use crate::domain::{Kind, Mandate, MediaFileId, OrganizationId, Upload, Video, limits};
 use crate::http::extract::Admin;
 use crate::http::problem::Problem;
 use actix_web::http::StatusCode;
@@ -39,13 +39,13 @@ pub async fn create(
     check_length(&app, length_bytes)?;
     check_room_for_film(&app, length_bytes)?;
     check_quota(&app, admin.organization, length_bytes)?;
-    let new = New { length_bytes, metadata: metadata.text.clone(), actor: admin.actor() };
+    let new = New { length_bytes, metadata: metadata.text.clone(), mandate: admin.mandate() };
     let upload = new.make(&app, admin.organization, metadata.target()?).await?;
 
     let app = app.into_inner();
     let piece = if has_piece { app.begin_piece(Arc::clone(&upload), 0, announced, checksum).await? } else { None };
     if let Some(piece) = piece
-        && let Err(problem) = add(piece, payload).await
+        && let Err(problem) = add(piece, payload, app.clone(), admin.mandate()).await
     {
         // It is made all the same, and the client goes on from where it stands.
         tracing::info!(upload = %upload.id, code = problem.code(), "the first piece of an upload was not taken whole");
@@ -62,7 +62,7 @@ pub async fn create(
 struct New {
     length_bytes: u64,
     metadata: Option<String>,
-    actor: Actor,
+    mandate: Mandate,
 }
 
 impl New {
@@ -90,13 +90,13 @@ impl New {
             rendition,
             length_bytes: self.length_bytes,
             metadata: self.metadata,
-            actor: self.actor,
+            actor: self.mandate.actor(),
             created_at: app.moment(),
             received_at: None,
             refusal: None,
         };
         app.uploads.create(upload.id, upload.length_bytes).await?;
-        let (record, quota) = (upload.clone(), app.quota());
+        let (record, quota, mandate) = (upload.clone(), app.quota(), self.mandate);
         let written = app.store.write(upload.created_at, move |draft| {
             let usage = draft.usage(organization);
             if usage.open_uploads >= limits::OPEN_UPLOADS {
@@ -104,7 +104,7 @@ impl New {
             }
             quota.check(usage, record.length_bytes).map_err(Problem::from)?;
             match &new_video {
-                Some(new) => new.put(draft, record.actor.clone())?,
+                Some(new) => new.put(draft, mandate.clone())?,
                 None => {
                     let found = draft.find::<Video>(video.0).filter(|video| video.organization == organization);
                     check_video(found, record.rendition.as_deref())?;
@@ -115,7 +115,7 @@ impl New {
                 "videoId": video.to_string(), "rendition": record.rendition, "lengthBytes": record.length_bytes
             });
             let subject = (Kind::Upload, record.id.0);
-            draft.audit(event(record.actor.clone(), organization, "upload.create", subject, detail));
+            draft.audit(event(mandate, organization, "upload.create", subject, detail));
             Ok::<_, Refused>(())
         });
         if let Err(refused) = written.await {

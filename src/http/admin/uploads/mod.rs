@@ -10,8 +10,8 @@ pub use headers::speak_tus;
 use super::source::announced_bytes;
 use super::{answer, no_content, page};
 use crate::app::{App, Piece, UploadState};
-use crate::domain::{MediaFileId, Upload};
-use crate::http::extract::{Admin, PageRequest, path_id};
+use crate::domain::{Mandate, MediaFileId, Upload};
+use crate::http::extract::{Admin, PageRequest, check_mandate, path_id};
 use crate::http::form::{check_rate, next_chunk};
 use crate::http::headers::single;
 use crate::http::problem::{Problem, UPLOAD_OFFSET};
@@ -96,7 +96,7 @@ pub async fn patch(
     let announced = announced_bytes(&request).or_else(|| (!has_body(&request, None)).then_some(0));
     let app = app.into_inner();
     let state = match app.begin_piece(Arc::clone(&upload), offset, announced, checksum).await? {
-        Some(piece) => add(piece, payload).await?,
+        Some(piece) => add(piece, payload, app, admin.mandate()).await?,
         None => app.upload_state(upload).await?,
     };
     let mut answer = answer(StatusCode::NO_CONTENT);
@@ -108,7 +108,7 @@ pub async fn patch(
 pub async fn delete(admin: Admin, request: HttpRequest, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     check_version(&request)?;
     let id = path_id(&request, MediaFileId::parse)?;
-    app.delete_upload(admin.actor(), admin.organization, id).await?;
+    app.delete_upload(admin.mandate(), admin.organization, id).await?;
     Ok(no_content())
 }
 
@@ -128,9 +128,14 @@ pub async fn overridden(
 }
 
 /// Adds what comes to an upload. It goes on when the connection breaks and its handler with it: what came is kept.
-async fn add(mut piece: Piece, mut payload: web::Payload) -> Result<UploadState, Problem> {
+async fn add(
+    mut piece: Piece,
+    mut payload: web::Payload,
+    app: Arc<App>,
+    mandate: Mandate,
+) -> Result<UploadState, Problem> {
     let adding = async move {
-        match take(&mut piece, &mut payload).await {
+        match take(&mut piece, &mut payload, &app, &mandate).await {
             Ok(()) => Ok(piece.finish().await?),
             Err(problem) => {
                 let state = piece.break_off().await?;
@@ -142,11 +147,12 @@ async fn add(mut piece: Piece, mut payload: web::Payload) -> Result<UploadState,
     added.unwrap_or_else(|error| Err(Problem::internal(&error)))
 }
 
-async fn take(piece: &mut Piece, payload: &mut web::Payload) -> Result<(), Problem> {
+async fn take(piece: &mut Piece, payload: &mut web::Payload, app: &App, mandate: &Mandate) -> Result<(), Problem> {
     let (mut came_bytes, began) = (0_u64, Instant::now());
     while let Some(chunk) = piece.await_peer(next_chunk(payload)).await?? {
         came_bytes += chunk.len() as u64;
         check_rate(began, came_bytes)?;
+        check_mandate(app, mandate)?;
         piece.write(&chunk).await?;
     }
     Ok(piece.flush().await?)
