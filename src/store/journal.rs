@@ -384,6 +384,12 @@ impl AppendError {
         let (Self::NotWritten(error) | Self::Unknown(error)) = self;
         is_for_room(error)
     }
+
+    /// The same once the journal was mended: it holds nothing of what failed.
+    pub fn taken_back(self) -> Self {
+        let (Self::NotWritten(error) | Self::Unknown(error)) = self;
+        Self::NotWritten(error)
+    }
 }
 
 /// Whether something failed for want of room.

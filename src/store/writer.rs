@@ -119,18 +119,7 @@ impl Writer {
         };
         match self.append(&frames, last_seq) {
             Ok(()) => self.publish(pending),
-            Err(error) if error.is_for_room() => {
-                tracing::error!("the disk is full; a change was refused");
-                finish_all(pending, || Err(WriteError::NoSpace));
-            }
-            Err(AppendError::NotWritten(error)) => {
-                tracing::error!(%error, "the journal could not be written; the change was refused");
-                finish_all(pending, || Err(WriteError::NotWritten(error.to_string())));
-            }
-            Err(AppendError::Unknown(error)) => {
-                tracing::error!(%error, "the journal could not be written, nor what was written taken back");
-                finish_all(pending, || Err(WriteError::Unknown));
-            }
+            Err(error) => finish_all(pending, || Err(refusal_of(&error))),
         }
     }
 
@@ -153,6 +142,9 @@ impl Writer {
             // Frames say where they begin. In another file, that is elsewhere.
             if is_mended && self.journal.end() == begin {
                 appended = self.journal.append(frames, last_seq);
+            } else if is_mended {
+                // What was mended holds nothing of it.
+                appended = appended.map_err(AppendError::taken_back);
             }
         }
         self.shared.is_journal_unsound.store(!self.journal.is_sound(), Ordering::SeqCst);
@@ -253,6 +245,25 @@ impl Writer {
     }
 }
 
+/// What is answered where the journal did not take a change. What it may hold all the same is never called refused, for
+/// whatever reason it failed.
+fn refusal_of(error: &AppendError) -> WriteError {
+    match error {
+        AppendError::Unknown(error) => {
+            tracing::error!(%error, "the journal could not be written, nor what was written taken back");
+            WriteError::Unknown
+        }
+        AppendError::NotWritten(_) if error.is_for_room() => {
+            tracing::error!("the disk is full; a change was refused");
+            WriteError::NoSpace
+        }
+        AppendError::NotWritten(error) => {
+            tracing::error!(%error, "the journal could not be written; the change was refused");
+            WriteError::NotWritten(error.to_string())
+        }
+    }
+}
+
 fn finish_all(pending: Vec<Pending>, outcome: impl Fn() -> Result<(), WriteError>) {
     for Pending { finish, .. } in pending {
         finish(outcome());
@@ -283,4 +294,22 @@ where
         }
     });
     (Job::Change { now, urgency, attempt }, receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn a_full_disk_is_no_refusal_where_the_journal_may_hold_the_change() {
+        for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert!(matches!(refusal_of(&AppendError::Unknown(Error::from(kind))), WriteError::Unknown), "{kind}");
+            assert!(matches!(refusal_of(&AppendError::NotWritten(Error::from(kind))), WriteError::NoSpace), "{kind}");
+        }
+        let other = || Error::from(ErrorKind::InvalidInput);
+        assert!(matches!(refusal_of(&AppendError::Unknown(other())), WriteError::Unknown));
+        assert!(matches!(refusal_of(&AppendError::NotWritten(other())), WriteError::NotWritten(_)));
+        assert!(matches!(refusal_of(&AppendError::Unknown(other()).taken_back()), WriteError::NotWritten(_)));
+    }
 }
