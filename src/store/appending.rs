@@ -3,6 +3,7 @@
 
 use super::disk::allocate;
 use super::journal::sync_directory;
+use super::known_synced::Known;
 use super::media_dir::{MediaError, blocking};
 use super::small_file::{read_small, replace_small};
 use super::upload_dir::{UploadProgress, modified};
@@ -14,7 +15,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The SHA-256 of an upload's bytes up to where it has come.
 #[derive(Clone, Default)]
@@ -73,6 +74,8 @@ pub(super) struct Place {
     pub directory: PathBuf,
     /// Length of the whole upload.
     pub length_bytes: u64,
+    /// How much of the file is known to be on disk.
+    pub known: Arc<Mutex<Known>>,
 }
 
 struct Sink {
@@ -93,14 +96,10 @@ pub struct Appended {
 }
 
 impl Appending {
-    /// Begins where the file ends, or where a piece began that was not found right. `hash` is used if it goes as far.
+    /// Begins where the file ends, or where a piece began that was not found right, or where a sync failed: what a piece
+    /// is added to is on disk. `hash` is used if it goes as far.
     pub(super) fn open(place: Place, hash: Option<RunningHash>) -> io::Result<Self> {
-        let metadata = place.file.metadata()?;
-        let right = known_right(&place.floor, &metadata, place.length_bytes)?;
-        if right < u64::MAX {
-            place.discard(right)?;
-        }
-        let metadata = place.file.metadata()?;
+        let metadata = place.ready()?;
         let began = UploadProgress { offset: metadata.len(), touched: modified(&metadata)? };
         let hash = hash.or_else(|| (began.offset == 0).then(RunningHash::default));
         let hash = hash.filter(|hash| hash.bytes == began.offset);
@@ -169,7 +168,7 @@ impl Appending {
         }
         let is_checked = self.checked.is_some();
         let progress = blocking(move || {
-            let progress = self.place.settle(self.began)?;
+            let progress = self.place.settle()?;
             if is_checked {
                 self.place.remove_floor()?;
             }
@@ -187,7 +186,7 @@ impl Appending {
             tracing::warn!(%error, "the end of an upload's piece could not be written");
         }
         let hash = self.sink.take().and_then(|sink| sink.hash);
-        let progress = blocking(move || self.place.settle(self.began)).await?;
+        let progress = blocking(move || self.place.settle()).await?;
         Ok(Appended { progress, hash: hash.filter(|hash| hash.bytes == progress.offset), is_mismatch: false })
     }
 
@@ -195,7 +194,7 @@ impl Appending {
         let hash = self.checked.take().and_then(|checked| checked.hash_before);
         let progress = blocking(move || {
             self.place.discard(self.began.offset)?;
-            self.place.settle(self.began)
+            self.place.settle()
         });
         Ok(Appended { progress: progress.await?, hash, is_mismatch: false })
     }
@@ -235,23 +234,55 @@ impl RunningHash {
 }
 
 impl Place {
-    /// Waits until the file is on disk, and answers how long it is. Where that fails it is cut to what was there before
-    /// (`began`): the next sync may succeed and say nothing of what was lost.
-    fn settle(&self, began: UploadProgress) -> io::Result<UploadProgress> {
-        self.file.sync_data().inspect_err(|_| drop(self.file.set_len(began.offset)))?;
+    /// Takes away what is not known to be right, waits until the rest is on disk, and answers how the file stands.
+    fn ready(&self) -> io::Result<Metadata> {
+        let mut known = self.lock();
+        let right = known_right(&self.floor, &self.file.metadata()?, self.length_bytes)?.min(known.bound());
+        if right < u64::MAX {
+            self.discard_in(&mut known, right)?;
+        }
+        known.sync(&self.file, &self.floor, u64::MAX)?;
+        self.file.metadata()
+    }
+
+    /// Waits until the file is on disk, and answers how long it is. Where that fails, what came since the last sync that did
+    /// not is no part of the upload any more: the next one may succeed and say nothing of what was lost.
+    fn settle(&self) -> io::Result<UploadProgress> {
+        let right = known_right(&self.floor, &self.file.metadata()?, self.length_bytes)?;
+        let mut known = self.lock();
+        if let Err(error) = known.sync(&self.file, &self.floor, right) {
+            let bound = known.bound();
+            // The next piece does so again if this fails.
+            if bound < u64::MAX
+                && let Err(error) = self.discard_in(&mut known, bound)
+            {
+                tracing::warn!(%error, "what a failed sync left of an upload's piece is cut off by the next piece");
+            }
+            return Err(error);
+        }
         let metadata = self.file.metadata()?;
         Ok(UploadProgress { offset: metadata.len(), touched: modified(&metadata)? })
     }
 
     /// Takes away what lies behind the floor, and then the floor.
     fn discard(&self, floor: u64) -> io::Result<()> {
+        self.discard_in(&mut self.lock(), floor)
+    }
+
+    fn discard_in(&self, known: &mut Known, floor: u64) -> io::Result<()> {
+        let floor = floor.min(known.bound());
         self.file.set_len(floor.min(self.file.metadata()?.len()))?;
         // Cutting a file gives back what was held behind its end.
         if let Err(error) = allocate(&self.file, self.length_bytes) {
             tracing::debug!(%error, "room for the rest of an upload is no longer held");
         }
         self.file.sync_data()?;
+        known.cut(floor);
         self.remove_floor()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remove_floor(&self) -> io::Result<()> {
@@ -291,8 +322,53 @@ fn parse_floor(bytes: &[u8]) -> Option<u64> {
     (crc == crc32c::crc32c(offset).to_be_bytes()).then_some(u64::from_be_bytes(*offset))
 }
 
-/// Puts a floor down, whole or not at all, before the first byte of its piece.
-fn write_floor(path: &Path, offset: u64) -> io::Result<()> {
+/// Puts a floor down, whole or not at all: before the first byte of its piece, or where a sync failed.
+pub(super) fn write_floor(path: &Path, offset: u64) -> io::Result<()> {
     let offset = offset.to_be_bytes();
     replace_small(path, &[offset.as_slice(), &crc32c::crc32c(&offset).to_be_bytes()].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::MediaFileId;
+    use crate::store::UploadDir;
+    use crate::store::known_synced::unsyncable;
+
+    #[test]
+    fn a_piece_whose_sync_fails_is_no_part_of_the_upload_though_it_can_not_be_cut_off() {
+        let state = tempfile::tempdir().unwrap();
+        let uploads = UploadDir::open(state.path()).unwrap();
+        let id = MediaFileId::from_random([1; 16]);
+        let path = state.path().join("uploads").join(id.to_string());
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            uploads.create(id, 9).await.unwrap();
+            for (is_checked, began) in [(false, 0), (true, 3)] {
+                let mut piece = uploads.append(id, 9, None).await.unwrap().unwrap();
+                assert_eq!(piece.began().offset, began);
+                if is_checked {
+                    let digest = Sha256::digest(b"abc").to_vec();
+                    piece.expect(Checksum::new("sha256", digest).unwrap()).await.unwrap();
+                }
+                piece.write(&Bytes::from_static(b"abc")).await.unwrap();
+                piece.flush().await.unwrap();
+                // Somebody asks for a list meanwhile, which syncs what is there.
+                if is_checked {
+                    assert_eq!(uploads.progress(id, 9).await.unwrap().unwrap().offset, began);
+                    std::fs::write(&path, b"abcabcd").unwrap();
+                }
+                piece.place.file = Arc::new(unsyncable(&path));
+                assert!(piece.finish().await.is_err());
+                assert!(std::fs::metadata(&path).unwrap().len() > began, "cutting it off fails, too");
+                for uploads in [&uploads, &UploadDir::open(state.path()).unwrap()] {
+                    assert_eq!(uploads.progress(id, 9).await.unwrap().unwrap().offset, began);
+                }
+                let mut piece = uploads.append(id, 9, None).await.unwrap().unwrap();
+                assert_eq!((piece.began().offset, std::fs::metadata(&path).unwrap().len()), (began, began));
+                piece.write(&Bytes::from_static(b"abc")).await.unwrap();
+                piece.flush().await.unwrap();
+                assert_eq!(piece.finish().await.unwrap().progress.offset, began + 3);
+            }
+        });
+    }
 }

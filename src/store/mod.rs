@@ -16,6 +16,7 @@ mod filling;
 mod guarded;
 mod index;
 mod journal;
+mod known_synced;
 mod lists;
 mod media_dir;
 mod op;
