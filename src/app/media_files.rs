@@ -120,13 +120,10 @@ impl App {
             .map(|(received, kind)| (received.id(), *kind, received.size_bytes(), received.sha256().to_owned()))
             .collect();
         let kept: Vec<MediaFileId> = facts.iter().map(|(file, ..)| *file).collect();
-        for (received, _) in files {
-            if let Err(error) = self.media.keep(received).await {
-                self.take_back(kept).await;
-                return Err(error.into());
-            }
-        }
-        let written = self.store.write(now, move |draft| {
+        let media = self.media.clone();
+        // A stop between the two would leave a file that nobody knows.
+        let first = move || Ok(files.into_iter().try_for_each(|(received, _)| media.keep_now(received))?);
+        let written = self.store.write_after(now, first, move |draft| {
             let mut video: Video = draft.find(id.0).ok_or(IngestError::VideoGone)?;
             let replaced = change(&mut video)?;
             video.updated_at = now;
@@ -236,4 +233,37 @@ impl App {
 pub fn take_captions(video: &mut Video, language: &str) -> Option<MediaFileId> {
     let at = video.captions.iter().position(|captions| captions.language == language)?;
     Some(video.captions.remove(at).file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_app::{pending_video, received, with_app};
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn a_stop_leaves_no_file_that_no_record_names() {
+        let mut kept = None;
+        let test = async |app: std::sync::Arc<App>, _| {
+            let (_, video) = pending_video(&app).await;
+            let received = received(&app, b"a picture").await;
+            let file = received.id();
+            {
+                let keep = app.keep_poster(Actor::Appliance, video, received, (PictureFormat::Png, 1, 1));
+                let mut keep = std::pin::pin!(keep);
+                let polled = keep.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                assert!(matches!(polled, Poll::Pending));
+            }
+            app.store.close();
+            kept = Some((file, app.store.media_files().contains(&file)));
+        };
+        let mut lies_there = None;
+        with_app(test, |state| {
+            let files = std::fs::read_dir(state.join("media")).unwrap();
+            lies_there = Some(files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>());
+        });
+        let (file, is_named) = kept.unwrap();
+        assert!(is_named, "it had begun");
+        assert_eq!(lies_there.unwrap(), [file.to_string()]);
+    }
 }

@@ -16,6 +16,8 @@ mod scrub;
 mod seams;
 mod segment_indexes;
 mod sign_ins;
+#[cfg(test)]
+mod test_app;
 mod transcode;
 mod uploads;
 

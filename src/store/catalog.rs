@@ -120,13 +120,34 @@ impl Catalog {
         self.ask(job(now, Urgency::Urgent, change)).await
     }
 
+    /// Makes a change that rests on `first`, which may wait for the disk and is done before. Once that has begun, neither a
+    /// caller who goes away nor [`Catalog::close`] comes between the two; one that does not begin leaves nothing behind.
+    pub async fn write_after<T, E>(
+        &self,
+        now: Timestamp,
+        first: impl FnOnce() -> Result<(), E> + Send + 'static,
+        change: impl FnOnce(&mut Draft<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<WriteError> + Send + 'static,
+    {
+        let (job, answer) = job(now, Urgency::CanWait, change);
+        // The writer ends, and `close` with it, when the last of these is gone: with the thread, or unused with the runtime.
+        let jobs = self.lock_jobs().clone().ok_or(WriteError::Closed)?;
+        let both = tokio::task::spawn_blocking(move || {
+            first()?;
+            jobs.try_send(job).map_err(|error| E::from(not_sent(&error)))
+        });
+        both.await.unwrap_or_else(|_| Err(WriteError::Unknown.into()))?;
+        answer.await.unwrap_or_else(|_| Err(WriteError::Unknown.into()))
+    }
+
     async fn ask<T, E: From<WriteError>>(&self, (job, answer): (Job, oneshot::Receiver<Result<T, E>>)) -> Result<T, E> {
         // Held no longer than that: whoever waits for an answer and is never asked again, as at the end of a runtime, would
         // keep the writer from its end, and `close` waits for that.
-        self.lock_jobs().as_ref().ok_or(WriteError::Closed)?.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => WriteError::Busy,
-            mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
-        })?;
+        let sent = self.lock_jobs().as_ref().ok_or(WriteError::Closed)?.try_send(job);
+        sent.map_err(|error| not_sent(&error))?;
         // The sender is dropped unanswered only if the writer's thread died.
         answer.await.unwrap_or_else(|_| Err(WriteError::Unknown.into()))
     }
@@ -273,6 +294,13 @@ impl Catalog {
 
     fn lock_jobs(&self) -> std::sync::MutexGuard<'_, Option<mpsc::Sender<Job>>> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn not_sent<T>(error: &mpsc::error::TrySendError<T>) -> WriteError {
+    match error {
+        mpsc::error::TrySendError::Full(_) => WriteError::Busy,
+        mpsc::error::TrySendError::Closed(_) => WriteError::Closed,
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where media live.
+#[derive(Clone)]
 pub struct MediaDir {
     media: PathBuf,
     incoming: PathBuf,
@@ -105,15 +106,10 @@ impl MediaDir {
         Ok(WorkDir(path))
     }
 
-    /// Gives a received file its place, to stay.
-    pub async fn keep(&self, mut received: Received) -> Result<(), MediaError> {
-        let (from, to) = (received.0.path.clone(), self.path(received.0.id));
-        let directory = self.media.clone();
-        blocking(move || {
-            std::fs::rename(from, to)?;
-            sync_directory(&directory)
-        })
-        .await?;
+    /// Gives a received file its place, to stay; on a thread that may wait for the disk.
+    pub fn keep_now(&self, mut received: Received) -> Result<(), MediaError> {
+        std::fs::rename(&received.0.path, self.path(received.0.id))?;
+        sync_directory(&self.media)?;
         received.0.kept = true;
         Ok(())
     }

@@ -323,7 +323,7 @@ mod tests {
                 assert_eq!(uploads.received(id, hash).await.unwrap().sha256(), wanted);
             }
             // Dropped, it stayed; kept, it went; and what is taken back is what it was.
-            media.keep(uploads.received(id, None).await.unwrap()).await.unwrap();
+            media.keep_now(uploads.received(id, None).await.unwrap()).unwrap();
             assert!(media.path(id).exists() && uploads.progress(id, LENGTH).await.unwrap().is_none());
             for _ in 0..2 {
                 uploads.put_back(id, &media).await.unwrap();
