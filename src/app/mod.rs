@@ -331,7 +331,8 @@ impl App {
         let past: Vec<_> = {
             let access = self.store.access();
             let past = access.ended_sessions().filter(|ended| ended.forget_at <= now).map(|ended| ended.id);
-            let over = self.overdue.confirmed(past, Instant::now());
+            let enough = Duration::from_secs(limits::FORGET_AFTER_S);
+            let over = self.overdue.confirmed(past, Instant::now(), enough);
             access
                 .ended_sessions()
                 .filter(|ended| over.contains(&ended.id))

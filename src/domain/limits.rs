@@ -222,6 +222,9 @@ pub const SIGN_IN_IDLE_S: i64 = 2 * 3_600;
 /// How long the clock has to go on saying that an ended session may be forgotten, in seconds (a day), by a clock that
 /// nobody sets: one that is ahead for a moment must not bring its URLs back.
 pub const FORGET_AFTER_S: u64 = 86_400;
+/// The same for an upload that has expired, in seconds (an hour): its bytes are gone with it, and until then they take
+/// room.
+pub const UPLOAD_FORGET_AFTER_S: u64 = 3_600;
 /// Before this no clock is right, in seconds since 1970 (2026-11-01): the program is younger. What was signed before a
 /// power cut would be good again.
 pub const EARLIEST_CLOCK_S: i64 = 1_793_491_200;

@@ -4,9 +4,12 @@
 mod lines;
 mod piece;
 mod taking_in;
+#[cfg(test)]
+mod tests;
 
 pub use piece::Piece;
 
+use super::overdue::Overdue;
 use super::{App, StartError, subject};
 use crate::domain::{
     Actor, AuditEvent, Kind, Mandate, MediaFileId, OrganizationId, Timestamp, Upload, Video, VideoStatus, upload_expiry,
@@ -23,6 +26,8 @@ use std::sync::Arc;
 pub struct Uploads {
     pub(super) directory: UploadDir,
     lines: Arc<Lines>,
+    /// What has expired, if the clock is right.
+    overdue: Overdue,
 }
 
 /// Where an upload stands.
@@ -130,7 +135,7 @@ impl Uploads {
             });
             removed.await?;
         }
-        Ok(Self { directory, lines: Arc::default() })
+        Ok(Self { directory, lines: Arc::default(), overdue: Overdue::default() })
     }
 
     /// Makes the file of a new upload, with room for all of it where the file system can hold that.

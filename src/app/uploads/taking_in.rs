@@ -4,9 +4,11 @@ use super::lines::Claim;
 use super::{App, event};
 use crate::app::IngestError;
 use crate::domain::{Actor, Timestamp, Upload, limits, upload_expiry};
-use crate::store::{IndexError, RunningHash, WriteError};
+use crate::store::{IndexError, RunningHash, StoreHealth, UploadProgress, WriteError};
 use serde_json::json;
+use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 impl App {
     /// Makes an upload that is whole part of its video, behind the uploader's back. What is tried in vain for want of room
@@ -70,25 +72,37 @@ impl App {
         settled.await
     }
 
-    /// Takes in what is whole and was not yet, and clears away what has expired: at start, and once a minute.
+    /// Takes in what is whole and was not yet, and clears away what has expired: at start, and once a minute. What a clock
+    /// that is ahead for a moment says is over stays.
     pub async fn tend_uploads(self: &Arc<Self>) {
+        self.tend_uploads_at(Instant::now()).await;
+    }
+
+    pub(super) async fn tend_uploads_at(self: &Arc<Self>, instant: Instant) {
         let now = self.now();
+        let mut expired = Vec::new();
         let all: Vec<Arc<Upload>> = self.store.access().uploads().cloned().collect();
         let (open, received): (Vec<_>, Vec<_>) = all.into_iter().partition(|upload| upload.is_open());
         for upload in open.into_iter().filter(|upload| !self.uploads.lines.is_busy(upload.id)) {
-            match self.uploads.directory.progress(upload.id, upload.length_bytes).await {
+            match self.progress_of(&upload).await {
                 Ok(Some(progress)) if progress.offset == upload.length_bytes => {
                     if self.uploads.lines.begin_taking_in(upload.id) {
                         self.take_in_behind(upload, None);
                     }
                 }
-                Ok(Some(progress)) if upload_expiry(progress.touched) <= now => self.expire(&upload, now).await,
+                Ok(Some(progress)) if upload_expiry(progress.touched) <= now => expired.push(upload),
                 Ok(_) => {}
                 Err(error) => tracing::warn!(upload = %upload.id, %error, "an upload's file can't be looked at"),
             }
         }
         let is_past = |upload: &Arc<Upload>| upload.received_at.is_some_and(|at| upload_expiry(at) <= now);
         let past: Vec<Arc<Upload>> = received.into_iter().filter(is_past).collect();
+        let over = expired.iter().chain(&past).map(|upload| upload.id.0);
+        let over = self.uploads.overdue.confirmed(over, instant, Duration::from_secs(limits::UPLOAD_FORGET_AFTER_S));
+        for upload in expired.iter().filter(|upload| over.contains(&upload.id.0)) {
+            self.expire(upload, now).await;
+        }
+        let past: Vec<Arc<Upload>> = past.into_iter().filter(|upload| over.contains(&upload.id.0)).collect();
         for chunk in past.chunks(limits::RECORDS_PER_COMMIT) {
             let chunk = chunk.to_vec();
             let forgotten = self.store.write_urgent(now, move |draft| {
@@ -99,6 +113,20 @@ impl App {
                 tracing::warn!(%error, "received uploads were not forgotten");
             }
         }
+    }
+
+    /// How far an open upload has come that nobody writes to. One that is whole may lie in `media/`, where an attempt to take
+    /// it in has left it: no record came to name it there.
+    async fn progress_of(&self, upload: &Upload) -> io::Result<Option<UploadProgress>> {
+        let is_open = || self.store.access().upload(upload.id).is_some_and(|upload| upload.is_open());
+        if self.uploads.lines.is_whole(upload.id) && is_open() {
+            // A start could find a record in a journal that is yet to be mended.
+            if self.store.health() == StoreHealth::ReadOnly {
+                return Ok(None);
+            }
+            self.uploads.directory.put_back(upload.id, &self.media).await?;
+        }
+        self.uploads.directory.progress(upload.id, upload.length_bytes).await
     }
 
     /// Removes an upload that has expired, unless somebody goes on with it at this very moment.

@@ -126,11 +126,11 @@ fn what_nobody_goes_on_with_expires() {
     all.unwrap();
     age(&server, &whole, 2 * life);
     server.serve();
-    tus(&server, "HEAD", &old.path, &[], "").expect(404);
-    assert!(!file(&server, &old).exists());
+    // It may be the clock that is wrong, for an hour.
+    tus(&server, "HEAD", &old.path, &[], "").expect(410);
+    assert!(file(&server, &old).exists());
     assert_became(&server, &whole, FIXTURE);
-    let entry = server.all("audit").into_iter().find(|entry| entry["action"] == "upload.delete").unwrap();
-    assert_eq!((&entry["detail"]["reason"], &entry["actor"]["type"]), (&json!("it has expired"), &json!("server")));
+    assert!(server.all("audit").iter().all(|entry| entry["action"] != "upload.delete"));
     // A piece gives it three days more.
     assert_eq!(offset(&server, &young), 1000);
     patch(&server, &young, 1000, &FIXTURE[1000..2000]).expect(204);

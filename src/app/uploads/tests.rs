@@ -1,0 +1,73 @@
+//! What becomes of uploads when the clock or the disk is not what it should be.
+
+use super::*;
+use crate::app::test_app::{pending_video, put, with_app};
+use crate::domain::limits;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+async fn begin(app: &App, length_bytes: u64) -> MediaFileId {
+    let (organization, video) = pending_video(app).await;
+    let id = MediaFileId::from_random(app.random());
+    let upload = Upload {
+        id,
+        organization,
+        video,
+        rendition: None,
+        length_bytes,
+        metadata: None,
+        actor: Actor::Appliance,
+        created_at: app.now(),
+        received_at: None,
+        refusal: None,
+    };
+    app.uploads.create(id, length_bytes).await.unwrap();
+    put(app, app.now(), move |draft| draft.put(&upload)).await;
+    id
+}
+
+#[test]
+fn a_clock_that_is_ahead_for_a_moment_ends_no_upload() {
+    let test = async |app: Arc<App>, seconds: Arc<std::sync::atomic::AtomicI64>| {
+        let id = begin(&app, 10).await;
+        let is_there = || app.store.access().upload(id).is_some();
+        let touched = app.uploads.directory.progress(id, 10).await.unwrap().unwrap().touched.secs();
+        let (right, ahead) = (touched + 60, touched + limits::UPLOAD_LIFE_S + 60);
+        let (began, enough) = (Instant::now(), limits::UPLOAD_FORGET_AFTER_S);
+        let tend = async |clock, after_s| {
+            seconds.store(clock, Ordering::SeqCst);
+            app.tend_uploads_at(began + Duration::from_secs(after_s)).await;
+            is_there()
+        };
+        assert!(tend(ahead, 0).await && tend(ahead, enough - 1).await);
+        assert!(tend(right, enough).await);
+        assert!(tend(ahead, enough + 1).await && tend(ahead, 2 * enough).await);
+        assert!(app.uploads.directory.progress(id, 10).await.unwrap().is_some());
+        // What has really expired goes, and its file with it.
+        assert!(!tend(ahead, 2 * enough + 1).await);
+        assert!(app.uploads.directory.progress(id, 10).await.unwrap().is_none());
+    };
+    with_app(test, |_| {});
+}
+
+#[test]
+fn an_upload_that_an_attempt_left_in_media_is_taken_in_all_the_same() {
+    const BYTES: &[u8] = b"not a film";
+    let test = async |app: Arc<App>, _| {
+        let id = begin(&app, BYTES.len() as u64).await;
+        std::fs::write(app.media.path(id), BYTES).unwrap();
+        app.uploads.directory.remove(id).await;
+        app.uploads.lines.put_off(id);
+        app.tend_uploads().await;
+        let ended = async {
+            while app.store.access().upload(id).is_some_and(|upload| upload.is_open()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it has ended");
+        let refusal = app.store.access().upload(id).and_then(|upload| upload.refusal.clone());
+        assert!(refusal.is_some(), "it was looked at");
+        assert!(!app.media.path(id).exists());
+    };
+    with_app(test, |_| {});
+}
