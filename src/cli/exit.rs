@@ -42,6 +42,7 @@ pub(super) fn code(error: &anyhow::Error) -> ExitCode {
             | StateDirError::Unfinished(_)
             | StateDirError::NoFormat(_)
             | StateDirError::Format { .. }
+            | StateDirError::OtherMount { .. }
             | StateDirError::TooOpen { .. }
             | StateDirError::MasterKey(_)
             | StateDirError::NoMasterKey(_) => ExitCode::from(CONFIGURATION),

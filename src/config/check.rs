@@ -8,7 +8,7 @@ use super::tls_pair::read_tls_pair;
 use super::{Config, Loaded, TranscodeConfig};
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// File systems that forget, or that other machines change: type, name, and why the state may not lie there.
@@ -68,7 +68,13 @@ impl Config {
             }
             Ok(Some(_)) => match unsuitable(dir) {
                 Some((name, why)) => format!("lies on {name}: {why}; name a directory on a disk of this machine"),
-                None => return,
+                None => match apart(dir) {
+                    Some(name) => format!(
+                        "is not on one file system: {name}/ is on another than media/; mount the disk at {} itself",
+                        dir.display()
+                    ),
+                    None => return,
+                },
             },
             Err(message) => message,
         };
@@ -146,6 +152,14 @@ impl Loaded {
         let sourced = |problem: Problem| Problem { source: self.source(&problem.key), ..problem };
         problems.into_iter().map(sourced).collect()
     }
+}
+
+/// Which of its directories is on another file system than its media, so that nothing can be renamed into those. What is
+/// not there yet will be beside them.
+fn apart(state: &Path) -> Option<&'static str> {
+    let device = |name| fs::metadata(state.join(name)).ok().map(|found| found.dev());
+    let media = device("media")?;
+    ["incoming", "uploads"].into_iter().find(|name| device(name).is_some_and(|device| device != media))
 }
 
 /// The file system that `dir` lies on, and what is wrong with it, if something is.
@@ -232,6 +246,22 @@ mod tests {
         set_mode(&file, 0o644);
         let remedy = format!("is open to other users (mode 0644); run: chmod o= {}", file.display());
         assert_eq!(only_problem(&config), ("server.tls_key_file".to_owned(), remedy));
+    }
+
+    #[test]
+    fn state_on_two_file_systems_is_refused() {
+        let (_dir, mut config) = sound();
+        let state = tempfile::tempdir().unwrap();
+        set_mode(state.path(), 0o700);
+        config.state.dir = state.path().to_owned();
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        fs::create_dir(state.path().join("media")).unwrap();
+        fs::create_dir(state.path().join("uploads")).unwrap();
+        assert_eq!(config.check_environment(), []);
+        std::os::unix::fs::symlink(memory.path(), state.path().join("incoming")).unwrap();
+        let (key, message) = only_problem(&config);
+        assert_eq!(key, "state.dir");
+        assert!(message.starts_with("is not on one file system: incoming/ is on another than media/"), "{message}");
     }
 
     #[test]

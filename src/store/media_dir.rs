@@ -4,7 +4,7 @@
 //! Never takes a name from outside, never changes a file's bytes.
 
 use super::journal::{is_for_room, sync_directory};
-use super::state_dir::StateDirError;
+use super::state_dir::{StateDirError, check_one_mount};
 use crate::domain::{MediaFileId, hex, limits};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
@@ -55,6 +55,7 @@ impl MediaDir {
             make_if_missing(directory).map_err(StateDirError::at(directory))?;
         }
         sync_directory(state).map_err(StateDirError::at(state))?;
+        check_one_mount(&media, &incoming)?;
         for entry in std::fs::read_dir(&incoming).map_err(StateDirError::at(&incoming))?.flatten() {
             tracing::info!(file = %entry.file_name().display(), "removing an upload that was interrupted");
             let path = entry.path();

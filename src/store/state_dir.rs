@@ -19,11 +19,11 @@ use super::journal::sync_directory;
 use super::remedy::{with_place, with_remedy};
 use super::small_file::{not_a_file, private_directory, read_small, replace_small, write_synced};
 use crate::domain::{Timestamp, hex};
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{AtFlags, FlockOperation, OFlags, StatxFlags, flock};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const FORMAT: &str = "screener state 1\n";
@@ -76,6 +76,17 @@ pub enum StateDirError {
         path: PathBuf,
         /// What its format file says.
         found: String,
+    },
+    /// What is renamed from one directory into another could not be.
+    #[error(
+        "{path} is on another file system, or another mount, than {beside}: what was received could not be moved from one to the \
+         other. Mount the disk at the state directory itself, so that media/, incoming/ and uploads/ are on one"
+    )]
+    OtherMount {
+        /// One directory.
+        path: PathBuf,
+        /// The other.
+        beside: PathBuf,
     },
     /// Others may read it.
     #[error("{path} is open to other users (mode {mode:04o}); run: chmod {wanted:04o} {path}")]
@@ -205,6 +216,23 @@ impl StateDirError {
         let path = path.to_owned();
         move |error| Self::Io { error: with_remedy(&path, error), path }
     }
+}
+
+/// Refuses two directories between which nothing can be renamed.
+pub(super) fn check_one_mount(path: &Path, beside: &Path) -> Result<(), StateDirError> {
+    // A bind mount is of the same device, and nothing is renamed into it either (rename(2)).
+    let mount_of = |path: &Path| {
+        let device = std::fs::metadata(path).map_err(StateDirError::at(path))?.dev();
+        // Before Linux 5.8 there are no such numbers.
+        let flags = StatxFlags::MNT_ID;
+        let found = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), flags).ok();
+        let mount = found.filter(|found| found.stx_mask & flags.bits() != 0).map(|found| found.stx_mnt_id);
+        Ok::<_, StateDirError>((device, mount))
+    };
+    if mount_of(path)? == mount_of(beside)? {
+        return Ok(());
+    }
+    Err(StateDirError::OtherMount { path: path.to_owned(), beside: beside.to_owned() })
 }
 
 /// Writes the master key's file (0600), which must not exist: whole or not at all, on disk when this answers.

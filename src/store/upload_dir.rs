@@ -10,7 +10,7 @@ use super::disk::allocate;
 use super::journal::sync_directory;
 use super::known_synced::KnownSynced;
 use super::media_dir::{MediaDir, MediaError, Received, blocking, make_if_missing, open_regular};
-use super::state_dir::StateDirError;
+use super::state_dir::{StateDirError, check_one_mount};
 use crate::domain::{MediaFileId, Timestamp};
 use std::collections::HashSet;
 use std::fs::{DirEntry, Metadata, OpenOptions};
@@ -40,6 +40,10 @@ impl UploadDir {
     pub fn open(state: &Path) -> Result<Self, StateDirError> {
         let directory = state.join("uploads");
         make_if_missing(&directory).and_then(|()| sync_directory(state)).map_err(StateDirError::at(&directory))?;
+        let media = state.join("media");
+        if is_there(&media)? {
+            check_one_mount(&media, &directory)?;
+        }
         Ok(Self { directory, known: KnownSynced::default() })
     }
 
@@ -237,6 +241,21 @@ mod tests {
         piece.write(&Bytes::from_static(bytes)).await.unwrap();
         piece.flush().await.unwrap();
         piece.finish().await.unwrap().hash.unwrap()
+    }
+
+    #[test]
+    fn directories_between_which_nothing_can_be_renamed_are_refused() {
+        let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+        for apart in ["media", "incoming", "uploads"] {
+            let state = tempfile::tempdir().unwrap();
+            let open = || MediaDir::open(state.path()).and_then(|_| UploadDir::open(state.path()));
+            assert!(open().is_ok());
+            std::fs::remove_dir(state.path().join(apart)).unwrap();
+            std::os::unix::fs::symlink(elsewhere.path(), state.path().join(apart)).unwrap();
+            let refused = open().err().unwrap().to_string();
+            let place = state.path().join(apart).display().to_string();
+            assert!(refused.contains(&place) && refused.contains("Mount the disk at the state directory"), "{refused}");
+        }
     }
 
     #[test]
