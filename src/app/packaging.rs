@@ -40,6 +40,8 @@ pub struct Packaging {
     jobs: Mutex<HashMap<VideoId, Arc<Job>>>,
     /// What plays as a former packager left it, and this one refuses. The next start tries it again.
     refused: Mutex<HashSet<MediaFileId>>,
+    /// Whether the server stops.
+    stopped: AtomicBool,
 }
 
 /// One job.
@@ -127,9 +129,15 @@ impl App {
 
     /// Ends all packaging, for a stop; it begins anew at the next start.
     pub fn stop_packaging(&self) {
+        self.packaging.stopped.store(true, Ordering::Relaxed);
         for job in self.packaging.jobs.lock().unwrap_or_else(PoisonError::into_inner).values() {
             job.cancelled.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether what is being packaged is to go on.
+    pub(super) fn may_package(&self) -> bool {
+        !self.packaging.stopped.load(Ordering::Relaxed)
     }
 
     async fn run_packaging(self: &Arc<Self>, id: VideoId, job: &Arc<Job>) -> Outcome {
@@ -174,7 +182,7 @@ impl App {
                     }
                 }
                 Err(IngestError::VideoGone) => return Outcome::Postponed,
-                Err(_) if job.cancelled.load(Ordering::Relaxed) => return Outcome::Postponed,
+                Err(_) if !self.may_package() || job.cancelled.load(Ordering::Relaxed) => return Outcome::Postponed,
                 Err(error) => {
                     tracing::warn!(video = %id, %error, "packaging was put off; it is tried again in a minute");
                     return Outcome::Postponed;
@@ -207,7 +215,7 @@ impl App {
             app.package_now(&media, label, origin, |written, total| {
                 job.written_bytes.store(written, Ordering::Relaxed);
                 job.total_bytes.store(total, Ordering::Relaxed);
-                !job.cancelled.load(Ordering::Relaxed)
+                app.may_package() && !job.cancelled.load(Ordering::Relaxed)
             })
         };
         let packaged = tokio::task::spawn_blocking(work).await;

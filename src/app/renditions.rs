@@ -26,7 +26,7 @@ impl App {
         let app = Arc::clone(self);
         let work = {
             let label = label.clone();
-            move || app.package_now(&media, label, RenditionOrigin::Uploaded, |_, _| true)
+            move || app.package_now(&media, label, RenditionOrigin::Uploaded, |_, _| app.may_package())
         };
         let packaged = tokio::task::spawn_blocking(work).await;
         drop(permit);
@@ -120,6 +120,26 @@ impl PackagedFiles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::test_app::{pending_video, received, with_app};
+
+    const FILM: &[u8] = include_bytes!("../../tests/fixtures/h264_aac.mp4");
+
+    #[test]
+    fn a_stop_does_not_wait_for_a_quality_to_be_packaged() {
+        let test = async |app: Arc<App>, _| {
+            let (_, video) = pending_video(&app).await;
+            let source = received(&app, FILM).await;
+            let ingested = app.ingest(Actor::Appliance, video, source).await.unwrap();
+            assert_eq!(ingested.status, crate::domain::VideoStatus::Ready);
+            let quality = received(&app, FILM).await;
+            app.add_rendition(Actor::Appliance, video, "copy".to_owned(), quality).await.unwrap();
+            let late = received(&app, FILM).await;
+            app.stop_packaging();
+            let refused = app.add_rendition(Actor::Appliance, video, "late".to_owned(), late).await.err();
+            assert!(matches!(refused, Some(IngestError::Media(_))), "{refused:?}");
+        };
+        with_app(test, |_| {});
+    }
 
     #[test]
     fn a_second_and_a_hundredth_are_tolerated() {
