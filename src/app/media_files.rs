@@ -249,7 +249,12 @@ mod tests {
             let received = received(&app, b"a picture").await;
             let file = received.id();
             {
-                let keep = app.keep_poster(Actor::Appliance, video, received, (PictureFormat::Png, 1, 1));
+                let keep = app.keep_poster(
+                    crate::domain::Actor::Appliance.into(),
+                    video,
+                    received,
+                    (PictureFormat::Png, 1, 1),
+                );
                 let mut keep = std::pin::pin!(keep);
                 let polled = keep.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 assert!(matches!(polled, Poll::Pending));

@@ -129,13 +129,14 @@ mod tests {
         let test = async |app: Arc<App>, _| {
             let (_, video) = pending_video(&app).await;
             let source = received(&app, FILM).await;
-            let ingested = app.ingest(Actor::Appliance, video, source).await.unwrap();
+            let ingested = app.ingest(crate::domain::Actor::Appliance.into(), video, source).await.unwrap();
             assert_eq!(ingested.status, crate::domain::VideoStatus::Ready);
             let quality = received(&app, FILM).await;
-            app.add_rendition(Actor::Appliance, video, "copy".to_owned(), quality).await.unwrap();
+            app.add_rendition(crate::domain::Actor::Appliance.into(), video, "copy".to_owned(), quality).await.unwrap();
             let late = received(&app, FILM).await;
             app.stop_packaging();
-            let refused = app.add_rendition(Actor::Appliance, video, "late".to_owned(), late).await.err();
+            let refused =
+                app.add_rendition(crate::domain::Actor::Appliance.into(), video, "late".to_owned(), late).await.err();
             assert!(matches!(refused, Some(IngestError::Media(_))), "{refused:?}");
         };
         with_app(test, |_| {});
