@@ -64,8 +64,8 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
                 .with_context(|| format!("{} was not restored", directory.display()))?;
             let text = format!(
                 "Restored {} as of change {} into {}: {} media files; {} revocations newer than the backup kept, \
-                 {} newer keys kept, {} videos kept private, token access kept off for {} organizations. {}Name it as \
-                 state.dir and start the server.",
+                 {} newer keys kept, {} videos kept private, {} embeds kept deleted, token access kept off for {} \
+                 organizations, new videos kept private for {}. {}{}Name it as state.dir and start the server.",
                 directory.display(),
                 report.seq,
                 into.display(),
@@ -73,11 +73,20 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
                 report.revocations_kept,
                 report.keys_kept,
                 report.kept_private,
+                report.embeds_kept_deleted,
                 report.token_access_kept_off,
+                report.default_kept_private,
                 report
                     .videos_back
-                    .map(|count| format!("{count} videos that were deleted since are there again. "))
-                    .unwrap_or_default()
+                    .map(|count| format!("{count} videos that were deleted since are there again, private. "))
+                    .unwrap_or_default(),
+                match (report.back_private, report.videos_back) {
+                    (0, _) => String::new(),
+                    (count, Some(_)) => format!("{count} of them were public in the backup. "),
+                    (count, None) => format!(
+                        "{count} videos that were public in the backup, and may have been deleted since, are private. "
+                    ),
+                },
             );
             let text = match report.known_state {
                 KnownState::Whole => text,

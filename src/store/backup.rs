@@ -12,8 +12,8 @@ use super::small_file::private_directory;
 use super::state_dir::{StateDir, StateDirError};
 use super::verify::{Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_store};
 use crate::domain::{
-    AssetKey, EndedSession, Kind, MediaFile, Organization, OrganizationId, PrivateKey, PublishableKey, Record, SignIn,
-    SigningKey, Timestamp, Upload, Video, Visibility, hex, limits,
+    AssetKey, Embed, EndedSession, Kind, MediaFile, Organization, OrganizationId, PrivateKey, PublishableKey, Record,
+    SignIn, SigningKey, Timestamp, Upload, Video, Visibility, hex, limits,
 };
 use rustix::fs::Access;
 use rustix::io::Errno;
@@ -82,8 +82,14 @@ pub struct BackupReport {
     pub kept_private: usize,
     /// Organizations for which the backup held token access as on, and for which it stays off.
     pub token_access_kept_off: usize,
-    /// Videos that were deleted after the backup, and are there again; `None` where that is not known.
+    /// Organizations whose new videos were public as of the backup, and whose new videos stay private.
+    pub default_kept_private: usize,
+    /// Embeds that were deleted after the backup, of videos that were not, and that stay deleted.
+    pub embeds_kept_deleted: usize,
+    /// Videos that were deleted after the backup, and are there again, all of them private; `None` where that is not known.
     pub videos_back: Option<usize>,
+    /// Of the videos that are there again, or may be, those that the backup held as public.
+    pub back_private: usize,
     /// How much of the state directory in use until now could be asked.
     pub known_state: KnownState,
 }
@@ -386,13 +392,16 @@ pub fn restore_backup(
 /// What the present state directory knows, and how much of it could be read: a damaged journal is a reason to restore,
 /// and what stands before the damage still counts.
 fn read_known(directory: Option<&Path>) -> Result<(Option<Records>, KnownState), BackupError> {
+    // A running server would go on revoking behind our back. Its lock comes before anything else is looked at: a directory
+    // that lost a file or is open to others may be served all the same.
+    let is_used = |directory: &&Path| ["lock", "journal"].iter().any(|name| directory.join(name).exists());
+    let _lock = match directory.filter(is_used).map(StateDir::lock) {
+        Some(Err(error @ StateDirError::InUse(_))) => return Err(error.into()),
+        // What can't be locked, on a disk that is read-only, nobody serves.
+        other => other.and_then(Result::ok),
+    };
     let holds_records = |directory: &&Path| directory.join("journal").exists() && !StateDir::is_unfinished(directory);
     let Some(directory) = directory.filter(holds_records) else { return Ok((None, KnownState::Absent)) };
-    // A running server would go on revoking behind our back.
-    let _lock = match StateDir::open(directory) {
-        Err(error @ StateDirError::InUse(_)) => return Err(error.into()),
-        other => other.ok(),
-    };
     let (records, damage) = replay_readable(&directory.join("journal"));
     Ok(match damage {
         None => (Some(records), KnownState::Whole),
@@ -424,6 +433,7 @@ fn append_all(journal: &mut Journal, ops: &[Op], now: Timestamp) -> io::Result<(
 }
 
 /// What must be said on top of a backup so that no key, session, visibility or token access is weaker than `known` had it.
+/// A video that `known` has forgotten was watched by nobody: it comes back private.
 fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) -> Result<Vec<Op>, serde_json::Error> {
     let mut ops = Vec::new();
     // All asset URLs end, and a secret that was dropped since, because it had leaked, must not come back: the first start
@@ -440,30 +450,54 @@ fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) 
         ops.push(Op::Remove { kind: Kind::Upload, key: upload?.key() });
     }
     let Some(known) = known else { return Ok(ops) };
-    // An older state, or another one, knows nothing of what was deleted since.
-    let is_later = report.known_state == KnownState::Whole && known.seq >= backup.seq;
+    // An older state, or another one, knows nothing of what was deleted since. Of a damaged one it is not certain.
+    let may_have_deleted = known.seq >= backup.seq;
+    let is_later = report.known_state == KnownState::Whole && may_have_deleted;
     let is_known = |owner: OrganizationId| known.rows.contains_key(&(Kind::Organization, owner.0));
     let mut deleted = 0;
     for video in backup.of::<Video>(Kind::Video) {
         let mut video = video?;
         let other: Option<Video> = find(known, &video).transpose()?;
-        deleted += usize::from(other.is_none() && is_known(video.organization));
-        if video.visibility == Visibility::Public && other.is_some_and(|other| other.visibility == Visibility::Private)
-        {
+        let is_gone = other.is_none() && is_known(video.organization);
+        deleted += usize::from(is_gone);
+        // It may have been made private before it was deleted, and nobody is left to say.
+        let is_private = other.is_some_and(|other| other.visibility == Visibility::Private);
+        if video.visibility == Visibility::Public && (is_private || is_gone && may_have_deleted) {
             video.visibility = Visibility::Private;
             ops.push(Op::put(&video)?);
-            report.kept_private += 1;
+            let count = if is_private { &mut report.kept_private } else { &mut report.back_private };
+            *count += 1;
         }
     }
     report.videos_back = is_later.then_some(deleted);
+    for embed in backup.of::<Embed>(Kind::Embed).filter(|_| is_later) {
+        let embed = embed?;
+        // One of a video that is back comes back with it, to be private like it.
+        let is_of_video = known.rows.contains_key(&(Kind::Video, embed.video.0));
+        if is_of_video && is_known(embed.organization) && !known.rows.contains_key(&(Kind::Embed, embed.key())) {
+            ops.push(Op::Remove { kind: Kind::Embed, key: embed.key() });
+            report.embeds_kept_deleted += 1;
+        }
+    }
     for organization in backup.of::<Organization>(Kind::Organization) {
         let mut organization = organization?;
         let other: Option<Organization> = find(known, &organization).transpose()?;
-        if organization.settings.token_access && other.is_some_and(|other| !other.settings.token_access) {
-            organization.settings.token_access = false;
-            ops.push(Op::put(&organization)?);
-            report.token_access_kept_off += 1;
+        let Some(other) = other else { continue };
+        let (settings, wanted) = (&mut organization.settings, &other.settings);
+        let is_kept_off = settings.token_access && !wanted.token_access;
+        let is_kept_private =
+            settings.default_visibility == Visibility::Public && wanted.default_visibility == Visibility::Private;
+        if is_kept_off {
+            settings.token_access = false;
         }
+        if is_kept_private {
+            settings.default_visibility = Visibility::Private;
+        }
+        if is_kept_off || is_kept_private {
+            ops.push(Op::put(&organization)?);
+        }
+        report.token_access_kept_off += usize::from(is_kept_off);
+        report.default_kept_private += usize::from(is_kept_private);
     }
     let mut keys = KeyMerge { backup, known, ops: &mut ops, report };
     keys.merge::<SigningKey>(|key| &mut key.revoked_at)?;
@@ -515,7 +549,7 @@ fn find<R: Record>(records: &Records, like: &R) -> Option<Result<R, serde_json::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{MediaFileId, MediaKind, Settings, VideoId, VideoStatus};
+    use crate::domain::{EmbedId, MediaFileId, MediaKind, Settings, VideoId, VideoStatus};
     use std::collections::HashMap;
     use uuid::Uuid;
 
@@ -529,47 +563,160 @@ mod tests {
         records.rows.insert((R::KIND, record.key()), Row::of(record).unwrap());
     }
 
+    fn owner(id: OrganizationId) -> Organization {
+        let settings = Settings { token_access: true, ..Settings::default() };
+        Organization { id, name: String::new(), created_at: Timestamp::from_secs(0), settings }
+    }
+
+    fn video(visibility: Visibility) -> Video {
+        Video {
+            id: VideoId(Uuid::from_u128(8)),
+            organization: OWNER,
+            title: String::new(),
+            visibility,
+            epoch: 0,
+            status: VideoStatus::PendingUpload,
+            status_detail: None,
+            reference_id: None,
+            created_at: Timestamp::from_secs(0),
+            updated_at: Timestamp::from_secs(0),
+            source: None,
+            next_source: None,
+            renditions: Vec::new(),
+            storyboard: None,
+            poster: None,
+            captions: Vec::new(),
+            transcoding: None,
+        }
+    }
+
+    /// What is said on top of `backup`, as (report, operations).
+    fn merge(backup: &Records, known: &Records, known_state: KnownState) -> (BackupReport, Vec<Op>) {
+        let mut report = BackupReport { known_state, ..BackupReport::default() };
+        let ops = merged(backup, Some(known), &mut report).unwrap();
+        (report, ops)
+    }
+
+    /// The last record of its kind that is put.
+    fn last_put<R: Record>(ops: &[Op]) -> Option<R> {
+        ops.iter().rev().find_map(|op| match op {
+            Op::Put { row, .. } if op.target().0 == R::KIND => Some(row.read().unwrap()),
+            _ => None,
+        })
+    }
+
     #[test]
     fn a_video_is_back_where_a_later_state_of_its_organization_does_not_have_it() {
-        let owner = |id| {
-            let settings = Settings { token_access: true, ..Settings::default() };
-            Organization { id, name: String::new(), created_at: Timestamp::from_secs(0), settings }
-        };
         let mut backup = records(5);
         put(&mut backup, &owner(OWNER));
-        put(
-            &mut backup,
-            &Video {
-                id: VideoId(Uuid::from_u128(8)),
-                organization: OWNER,
-                title: String::new(),
-                visibility: Visibility::Private,
-                epoch: 0,
-                status: VideoStatus::PendingUpload,
-                status_detail: None,
-                reference_id: None,
-                created_at: Timestamp::from_secs(0),
-                updated_at: Timestamp::from_secs(0),
-                source: None,
-                next_source: None,
-                renditions: Vec::new(),
-                storyboard: None,
-                poster: None,
-                captions: Vec::new(),
-                transcoding: None,
-            },
-        );
+        put(&mut backup, &video(Visibility::Private));
         let back = |seq, of, known_state| {
             let mut known = records(seq);
             put(&mut known, &owner(of));
-            let mut report = BackupReport { known_state, ..BackupReport::default() };
-            merged(&backup, Some(&known), &mut report).unwrap();
-            report.videos_back
+            merge(&backup, &known, known_state).0.videos_back
         };
         assert_eq!(back(6, OWNER, KnownState::Whole), Some(1));
         assert_eq!(back(6, OrganizationId(Uuid::from_u128(9)), KnownState::Whole), Some(0), "of another state");
         assert_eq!(back(4, OWNER, KnownState::Whole), None, "of an older state");
         assert_eq!(back(6, OWNER, KnownState::Partial), None, "of a damaged one");
+    }
+
+    #[test]
+    fn a_public_video_that_was_deleted_since_comes_back_private() {
+        let mut backup = records(5);
+        put(&mut backup, &owner(OWNER));
+        put(&mut backup, &video(Visibility::Public));
+        let back = |seq, of, known_state| {
+            let mut known = records(seq);
+            put(&mut known, &owner(of));
+            let (report, ops) = merge(&backup, &known, known_state);
+            (report.back_private, last_put::<Video>(&ops).map(|video| video.visibility))
+        };
+        let is_private = (1, Some(Visibility::Private));
+        assert_eq!(back(6, OWNER, KnownState::Whole), is_private);
+        assert_eq!(back(6, OWNER, KnownState::Partial), is_private, "it may have been deleted before the damage");
+        // Where nothing tells of a deletion, it is what it was.
+        assert_eq!(back(6, OrganizationId(Uuid::from_u128(9)), KnownState::Whole), (0, None), "of another state");
+        assert_eq!(back(4, OWNER, KnownState::Whole), (0, None), "of an older state");
+        let mut known = records(6);
+        put(&mut known, &owner(OWNER));
+        put(&mut known, &video(Visibility::Public));
+        let (report, ops) = merge(&backup, &known, KnownState::Whole);
+        assert_eq!((report.back_private, report.videos_back, last_put::<Video>(&ops)), (0, Some(0), None));
+    }
+
+    #[test]
+    fn new_videos_stay_private_and_token_access_stays_off_where_that_was_set_since() {
+        let with = |token_access, default_visibility| {
+            let settings = Settings { token_access, default_visibility, ..Settings::default() };
+            Organization { settings, ..owner(OWNER) }
+        };
+        let merged = |before: Organization, since: Organization| {
+            let (mut backup, mut known) = (records(5), records(6));
+            put(&mut backup, &before);
+            put(&mut known, &since);
+            let (report, ops) = merge(&backup, &known, KnownState::Whole);
+            let settings = last_put::<Organization>(&ops)
+                .map(|organization| (organization.settings.token_access, organization.settings.default_visibility));
+            (report.token_access_kept_off, report.default_kept_private, settings)
+        };
+        let (public, private) = (Visibility::Public, Visibility::Private);
+        assert_eq!(merged(with(true, public), with(true, private)), (0, 1, Some((true, private))));
+        assert_eq!(merged(with(true, public), with(false, public)), (1, 0, Some((false, public))));
+        assert_eq!(merged(with(true, public), with(false, private)), (1, 1, Some((false, private))));
+        // What was opened since is closed again, as it was.
+        assert_eq!(merged(with(false, private), with(true, public)), (0, 0, None));
+    }
+
+    #[test]
+    fn an_embed_deleted_since_stays_deleted_unless_its_video_is_back() {
+        let embed = Embed {
+            id: EmbedId(Uuid::from_u128(10)),
+            organization: OWNER,
+            video: video(Visibility::Public).id,
+            created_at: Timestamp::from_secs(0),
+        };
+        let mut backup = records(5);
+        put(&mut backup, &owner(OWNER));
+        put(&mut backup, &video(Visibility::Public));
+        put(&mut backup, &embed);
+        let target = (Kind::Embed, embed.key());
+        let removed = |seq, has_video, known_state| {
+            let mut known = records(seq);
+            put(&mut known, &owner(OWNER));
+            if has_video {
+                put(&mut known, &video(Visibility::Public));
+            }
+            let (report, ops) = merge(&backup, &known, known_state);
+            let removals = ops.iter().filter(|op| op.target() == target).count();
+            assert_eq!(removals, report.embeds_kept_deleted);
+            removals
+        };
+        assert_eq!(removed(6, true, KnownState::Whole), 1);
+        assert_eq!(removed(6, false, KnownState::Whole), 0, "its video is back, and private");
+        assert_eq!(removed(4, true, KnownState::Whole), 0, "it was made since");
+        assert_eq!(removed(6, true, KnownState::Partial), 0, "it may stand behind the damage");
+    }
+
+    #[test]
+    fn a_state_directory_that_is_served_is_in_use_whatever_else_is_wrong_with_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("state");
+        let state = StateDir::create(&path).unwrap();
+        Journal::create(&path.join("journal")).unwrap();
+        state.finish().unwrap();
+        let is_in_use = || matches!(read_known(Some(&path)), Err(BackupError::StateDir(StateDirError::InUse(_))));
+        assert!(is_in_use());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(is_in_use(), "it is open to others");
+        std::fs::remove_file(path.join("format")).unwrap();
+        assert!(is_in_use(), "its format is gone");
+        std::fs::remove_file(path.join("lock")).unwrap();
+        assert!(is_in_use(), "its lock's file is gone");
+        // The twin: nobody serves it any more.
+        drop(state);
+        assert!(matches!(read_known(Some(&path)), Ok((Some(_), KnownState::Whole))));
     }
 
     #[test]

@@ -183,6 +183,11 @@ impl StateDir {
         Ok(Self { path: path.to_owned(), _lock: lock(path)? })
     }
 
+    /// Locks a directory without a look at anything else in it, for whoever must know that no process uses it.
+    pub(super) fn lock(path: &Path) -> Result<Self, StateDirError> {
+        Ok(Self { path: path.to_owned(), _lock: lock(path)? })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

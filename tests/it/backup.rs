@@ -100,6 +100,8 @@ fn what_was_revoked_or_made_private_after_the_backup_stays_so() {
     paths.iter().for_each(|path| drop(server.get(path).expect(200)));
 
     let deleted = server.admin(Method::POST, "/videos", &json!({ "title": "Deleted" })).expect(201).json();
+    let other_embed = server.admin(Method::POST, "/embeds", &json!({ "videoId": opened_video })).expect(201).json();
+    let other_embed = text(&other_embed, "id");
     let backup = back_up(&server, "backup");
     for (list, key) in [("signing-keys", &signing), ("publishable-keys", &publishable), ("private-keys", &private)] {
         server.admin(Method::POST, &format!("/{list}/{}/revoke", text(key, "id")), &json!({})).expect(200);
@@ -108,7 +110,8 @@ fn what_was_revoked_or_made_private_after_the_backup_stays_so() {
     server.admin(Method::PATCH, &path, &json!({ "visibility": "private" })).expect(200);
     let (deleted_video, deleted_embed) = (text(&deleted, "id"), text(&deleted, "embedId"));
     server.admin(Method::DELETE, &format!("/videos/{deleted_video}"), &Value::Null).expect(204);
-    server.set(&json!({ "tokenAccess": false }));
+    server.set(&json!({ "tokenAccess": false, "defaultVisibility": "private" }));
+    server.admin(Method::DELETE, &format!("/embeds/{other_embed}"), &Value::Null).expect(204);
     let (newer, newer_private) = (made_now(&server, "/signing-keys"), made_now(&server, "/private-keys"));
 
     let report = go_on_with(&mut server, &backup);
@@ -117,9 +120,14 @@ fn what_was_revoked_or_made_private_after_the_backup_stays_so() {
         (&json!(3), &json!(2), &json!(1)),
         "{report}"
     );
-    // A deleted video is there again, which is said; token access that was turned off stays off.
+    // A deleted video is there again, which is said, and private; token access that was turned off stays off.
     assert_eq!((&report["videosBack"], &report["tokenAccessKeptOff"]), (&json!(1), &json!(1)), "{report}");
-    server.playback(deleted_embed, None).expect_code(409, "video_not_ready");
+    assert_eq!((&report["backPrivate"], &report["defaultKeptPrivate"]), (&json!(1), &json!(1)), "{report}");
+    assert_eq!(report["embedsKeptDeleted"], json!(1), "{report}");
+    server.playback(deleted_embed, None).expect_code(401, "token_access_disabled");
+    server.playback(other_embed, None).expect_code(404, "not_found");
+    let made = server.admin(Method::POST, "/videos", &json!({ "title": "New" })).expect(201).json();
+    assert_eq!(made["visibility"], json!("private"), "{made}");
     server.playback(&private_embed, Some(&server.token(&private_video))).expect_code(401, "token_access_disabled");
     server.set(&json!({ "tokenAccess": true }));
     server.playback(&private_embed, Some(&token)).expect_code(401, "playback_token_revoked");
