@@ -17,11 +17,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How long a thread that is not wanted any more may take to notice; one that hangs in sled never does.
 const GIVEN_UP_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long an index that was closed may keep its lock: a thread of sled's own lets go of it last.
+const LOCKED_WITHIN: Duration = Duration::from_secs(2);
+/// How often it is tried meanwhile.
+const LOCK_LOOK: Duration = Duration::from_millis(20);
 
 /// Why the index did not do its part. Never a reason to lose data: the journal has it.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,16 @@ pub enum IndexError {
     /// It was closed.
     #[error("the index is closed: the server is stopping")]
     Closed,
+    /// It is to be set aside, and can't be.
+    #[error(
+        "{path} is not what the journal says and can't be set aside ({error}); move it away by hand, or mend what keeps it there"
+    )]
+    NotSetAside {
+        /// Its directory.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// A value is longer than the index takes.
     #[error("a record of {0} bytes is over the limit of {limit}", limit = limits::INDEX_VALUE_BYTES)]
     TooLong(usize),
@@ -70,10 +85,19 @@ pub struct IndexPlace {
 }
 
 impl IndexPlace {
-    /// Opens or creates the index there.
+    /// Opens or creates the index there. One that was closed just now is waited for: no other process can have it, for the
+    /// state directory has a lock of its own.
     pub fn open(&self) -> Result<Index, IndexError> {
-        let Self { path, cache_bytes, limit } = self.clone();
-        guarded(limit, move || Index::open_now(&path, cache_bytes))
+        let began = Instant::now();
+        loop {
+            let Self { path, cache_bytes, limit } = self.clone();
+            match guarded(limit, move || Index::open_now(&path, cache_bytes)) {
+                Err(error) if error.is_locked() && began.elapsed() < LOCKED_WITHIN => {
+                    std::thread::park_timeout(LOCK_LOOK);
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// Removes what is there.
@@ -96,7 +120,12 @@ pub(super) type Entry = (EntryKey, Option<Vec<u8>>);
 impl IndexError {
     /// Whether it was for want of room.
     pub fn is_for_room(&self) -> bool {
-        matches!(self, Self::Sled(sled::Error::Io(error)) if is_for_room(error))
+        matches!(self, Self::Sled(sled::Error::Io(error)) | Self::NotSetAside { error, .. } if is_for_room(error))
+    }
+
+    /// Whether it is open elsewhere. sled has no error of its own for that.
+    fn is_locked(&self) -> bool {
+        matches!(self, Self::Sled(sled::Error::Io(error)) if error.to_string().starts_with("could not acquire lock"))
     }
 }
 

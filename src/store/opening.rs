@@ -53,7 +53,7 @@ impl Opened {
             let Err(error) = &opened else { break };
             // Whatever the index can't take, a new one can; and where that has no room, once more.
             if !error.is_for_room() {
-                slot.set_aside(&error.to_string());
+                slot.set_aside(&error.to_string()).map_err(no_index)?;
             } else if let Some(freed) = disk.give_up_reserve() {
                 given_up = Some(freed);
                 slot.forget().map_err(no_index)?;
@@ -153,8 +153,10 @@ impl<'a> Taken<'a> {
     fn take(&mut self, commit: &Commit) {
         // A compacted head newer than the index says nothing of what it should forget: begin anew.
         if commit.snapshot && self.behind != 0 && self.behind < commit.seq {
-            self.slot.set_aside("it is older than the compacted journal");
             self.behind = 0;
+            if let Err(error) = self.slot.set_aside("it is older than the compacted journal") {
+                self.index_error.get_or_insert(error);
+            }
         }
         if let Err(error) = commit.ops.iter().try_for_each(|op| self.take_op(op, commit.seq)) {
             self.unreadable.get_or_insert((commit.seq, error.to_string()));
@@ -210,7 +212,7 @@ impl IndexSlot {
             // Its building was interrupted: what it holds may be more than the journal says.
             Ok((0, index)) if !index.is_empty() => {
                 drop(index);
-                self.set_aside("it was not finished");
+                self.set_aside("it was not finished")?;
                 Ok(0)
             }
             Ok((applied, index)) => {
@@ -219,7 +221,7 @@ impl IndexSlot {
             }
             Err(error) if error.is_for_room() => Err(error),
             Err(error) => {
-                self.set_aside(&error.to_string());
+                self.set_aside(&error.to_string())?;
                 Ok(0)
             }
         }
@@ -240,19 +242,23 @@ impl IndexSlot {
         self.place.clear()
     }
 
-    fn set_aside(&mut self, why: &str) {
+    /// Makes room for a new one. What stays in its place would be taken for it.
+    fn set_aside(&mut self, why: &str) -> Result<(), IndexError> {
         drop_behind(self.open.take());
         let aside = (1..).map(|n| self.place.path.with_extension(format!("set-aside-{n}"))).find(|path| !path.exists());
-        let Some(aside) = aside else { return };
+        let Some(aside) = aside else { return Ok(()) };
         match std::fs::rename(&self.place.path, &aside) {
-            Ok(()) => tracing::warn!(
-                why,
-                set_aside = %aside.display(),
-                "the index was set aside and is rebuilt from the journal; nothing is lost, the directory may be deleted"
-            ),
-            Err(error) => {
-                tracing::error!(%error, path = %self.place.path.display(), "the index could not be set aside");
+            Ok(()) => {
+                tracing::warn!(
+                    why,
+                    set_aside = %aside.display(),
+                    "the index was set aside and is rebuilt from the journal; nothing is lost, the directory may be deleted"
+                );
+                Ok(())
             }
+            // It was never made.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(IndexError::NotSetAside { path: self.place.path.clone(), error }),
         }
     }
 

@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::{Organization, Reference, Settings, VideoId};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::atomic::AtomicU32;
 
 const OWNER: OrganizationId = OrganizationId(Uuid::from_u128(7));
 
@@ -109,14 +110,14 @@ fn a_search_finds_every_record_once_however_short_its_pages_and_its_looks_are() 
 fn whoever_reads_a_record_finds_in_memory_what_it_says() {
     let directory = tempfile::tempdir().unwrap();
     let catalog = open(directory.path()).unwrap();
-    let is_over = AtomicBool::new(false);
+    let (is_over, looks) = (AtomicBool::new(false), AtomicU32::new(0));
     let organization = |changes: u32| {
         let settings = Settings { session_max_age_s: changes, ..Settings::default() };
         Organization { id: OWNER, name: "Acme".into(), settings, created_at: Timestamp::from_secs(1) }
     };
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            let (mut looks, mut last) = (0_u32, 0);
+            let mut last = 0;
             actix_web::rt::System::new().block_on(async {
                 while !is_over.load(Ordering::SeqCst) {
                     let record = catalog.find::<Organization>(OWNER.0).await.unwrap();
@@ -127,13 +128,16 @@ fn whoever_reads_a_record_finds_in_memory_what_it_says() {
                     assert!(last <= record, "{record} was read after {last}");
                     assert!(record <= listed, "{listed} was listed after {record} was read");
                     assert!(listed <= memory, "{memory} decides, and {listed} was read before");
-                    (looks, last) = (looks + 1, record);
+                    looks.fetch_add(1, Ordering::SeqCst);
+                    last = record;
                 }
             });
-            looks
         });
         actix_web::rt::System::new().block_on(async {
-            for changes in 1..=300 {
+            // Until enough was looked at between them, however few turns the reader gets; it ends early where it has failed.
+            let goes_on =
+                |changes: &u32| *changes <= 300 || looks.load(Ordering::SeqCst) <= 300 && !reader.is_finished();
+            for changes in (1..).take_while(goes_on) {
                 let record = organization(changes);
                 let written = catalog.write(Timestamp::from_secs(1), move |draft| {
                     draft.put(&record);
@@ -143,7 +147,7 @@ fn whoever_reads_a_record_finds_in_memory_what_it_says() {
             }
         });
         is_over.store(true, Ordering::SeqCst);
-        assert!(reader.join().unwrap() > 300, "hardly anything was looked at");
+        reader.join().unwrap();
     });
 }
 
@@ -278,6 +282,50 @@ fn an_index_behind_is_caught_up_and_one_behind_a_compacted_head_is_built_anew() 
     copy(&older, &index);
     assert_says(path, &model);
     assert!(!path.join("index.set-aside-2").exists());
+}
+
+#[test]
+fn an_index_that_is_let_go_of_late_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, mut model) = (directory.path(), Model::new());
+    change(path, &mut model, 1..50);
+    // As a thread of sled's own may hold it after it was closed.
+    let lock = std::fs::File::open(path.join("index/db")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::park_timeout(Duration::from_millis(200));
+            drop(lock);
+        });
+        assert_says(path, &model);
+    });
+    assert!(!path.join("index.set-aside-1").exists(), "a good index was set aside");
+}
+
+#[test]
+fn an_index_that_can_not_be_set_aside_refuses_the_start_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, mut model) = (directory.path(), Model::new());
+    let (index, older, aside) = (path.join("index"), path.join("older"), path.join("index.set-aside-1"));
+    change(path, &mut model, 1..200);
+    copy(&index, &older);
+    change(path, &mut model, 200..400);
+    compact(path);
+    copy(&older, &index);
+    // A directory is not renamed to what is a link, of which it is said that nothing is there.
+    std::os::unix::fs::symlink("nowhere", &aside).unwrap();
+    for _ in 0..2 {
+        match open(path) {
+            Err(JournalError::Io { path, error }) => {
+                assert_eq!(path, index);
+                assert!(error.to_string().contains("can't be set aside"), "{error}");
+            }
+            other => panic!("it goes on with an index of another time: {:?}", other.err()),
+        }
+    }
+    std::fs::remove_file(&aside).unwrap();
+    assert_says(path, &model);
+    assert!(aside.exists());
 }
 
 #[test]
