@@ -4,6 +4,7 @@
 //! Never takes a name from outside, never changes a file's bytes.
 
 use super::journal::{is_for_room, sync_directory};
+use super::remedy::with_remedy;
 use super::state_dir::{StateDirError, check_one_mount};
 use crate::domain::{MediaFileId, hex, limits};
 use bytes::{Bytes, BytesMut};
@@ -48,7 +49,8 @@ impl From<io::Error> for MediaError {
 }
 
 impl MediaDir {
-    /// The media directory below `state`; made if missing. Unfinished uploads of a former process are removed.
+    /// The media directory below `state`; made if missing. Unfinished uploads of a former process are removed, as far as
+    /// that can be done: what stays has a name that nothing gets again.
     pub fn open(state: &Path) -> Result<Self, StateDirError> {
         let (media, incoming) = (state.join("media"), state.join("incoming"));
         for directory in [&media, &incoming] {
@@ -62,14 +64,17 @@ impl MediaDir {
             let removed = entry.file_type().and_then(|kind| {
                 if kind.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }
             });
-            removed.map_err(StateDirError::at(&path))?;
+            if let Err(error) = removed {
+                warn_of_leftover(&path, error);
+            }
         }
         Ok(Self { media, incoming, removal: Arc::default() })
     }
 
     /// Clears away files that no record names; only at start, before anything is uploaded. One whose record was removed
     /// is removed. One that the journal never heard of is set aside below `orphaned/`: a crash between rename and commit
-    /// leaves such a file, but so does a journal that was put back from an older copy.
+    /// leaves such a file, but so does a journal that was put back from an older copy. What can't be cleared away stays, for
+    /// nothing names it, and is warned of at each start.
     pub fn sweep(&self, named: &HashSet<MediaFileId>, removed: &HashSet<MediaFileId>) -> Result<(), StateDirError> {
         let orphaned = self.media.with_file_name("orphaned");
         for entry in std::fs::read_dir(&self.media).map_err(StateDirError::at(&self.media))?.flatten() {
@@ -77,12 +82,18 @@ impl MediaDir {
             let Some(id) = id.filter(|id| !named.contains(id)) else { continue };
             if removed.contains(&id) {
                 tracing::info!(file = %id, "removing a media file whose record was removed");
-                std::fs::remove_file(entry.path()).map_err(StateDirError::at(&entry.path()))?;
-            } else {
-                make_if_missing(&orphaned).map_err(StateDirError::at(&orphaned))?;
-                tracing::warn!(file = %id, "no record names this media file; it is set aside in orphaned/, to be deleted by hand");
-                std::fs::rename(entry.path(), orphaned.join(entry.file_name()))
-                    .map_err(StateDirError::at(&orphaned))?;
+                if let Err(error) = std::fs::remove_file(entry.path()) {
+                    warn_of_leftover(&entry.path(), error);
+                }
+                continue;
+            }
+            let moved = make_if_missing(&orphaned)
+                .and_then(|()| std::fs::rename(entry.path(), orphaned.join(entry.file_name())));
+            match moved {
+                Ok(()) => tracing::warn!(
+                    file = %id, "no record names this media file; it is set aside in orphaned/, to be deleted by hand"
+                ),
+                Err(error) => warn_of_leftover(&entry.path(), error),
             }
         }
         Ok(())
@@ -412,6 +423,12 @@ pub(super) fn make_if_missing(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Says what could not be cleared away at a start. No reason not to start: nothing names it.
+fn warn_of_leftover(path: &Path, error: io::Error) {
+    let error = with_remedy(path, error);
+    tracing::warn!(path = %path.display(), %error, "this is nobody's and could not be cleared away; delete it by hand");
+}
+
 async fn remove_all(paths: Vec<PathBuf>) {
     for path in paths {
         let name = path.display().to_string();
@@ -526,5 +543,25 @@ mod tests {
         let orphaned = state.path().join("orphaned");
         assert!(orphaned.join(stranger.to_string()).exists());
         assert_eq!(std::fs::read_dir(orphaned).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_can_not_be_cleared_away_keeps_nobody_from_starting() {
+        let state = tempfile::tempdir().unwrap();
+        let media = MediaDir::open(state.path()).unwrap();
+        let [as_directory, removed, stranger] = [1, 2, 3].map(|n| MediaFileId::from_random([n; 16]));
+        std::fs::create_dir(media.path(as_directory)).unwrap();
+        for id in [removed, stranger] {
+            std::fs::write(media.path(id), "bytes").unwrap();
+        }
+        // What is in the way of `orphaned/` keeps strangers where they are.
+        std::fs::write(state.path().join("orphaned"), "a file").unwrap();
+        media.sweep(&HashSet::new(), &HashSet::from([as_directory, removed])).unwrap();
+        assert!(media.path(as_directory).exists() && media.path(stranger).exists());
+        assert!(!media.path(removed).exists(), "one that can't be removed keeps the others");
+        // Nobody can remove what is in /proc.
+        std::fs::remove_dir(state.path().join("incoming")).unwrap();
+        std::os::unix::fs::symlink("/proc/self/fdinfo", state.path().join("incoming")).unwrap();
+        MediaDir::open(state.path()).unwrap();
     }
 }
