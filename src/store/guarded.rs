@@ -118,10 +118,12 @@ mod tests {
 
     #[test]
     fn only_what_a_thread_computes_counts_as_long_as_it_gets_on() {
+        // Long enough that no thread goes without any turn between two looks, however busy the machine is.
+        let limit = 5 * LIMIT;
         // A thread that gets a small part of a processor: it computes a little, and waits.
-        let gets_little = || {
+        let gets_little = move || {
             let began = Instant::now();
-            while began.elapsed() < 3 * LIMIT {
+            while began.elapsed() < 2 * limit {
                 let turn = Instant::now();
                 while turn.elapsed() < Duration::from_millis(1) {
                     std::hint::spin_loop();
@@ -130,6 +132,6 @@ mod tests {
             }
             Ok(())
         };
-        guarded(LIMIT, gets_little).unwrap();
+        guarded(limit, gets_little).unwrap();
     }
 }
