@@ -1,10 +1,11 @@
 //! `screener backup`: made by the running server, checked and restored on files.
 
-use super::output::{Output, print_verified};
+use super::exit::Lacking;
+use super::output::{Output, lacking, print_verified};
 use super::{Common, JsonArgs};
 use crate::app::{Clock, SystemClock};
-use crate::store::{KnownState, restore_backup, verify_backup};
-use anyhow::Context;
+use crate::store::{KnownState, MissingMedia, restore_backup, verify_backup};
+use anyhow::{Context, anyhow};
 use clap::Subcommand;
 use serde_json::json;
 use std::path::PathBuf;
@@ -50,12 +51,20 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
     match verb {
         BackupVerb::Create { directory, common } => {
             let directory = std::path::absolute(&directory)?;
-            let report = common.connect()?.post("/appliance/v1/backup", &json!({ "directory": directory }))?;
+            // The server is told by JSON, which has no other bytes.
+            let Some(name) = directory.to_str() else {
+                return Err(anyhow!("{} is not UTF-8; name another directory", directory.display()));
+            };
+            let report = common.connect()?.post("/appliance/v1/backup", &json!({ "directory": name }))?;
+            let missing = report.get("missingMedia").cloned().unwrap_or_else(|| json!([]));
+            let missing: Vec<MissingMedia> = serde_json::from_value(missing)?;
             let text = format!(
                 "Backed up to {}. The master key is not in it: keep a copy of it elsewhere.",
                 directory.display()
             );
-            Output::new(common.output.json).print(&report, &text)
+            Output::new(common.output.json).print(&report, &text)?;
+            // It is kept all the same; whoever made it must hear of it, also from a timer.
+            lacking(&missing).map_or(Ok(()), |sentence| Err(Lacking(sentence).into()))
         }
         BackupVerb::Verify { directory, output } => print_verified(&verify_backup(&directory)?, output.json),
         BackupVerb::Restore { directory, into, common } => {
@@ -98,6 +107,10 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
                     "{text}\nThere is no journal in {}: revocations made after the backup are not known. Revoke them again.",
                     known.display()
                 ),
+            };
+            let text = match lacking(&report.missing_media) {
+                Some(sentence) => format!("{text}\n{sentence}"),
+                None => text,
             };
             Output::new(common.output.json).print(&json!(report), &text)
         }

@@ -1,6 +1,7 @@
 //! `screener init`: everything a first start needs, made once.
 
 use super::Common;
+use super::exit::Misconfigured;
 use super::output::Output;
 use crate::app::{App, Entropy, SystemClock, SystemEntropy, new_organization};
 use crate::domain::Actor;
@@ -20,7 +21,12 @@ pub(super) struct InitArgs {
 }
 
 pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
-    let config = args.common.load()?.config;
+    let loaded = args.common.load()?;
+    let problems = loaded.check_before_init();
+    if !problems.is_empty() {
+        return Err(Misconfigured(problems).into());
+    }
+    let config = loaded.config;
     let name = args.name.clone();
     let made = actix_web::rt::System::new().block_on(async move {
         let state = create_state(&config.state.dir, &config.state.master_key_file)?;

@@ -2,9 +2,10 @@
 
 use crate::config::LogFormat;
 use crate::domain::limits;
-use crate::store::VerifyReport;
+use crate::store::{MissingMedia, VerifyReport};
 use anyhow::anyhow;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -61,17 +62,35 @@ pub(super) fn table(body: &Value, list: &str, columns: &[&str]) -> String {
     lines.join("\n")
 }
 
+/// What is said of media files that a backup lacks.
+pub(super) fn lacking(missing: &[MissingMedia]) -> Option<String> {
+    let videos: BTreeSet<_> = missing.iter().map(|missing| missing.video).collect();
+    let named: Vec<String> = videos.iter().take(limits::DAMAGED_LISTED).map(ToString::to_string).collect();
+    let rest = videos.len().saturating_sub(named.len());
+    let rest = if rest > 0 { format!(" and of {rest} more") } else { String::new() };
+    (!missing.is_empty()).then(|| {
+        format!(
+            "WARNING: {} media files were gone or unreadable when the backup was made, and are not in it. They are of \
+             these videos: {}{rest}. Look for the files in older backups, or upload the sources again.",
+            missing.len(),
+            named.join(", ")
+        )
+    })
+}
+
 /// Prints what a check found; problems make the command fail.
 pub(super) fn print_verified(report: &VerifyReport, as_json: bool) -> anyhow::Result<()> {
     let body = json!({
         "seq": report.seq, "unfinishedBytes": report.unfinished_bytes, "records": report.records,
-        "auditEntries": report.audit_entries, "mediaFiles": report.media_files, "problems": report.problems
+        "auditEntries": report.audit_entries, "mediaFiles": report.media_files, "missingMedia": report.missing,
+        "problems": report.problems
     });
     let text = format!(
         "{} records as of change {}, {} audit entries in an unbroken chain, {} media files with the right hash.",
         report.records, report.seq, report.audit_entries, report.media_files
     );
-    Output::new(as_json).print(&body, &text)?;
+    let lacking = lacking(&report.missing).map(|lacking| format!("\n{lacking}")).unwrap_or_default();
+    Output::new(as_json).print(&body, &format!("{text}{lacking}"))?;
     if report.problems.is_empty() { Ok(()) } else { Err(anyhow!("{}", report.problems.join("\n"))) }
 }
 

@@ -22,6 +22,11 @@ const UNSUITABLE: [(i64, &str, &str); 6] = [
     (0xfe53_4d42, "SMB2", "its locks and syncs are another machine's"),
 ];
 
+/// The appliance's socket within the state directory, as `store::StateDir::socket` has it.
+const SOCKET: &str = "/admin.sock";
+/// The longest path of a unix socket in bytes: `sun_path` of unix(7), without the zero that ends it.
+const SOCKET_PATH_BYTES: usize = 107;
+
 impl Config {
     /// Looks at the files the configuration names and returns everything that would stop or endanger the server.
     ///
@@ -38,6 +43,7 @@ impl Config {
         let mut problems = Vec::new();
         self.check_public_url(&mut problems);
         self.check_certificate(&mut problems);
+        self.check_socket_path(&mut problems);
         self.check_state_dir(&mut problems);
         self.check_master_key_file(&mut problems);
         problems
@@ -55,6 +61,16 @@ impl Config {
     fn check_certificate(&self, problems: &mut Vec<Problem>) {
         if let (Some(certificate), Some(key)) = (&self.server.tls_certificate_file, &self.server.tls_key_file) {
             problems.extend(read_tls_pair(certificate, key).err().into_iter().flatten());
+        }
+    }
+
+    fn check_socket_path(&self, problems: &mut Vec<Problem>) {
+        let (length, longest) = (self.state.dir.as_os_str().len(), SOCKET_PATH_BYTES - SOCKET.len());
+        if length > longest {
+            let message = format!(
+                "is a path of {length} bytes, too long for the socket that is made in it; name one of at most {longest}"
+            );
+            problems.push(self.problem("state.dir", message));
         }
     }
 
@@ -146,6 +162,13 @@ impl Loaded {
     /// [`Config::check_before_serving`], in the same way.
     pub fn check_before_serving(&self) -> Vec<Problem> {
         self.sourced(self.config.check_before_serving())
+    }
+
+    /// The part of [`Loaded::check_before_serving`] that decides whether what is made now can ever be served.
+    pub fn check_before_init(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        self.config.check_socket_path(&mut problems);
+        self.sourced(problems)
     }
 
     fn sourced(&self, problems: Vec<Problem>) -> Vec<Problem> {
@@ -262,6 +285,25 @@ mod tests {
         let (key, message) = only_problem(&config);
         assert_eq!(key, "state.dir");
         assert!(message.starts_with("is not on one file system: incoming/ is on another than media/"), "{message}");
+    }
+
+    #[test]
+    fn a_state_directory_whose_socket_has_no_name_is_refused() {
+        let (_dir, mut config) = sound();
+        let longest = SOCKET_PATH_BYTES - SOCKET.len();
+        for (length, fits) in [(longest, true), (longest + 1, false)] {
+            config.state.dir = format!("/{}", "s".repeat(length - 1)).into();
+            let socket = crate::store::StateDir::socket(&config.state.dir);
+            assert!(socket.ends_with(SOCKET.trim_start_matches('/')));
+            assert_eq!(std::os::unix::net::SocketAddr::from_pathname(&socket).is_ok(), fits, "{length}");
+            if fits {
+                assert_eq!(config.check_environment(), []);
+            } else {
+                let (key, message) = only_problem(&config);
+                assert_eq!(key, "state.dir");
+                assert!(message.contains("name one of at most 96"), "{message}");
+            }
+        }
     }
 
     #[test]

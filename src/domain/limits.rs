@@ -174,6 +174,10 @@ pub const DAMAGED_LOOK_S: u64 = 5;
 pub const DAMAGED_RETRY_S: u64 = 600;
 /// Damaged media files in one answer or on one page: beyond that it is the disk that is damaged.
 pub const DAMAGED_LISTED: usize = 100;
+/// Media files that a backup may lack: where more are gone, it is the disk below them that is.
+pub const BACKUP_MISSING_FILES: usize = 10_000;
+/// Longest manifest of a backup that is read, in bytes: one that names all that a backup may lack is a third of it.
+pub const BACKUP_MANIFEST_BYTES: u64 = 4 << 20;
 /// Media files that one request may have read again: their ids fit into [`JSON_BODY_BYTES`].
 pub const CHECKED_FILES: usize = 1_000;
 /// Sources read at the same time: each may hold its whole index, up to 64 MiB.

@@ -1,5 +1,6 @@
 //! Backup and restore. A backup is the journal as of one commit, the media files it names, and a manifest with their
-//! hashes, written last. The master key is not part of it.
+//! hashes, written last. The master key is not part of it. A media file that can't be had is left out and named: a disk that
+//! begins to fail must not be why the latest revocations are in no backup.
 //!
 //! Restoring keeps every revocation that either side knows: a restored backup never brings a revoked key back.
 
@@ -8,9 +9,11 @@ use super::disk::Disk;
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::media_dir::{MediaDir, MediaError};
 use super::op::{Op, Row};
-use super::small_file::private_directory;
+use super::small_file::{private_directory, read_small};
 use super::state_dir::{StateDir, StateDirError};
-use super::verify::{Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_store};
+use super::verify::{
+    MissingMedia, Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_lacking,
+};
 use crate::domain::{
     AssetKey, Embed, EndedSession, Kind, MediaFile, Organization, OrganizationId, PrivateKey, PublishableKey, Record,
     SignIn, SigningKey, Timestamp, Upload, Video, Visibility, hex, limits,
@@ -27,6 +30,11 @@ use std::sync::Arc;
 /// The one place within the state directory for backups: what the unit lets the server write to, and one mount with the
 /// media, so that files can be linked.
 const WITHIN_STATE: &str = "backups";
+
+/// What the name of a backup ends with that is being made.
+const UNFINISHED: &str = ".unfinished";
+/// The longest name that Linux has for a file, in bytes: `NAME_MAX` of limits.h.
+const LONGEST_NAME_BYTES: usize = 255;
 
 /// Why a backup could not be made, checked or restored.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +53,18 @@ pub enum BackupError {
         /// What is missing or wrong.
         what: String,
     },
+    /// Its name, or that of what it is made as, is longer than the file system takes.
+    #[error(
+        "{0}: the name is too long; choose one of at most {limit} bytes",
+        limit = LONGEST_NAME_BYTES - UNFINISHED.len()
+    )]
+    NameTooLong(PathBuf),
+    /// So much is gone that a backup would be none.
+    #[error(
+        "{0} lacks more than {limit} media files, or they can't be read: is its disk there?",
+        limit = limits::BACKUP_MISSING_FILES
+    )]
+    MediaGone(PathBuf),
     /// There is something where the backup should go to.
     #[error("{0} is not empty; name a directory that is missing or empty")]
     NotEmpty(PathBuf),
@@ -74,6 +94,8 @@ pub struct BackupReport {
     pub seq: u64,
     /// Media files in it.
     pub media_files: usize,
+    /// Media files that it lacks, since they were gone or unreadable when it was made.
+    pub missing_media: Vec<MissingMedia>,
     /// Keys that the backup held as active and that stay revoked.
     pub revocations_kept: usize,
     /// Keys made after the backup that were kept.
@@ -116,6 +138,9 @@ struct Manifest {
     journal_bytes: u64,
     journal_sha256: String,
     media_files: usize,
+    /// Those that the journal names and that are not in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    missing_media: Vec<MissingMedia>,
     /// SHA-256 over the members above, so that a manifest damaged anywhere is not believed.
     sha256: String,
 }
@@ -207,9 +232,12 @@ fn prepare(media: &Path, to: &Path) -> Result<PathBuf, BackupError> {
         })?;
     }
     let mut name = to.file_name().unwrap_or_default().to_owned();
-    name.push(".unfinished");
+    name.push(UNFINISHED);
     let unfinished = to.with_file_name(name);
     match std::fs::remove_dir_all(&unfinished) {
+        Err(error) if error.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error()) => {
+            Err(BackupError::NameTooLong(to.to_owned()))
+        }
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&unfinished)(error)),
         _ => Ok(unfinished),
     }
@@ -246,7 +274,8 @@ fn write_backup(
     let records = replay_of(&journal_path, Kind::MediaFile)?;
     let to_media = to.join("media");
     private_directory(&to_media).map_err(io_error(&to_media))?;
-    let media_files = link_media(&records, media, &to_media, |bytes| check(disk.check_room(bytes), bytes))?;
+    let (media_files, missing_media) =
+        link_media(&records, media, &to_media, |bytes| check(disk.check_room(bytes), bytes))?;
     let (journal_bytes, journal_sha256) = sha256_of(&journal_path).map_err(io_error(&journal_path))?;
     let manifest = Manifest {
         format: FORMAT,
@@ -255,13 +284,14 @@ fn write_backup(
         journal_bytes,
         journal_sha256,
         media_files,
+        missing_media: missing_media.clone(),
         sha256: String::new(),
     };
     let path = to.join("manifest.json");
     let text = manifest.text().map_err(io::Error::other).map_err(io_error(&path))?;
     std::fs::write(&path, text).and_then(|()| std::fs::File::open(&path)?.sync_all()).map_err(io_error(&path))?;
     sync_directory(to).map_err(io_error(to))?;
-    Ok(BackupReport { seq: journal.seq, media_files, ..BackupReport::default() })
+    Ok(BackupReport { seq: journal.seq, media_files, missing_media, ..BackupReport::default() })
 }
 
 /// Whether what is written to one takes the room of the other. File systems within one pool (btrfs, ZFS) are devices of
@@ -275,40 +305,76 @@ fn share_room(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(device(one)? == device(other)? || blocks(one)? == blocks(other)?)
 }
 
-/// Puts every media file that `records` name into another directory, and syncs it; answers how many. Media files never
-/// change, so that one inode may serve both sides. Those that can't be linked are copied, where `check_room` has room for
-/// all of them.
+/// Puts every media file that `records` name into another directory, and syncs it; answers how many, and which could not be
+/// had. Media files never change, so that one inode may serve both sides. Those that can't be linked are copied, where
+/// `check_room` has room for all of them.
 fn link_media(
     records: &Records,
     from: &Path,
     to: &Path,
     check_room: impl Fn(u64) -> Result<(), BackupError>,
-) -> Result<usize, BackupError> {
-    let (mut count, mut apart, mut apart_bytes) = (0, Vec::new(), 0);
+) -> Result<(usize, Vec<MissingMedia>), BackupError> {
+    let (mut count, mut missing, mut apart, mut apart_bytes) = (0, Vec::new(), Vec::new(), 0);
+    let mut leave_out = |file: &MediaFile, why: &str| {
+        if missing.len() == limits::BACKUP_MISSING_FILES {
+            return Err(BackupError::MediaGone(from.to_owned()));
+        }
+        if missing.len() < limits::DAMAGED_LISTED {
+            tracing::warn!(file = %file.id, video = %file.video, why, "a media file is left out of the backup");
+        }
+        missing.push(MissingMedia::of(file));
+        Ok(())
+    };
     for file in records.of::<MediaFile>(Kind::MediaFile) {
         let file = file.map_err(io::Error::other).map_err(io_error(from))?;
-        let name = file.id.to_string();
-        let source = from.join(&name);
-        match std::fs::hard_link(&source, to.join(&name)) {
-            Ok(()) => {}
+        let (source, copy) = (from.join(file.id.to_string()), to.join(file.id.to_string()));
+        if let Some(why) = why_not_to_be_had(&source, &file) {
+            leave_out(&file, &why)?;
+            continue;
+        }
+        match std::fs::hard_link(&source, &copy) {
+            Ok(()) => count += 1,
             Err(error) if !is_for_copying(&error) => return Err(io_error(&source)(error)),
             Err(_) => {
-                apart_bytes += std::fs::metadata(&source).map_err(io_error(&source))?.len();
-                apart.push((source, to.join(&name)));
+                apart_bytes += file.size_bytes;
+                apart.push((file, source, copy));
             }
         }
-        count += 1;
     }
     if apart_bytes > 0 {
         check_room(apart_bytes)?;
     }
-    for (source, copy) in apart {
-        std::fs::copy(&source, &copy)
-            .and_then(|_| std::fs::File::open(&copy)?.sync_all())
-            .map_err(io_error(&source))?;
+    for (file, source, copy) in apart {
+        let copied = std::fs::copy(&source, &copy).and_then(|_| std::fs::File::open(&copy)?.sync_all());
+        let Err(error) = copied else {
+            count += 1;
+            continue;
+        };
+        // Either side may have failed: what reads is not to be given up for a disk that does not take it.
+        match sha256_of(&source) {
+            Ok(_) => return Err(io_error(&source)(error)),
+            Err(unreadable) => leave_out(&file, &format!("it can't be read: {unreadable}"))?,
+        }
+        match std::fs::remove_file(&copy) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&copy)(error)),
+            _ => {}
+        }
     }
     sync_directory(to).map_err(io_error(to))?;
-    Ok(count)
+    missing.sort_unstable();
+    Ok((count, missing))
+}
+
+/// Why a media file can't be part of a backup, if that can be told without reading it.
+fn why_not_to_be_had(path: &Path, file: &MediaFile) -> Option<String> {
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => Some("it is not a regular file".to_owned()),
+        Ok(found) if found.len() != file.size_bytes => {
+            Some(format!("it is damaged ({} bytes on disk, {} stored)", found.len(), file.size_bytes))
+        }
+        Ok(_) => None,
+        Err(error) => Some(format!("it can't be read: {error}")),
+    }
 }
 
 /// Whether a file that can't be linked may be copied: another file system or mount, or one without links, or a file that has
@@ -323,10 +389,10 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
     move |error| BackupError::Io { path, error }
 }
 
-/// Checks a backup: manifest, journal, audit chain, every media file.
+/// Checks a backup: manifest, journal, audit chain, every media file. What its manifest says that it lacks is no damage.
 pub fn verify_backup(backup: &Path) -> Result<VerifyReport, BackupError> {
     let not_whole = |what: String| BackupError::NotWhole { path: backup.to_owned(), what };
-    let text = std::fs::read(backup.join("manifest.json"))
+    let text = read_small(&backup.join("manifest.json"), limits::BACKUP_MANIFEST_BYTES)
         .map_err(|error| not_whole(format!("its manifest.json can't be read ({error}); it is written last")))?;
     let manifest: Manifest = serde_json::from_slice(&text)
         .map_err(|error| not_whole(format!("its manifest.json does not read: {error}")))?;
@@ -334,7 +400,7 @@ pub fn verify_backup(backup: &Path) -> Result<VerifyReport, BackupError> {
         return Err(not_whole(format!("its format is {}, this version reads {FORMAT}", manifest.format)));
     }
     let (journal_bytes, journal_sha256) = (manifest.journal_bytes, manifest.journal_sha256.clone());
-    let (seq, media_files) = (manifest.seq, manifest.media_files);
+    let (seq, media_files, missing) = (manifest.seq, manifest.media_files, manifest.missing_media.clone());
     if manifest.text().ok().as_ref() != Some(&text) {
         return Err(not_whole("its manifest.json does not match its own hash".into()));
     }
@@ -343,11 +409,14 @@ pub fn verify_backup(backup: &Path) -> Result<VerifyReport, BackupError> {
     if found != (journal_bytes, journal_sha256) {
         return Err(not_whole("its journal does not match the manifest's hash".into()));
     }
-    let mut report = verify_store(backup)?;
-    if report.problems.is_empty() && (report.seq, report.media_files) != (seq, media_files) {
+    let mut report = verify_lacking(backup, &missing.iter().map(|missing| missing.file).collect())?;
+    // Some that it lacked may have been put back.
+    let counted = report.media_files + report.missing.len();
+    if report.problems.is_empty() && (report.seq, counted) != (seq, media_files + missing.len()) {
         report.problems.push(format!(
-            "its journal ends with change {} and names {} media files, the manifest says {seq} and {media_files}",
-            report.seq, report.media_files
+            "its journal ends with change {} and names {counted} media files, the manifest says {seq} and {}",
+            report.seq,
+            media_files + missing.len()
         ));
     }
     Ok(report)
@@ -366,8 +435,8 @@ pub fn restore_backup(
     now: Timestamp,
 ) -> Result<BackupReport, BackupError> {
     let checked = verify_backup(backup)?;
-    if let Some(problem) = checked.problems.into_iter().next() {
-        return Err(BackupError::NotWhole { path: backup.to_owned(), what: problem });
+    if let Some(problem) = checked.problems.first() {
+        return Err(BackupError::NotWhole { path: backup.to_owned(), what: problem.clone() });
     }
     let records = replay(&backup.join("journal"))?;
     let (known, known_state) = read_known(known)?;
@@ -377,8 +446,13 @@ pub fn restore_backup(
     })?;
     let media = into.join("media");
     private_directory(&media).map_err(io_error(&media))?;
-    let media_files = link_media(&records, &backup.join("media"), &media, |_| Ok(()))?;
-    let mut report = BackupReport { seq: records.seq, media_files, known_state, ..BackupReport::default() };
+    let (media_files, missing_media) = link_media(&records, &backup.join("media"), &media, |_| Ok(()))?;
+    if missing_media != checked.missing {
+        let what = "media files of it are gone, or can't be read, since it was checked".to_owned();
+        return Err(BackupError::NotWhole { path: backup.to_owned(), what });
+    }
+    let mut report =
+        BackupReport { seq: records.seq, media_files, missing_media, known_state, ..BackupReport::default() };
     let journal_path = into.join("journal");
     std::fs::copy(backup.join("journal"), &journal_path).map_err(io_error(&journal_path))?;
     let mut journal = Journal::open(&journal_path, 0, |_| {})?;
@@ -746,15 +820,125 @@ mod tests {
         });
         assert!(matches!(refused, Err(BackupError::NotEmpty(_))));
         assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0);
-        assert_eq!(link_media(&records, here.path(), elsewhere.path(), |_| Ok(())).unwrap(), 3);
+        assert_eq!(link_media(&records, here.path(), elsewhere.path(), |_| Ok(())).unwrap(), (3, Vec::new()));
         for name in &names {
             assert_eq!(std::fs::read_to_string(elsewhere.path().join(name)).unwrap(), *name);
         }
         // What can be linked asks for no room.
         let beside = tempfile::tempdir_in("target").unwrap();
         let nobody_asks = |_| Err(BackupError::NotEmpty(PathBuf::from("full")));
-        assert_eq!(link_media(&records, here.path(), beside.path(), nobody_asks).unwrap(), 3);
+        assert_eq!(link_media(&records, here.path(), beside.path(), nobody_asks).unwrap(), (3, Vec::new()));
         // A file that is there already is no reason to copy over it.
         assert!(link_media(&records, here.path(), beside.path(), |_| Ok(())).is_err());
+    }
+
+    /// A backup by hand of a journal that names three media files, of which only the first can be had; and those it lacks.
+    fn lacking_backup(directory: &Path) -> (PathBuf, Vec<MissingMedia>) {
+        let (state, backup) = (directory.join("state"), directory.join("backup"));
+        let media = state.join("media");
+        std::fs::create_dir_all(&media).unwrap();
+        let mut journal = Journal::create(&state.join("journal")).unwrap();
+        let files: Vec<MediaFile> = (1..=3_u128)
+            .map(|number| MediaFile {
+                id: MediaFileId(Uuid::from_u128(number)),
+                organization: OWNER,
+                video: VideoId(Uuid::from_u128(8)),
+                kind: MediaKind::Source,
+                size_bytes: 4,
+                sha256: hex(&Sha256::digest("film")),
+                created_at: Timestamp::from_secs(0),
+            })
+            .collect();
+        let ops: Vec<Op> = files.iter().map(|file| Op::put(file).unwrap()).collect();
+        append_all(&mut journal, &ops, Timestamp::from_secs(1)).unwrap();
+        std::fs::write(media.join(files[0].id.to_string()), "film").unwrap();
+        std::fs::create_dir(media.join(files[1].id.to_string())).unwrap();
+        std::fs::create_dir(&backup).unwrap();
+        let disk = Disk::new(&state, super::super::disk::Watermarks::OFF);
+        let report = write_backup(&journal.freeze().unwrap(), &media, &disk, &backup, Timestamp::from_secs(2)).unwrap();
+        let missing: Vec<MissingMedia> = files[1..].iter().map(MissingMedia::of).collect();
+        assert_eq!((report.media_files, &report.missing_media), (1, &missing));
+        (backup, missing)
+    }
+
+    #[test]
+    fn a_backup_without_what_can_not_be_had_is_made_checked_and_restored_and_names_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (backup, missing) = lacking_backup(directory.path());
+        let told = verify_backup(&backup).unwrap();
+        assert_eq!((told.media_files, &told.missing, told.problems), (1, &missing, Vec::new()));
+        let into = directory.path().join("restored");
+        let report = restore_backup(&backup, &into, None, Timestamp::from_secs(3)).unwrap();
+        assert_eq!((report.media_files, &report.missing_media), (1, &missing));
+        assert_eq!(replay(&into.join("journal")).unwrap().rows.len(), 3);
+        // One that is put back is missed no more; a wrong one is damage.
+        let put_back = backup.join("media").join(missing[0].file.to_string());
+        std::fs::write(&put_back, "film").unwrap();
+        let told = verify_backup(&backup).unwrap();
+        assert_eq!((told.media_files, told.missing, told.problems), (2, missing[1..].to_vec(), Vec::new()));
+        std::fs::write(&put_back, "fiml").unwrap();
+        assert_eq!(verify_backup(&backup).unwrap().problems.len(), 1);
+        // The twin: what was in it and is gone is damage, too.
+        std::fs::remove_file(&put_back).unwrap();
+        std::fs::remove_file(backup.join("media").join(Uuid::from_u128(1).to_string())).unwrap();
+        assert_eq!(verify_backup(&backup).unwrap().problems.len(), 1);
+    }
+
+    #[test]
+    fn where_most_of_the_media_is_gone_no_backup_is_made() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let lacking = |count: usize| {
+            let mut records = records(0);
+            for number in 1..=count {
+                let file = MediaFile {
+                    id: MediaFileId(Uuid::from_u128(number as u128)),
+                    organization: OWNER,
+                    video: VideoId(Uuid::from_u128(8)),
+                    kind: MediaKind::Source,
+                    size_bytes: 1,
+                    sha256: String::new(),
+                    created_at: Timestamp::from_secs(0),
+                };
+                put(&mut records, &file);
+            }
+            link_media(&records, from.path(), to.path(), |_| Ok(()))
+        };
+        let (count, missing) = lacking(limits::BACKUP_MISSING_FILES).unwrap();
+        assert_eq!((count, missing.len()), (0, limits::BACKUP_MISSING_FILES));
+        assert!(matches!(lacking(limits::BACKUP_MISSING_FILES + 1), Err(BackupError::MediaGone(_))));
+        let manifest = Manifest {
+            format: FORMAT,
+            created_at: Timestamp::from_secs(0).to_string(),
+            seq: u64::MAX,
+            journal_bytes: u64::MAX,
+            journal_sha256: "0".repeat(64),
+            media_files: usize::MAX,
+            missing_media: missing,
+            sha256: String::new(),
+        };
+        assert!(manifest.text().unwrap().len() as u64 <= limits::BACKUP_MANIFEST_BYTES / 2, "it would not be read");
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_manifest_is_refused_by_name() {
+        let backup = tempfile::tempdir().unwrap();
+        let path = backup.path().join("manifest.json");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        let error = verify_backup(backup.path()).unwrap_err().to_string();
+        assert!(error.contains("manifest.json") && error.contains("not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_leaves_no_room_for_its_ending_is_too_long_and_the_longest_one_is_taken() {
+        let directory = tempfile::tempdir().unwrap();
+        let media = directory.path().join("state/media");
+        std::fs::create_dir_all(&media).unwrap();
+        let longest = LONGEST_NAME_BYTES - UNFINISHED.len();
+        assert!(prepare(&media, &directory.path().join("n".repeat(longest))).is_ok());
+        for length in [longest + 1, LONGEST_NAME_BYTES, LONGEST_NAME_BYTES + 1] {
+            let error = prepare(&media, &directory.path().join("n".repeat(length))).unwrap_err();
+            assert!(matches!(error, BackupError::NameTooLong(_)), "{length}: {error}");
+            assert!(error.to_string().contains("at most 244 bytes"), "{error}");
+        }
     }
 }

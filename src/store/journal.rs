@@ -20,6 +20,7 @@
 use super::disk::allocate_up_to;
 use super::op::{Commit, Op};
 use super::remedy::with_remedy;
+use super::small_file;
 use crate::domain::{Timestamp, limits};
 use frames::{ReadThrough, frame, read_all};
 use std::fs::{File, OpenOptions};
@@ -162,7 +163,7 @@ impl Journal {
 
     /// Reads a journal without changing it: number of the last commit, and bytes behind the last whole one.
     pub fn inspect(path: &Path, each: impl FnMut(Commit)) -> Result<(u64, u64), JournalError> {
-        let file = File::open(path).map_err(|error| io_error(path, error))?;
+        let file = small_file::open_file(path, OpenOptions::new().read(true)).map_err(|error| io_error(path, error))?;
         let length = file.metadata().map_err(|error| io_error(path, error))?.len();
         let ReadThrough { end, seq, .. } = read_all(path, &file, length, each)?;
         Ok((seq, length - end))
@@ -407,7 +408,7 @@ fn io_error(path: &Path, error: io::Error) -> JournalError {
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path)
+    small_file::open_file(path, OpenOptions::new().read(true).write(true))
 }
 
 /// Writes bytes that were read back over themselves and syncs them: after a kill, or a sync that failed, they may have

@@ -45,5 +45,5 @@ pub use remedy::with_remedy;
 pub use small_file::{read_small, replace_small};
 pub use state_dir::{StateDir, StateDirError, read_master_key, write_master_key};
 pub use upload_dir::{UploadDir, UploadProgress};
-pub use verify::{VerifyReport, verify_store};
+pub use verify::{MissingMedia, VerifyReport, verify_store};
 pub use write_error::WriteError;

@@ -2,7 +2,7 @@
 //! it ends at once and takes little memory.
 
 use super::journal::sync_directory;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -12,14 +12,19 @@ use std::path::Path;
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] if something else lies in its place.
 pub fn read_small(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(not_a_file());
-    }
+    let file = open_file(path, OpenOptions::new().read(true))?;
     let mut bytes = Vec::new();
     file.take(limit_bytes).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Opens what must be a regular file. Never waits for the other end of a FIFO.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidData`] if something else lies in its place.
+pub(super) fn open_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file()) }
 }
 
 /// What is said of anything else in the place of a file.

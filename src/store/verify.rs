@@ -4,10 +4,10 @@ use super::audit_chain::audit_hash;
 use super::journal::{Journal, JournalError};
 use super::media_dir::open_regular;
 use super::op::{Op, Row};
-use crate::domain::{AuditEntry, Kind, MediaFile, MediaFileId, OrganizationId, hex};
-use serde::Deserialize;
+use crate::domain::{AuditEntry, Kind, MediaFile, MediaFileId, OrganizationId, VideoId, hex};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 use uuid::Uuid;
@@ -25,10 +25,27 @@ pub struct VerifyReport {
     pub audit_entries: usize,
     /// Media files whose hash matches.
     pub media_files: usize,
+    /// Media files that were gone or unreadable when this backup was made, as its manifest says, and are not in it.
+    pub missing: Vec<MissingMedia>,
     /// What is wrong, a sentence each.
     pub problems: Vec<String>,
     /// Media files that are damaged, gone or unreadable, each with its sentence among the problems.
     pub damaged: Vec<MediaFileId>,
+}
+
+/// A media file that a backup lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MissingMedia {
+    /// The file.
+    pub file: MediaFileId,
+    /// The video that it is of.
+    pub video: VideoId,
+}
+
+impl MissingMedia {
+    pub(super) fn of(file: &MediaFile) -> Self {
+        Self { file: file.id, video: file.video }
+    }
 }
 
 /// The latest state of every record, as the journal tells it.
@@ -89,6 +106,11 @@ impl Records {
 
 /// Checks the catalog and media below `directory`: a state directory, running or not, or a backup.
 pub fn verify_store(directory: &Path) -> Result<VerifyReport, JournalError> {
+    verify_lacking(directory, &HashSet::new())
+}
+
+/// The same of one that is known to lack some media files.
+pub(super) fn verify_lacking(directory: &Path, lacking: &HashSet<MediaFileId>) -> Result<VerifyReport, JournalError> {
     let records = replay(&directory.join("journal"))?;
     let mut report = VerifyReport {
         seq: records.seq,
@@ -97,16 +119,27 @@ pub fn verify_store(directory: &Path) -> Result<VerifyReport, JournalError> {
         ..VerifyReport::default()
     };
     verify_audit(&records, &mut report);
-    verify_media(directory, &records, &mut report)?;
+    verify_media(directory, &records, lacking, &mut report)?;
     Ok(report)
 }
 
 /// Reads every media file that `records` name. What a running server has removed meanwhile is not missing: reading takes as
 /// long as there are bytes.
-fn verify_media(directory: &Path, records: &Records, report: &mut VerifyReport) -> Result<(), JournalError> {
+fn verify_media(
+    directory: &Path,
+    records: &Records,
+    lacking: &HashSet<MediaFileId>,
+    report: &mut VerifyReport,
+) -> Result<(), JournalError> {
+    let is_gone = |file: &MediaFile| {
+        let found = directory.join("media").join(file.id.to_string()).symlink_metadata();
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
     let mut wrong = Vec::new();
     for file in records.of::<MediaFile>(Kind::MediaFile) {
         match file {
+            // One that was put back since is looked at like any other.
+            Ok(file) if lacking.contains(&file.id) && is_gone(&file) => report.missing.push(MissingMedia::of(&file)),
             Ok(file) => match problem_of(directory, &file) {
                 None => report.media_files += 1,
                 Some(problem) => wrong.push((file, problem)),
@@ -114,6 +147,7 @@ fn verify_media(directory: &Path, records: &Records, report: &mut VerifyReport) 
             Err(error) => report.problems.push(format!("a media file's record does not read: {error}")),
         }
     }
+    report.missing.sort_unstable();
     if wrong.is_empty() {
         return Ok(());
     }
@@ -179,7 +213,7 @@ pub(super) fn sha256_of(path: &Path) -> io::Result<(u64, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{MediaKind, Timestamp, VideoId};
+    use crate::domain::{MediaKind, Timestamp};
 
     #[test]
     fn a_media_file_removed_while_others_are_read_is_not_missing() {
@@ -204,11 +238,24 @@ mod tests {
         let records = replay(&path).unwrap();
         let problems = || {
             let mut report = VerifyReport::default();
-            verify_media(directory.path(), &records, &mut report).unwrap();
+            verify_media(directory.path(), &records, &HashSet::new(), &mut report).unwrap();
             (report.problems.len(), report.damaged)
         };
         assert_eq!(problems(), (1, vec![file.id]));
         commit(Op::Remove { kind: Kind::MediaFile, key: file.id.0 });
         assert_eq!(problems(), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_a_journal_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        let refused = |result: Result<(), JournalError>| {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(path.to_str().unwrap()) && error.contains("not a regular file"), "{error}");
+        };
+        refused(verify_store(directory.path()).map(drop));
+        refused(Journal::open(&path, 0, |_| {}).map(drop));
     }
 }

@@ -438,3 +438,52 @@ fn a_backup_is_for_its_owner_alone_and_opens_only_under_its_master_key() {
     server.serve();
     server.playback(&embed, Some(&server.token(&video))).expect(200);
 }
+
+#[test]
+fn a_media_file_that_is_gone_is_left_out_and_named_and_its_backup_is_kept() {
+    let mut server = Server::start();
+    let embeds = [server.video("public"), server.video("public")];
+    let key = made_now(&server, "/signing-keys");
+    server.admin(Method::POST, &format!("/signing-keys/{}/revoke", text(&key, "id")), &json!({})).expect(200);
+    let lost = files_below(&server.state().join("media")).remove(0);
+    let lost_name = lost.file_name().unwrap().to_str().unwrap();
+    std::fs::remove_file(&lost).unwrap();
+    let backup = server.scratch().join("backup");
+    let create = ["backup", "create", backup.to_str().unwrap(), "--json"];
+    let made = server.verb(&create).expect(65);
+    let (report, warned) = (made.json(), made.errors.clone());
+    assert_eq!((&report["mediaFiles"], report["missingMedia"].as_array().unwrap().len()), (&json!(5), 1), "{report}");
+    let missing = &report["missingMedia"][0];
+    assert_eq!(text(missing, "file"), lost_name);
+    assert!(warned.contains("WARNING") && warned.contains(text(missing, "video")), "{warned}");
+    // It is known to lack the file, which is no damage.
+    let verified = run(&["backup", "verify", backup.to_str().unwrap(), "--json"]).expect(0).json();
+    assert_eq!((&verified["problems"], &verified["missingMedia"]), (&json!([]), &report["missingMedia"]));
+    let said = run(&["backup", "verify", backup.to_str().unwrap()]).expect(0);
+    assert!(said.out.contains(text(missing, "video")), "{}", said.out);
+    // What is in it comes back, with the latest revocation.
+    let restored = go_on_with(&mut server, &backup);
+    assert_eq!(restored["missingMedia"], report["missingMedia"], "{restored}");
+    let (_, whole) = embeds.iter().find(|(video, _)| video != text(missing, "video")).unwrap();
+    let answer = server.playback(whole, None).expect(200).json();
+    assert_eq!(server.get(progressive_uri(&answer)).expect(200).body, packaged(FIXTURE));
+    let keys = server.all("signing-keys");
+    assert!(keys.iter().any(|other| other["id"] == key["id"] && other["status"] == "revoked"), "{keys:?}");
+    let said = server.verb(&["store", "verify"]).expect(1);
+    assert!(said.errors.contains(lost_name), "{}", said.errors);
+}
+
+#[test]
+fn a_path_that_no_json_holds_is_refused_by_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let server = Server::start();
+    let name = server.scratch().join(std::ffi::OsStr::from_bytes(b"back\xffup"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_screener"));
+    command.args(["backup", "create"]).arg(&name).arg("--config").arg(server.config());
+    let said = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.code() == Some(1) && errors.contains("is not UTF-8"), "{said:?}");
+    let long = server.scratch().join("n".repeat(250));
+    let said = server.verb(&["backup", "create", long.to_str().unwrap()]).expect(1);
+    assert!(said.errors.contains("the name is too long"), "{}", said.errors);
+}
