@@ -78,6 +78,7 @@ pub(super) fn add_fragment(
             }
             let sum = track.sum_of_durations.checked_add(run.duration);
             track.sum_of_durations = sum.ok_or(Unplayable::TooLong)?;
+            track.sum_of_bytes = track.sum_of_bytes.saturating_add(run.bytes);
             let start = run.data_offset.map_or(Some(data_end), |offset| base.checked_add_signed(offset.into()));
             let start = start.ok_or(Unplayable::IndexPastEnd)?;
             media.check(start, run.bytes)?;

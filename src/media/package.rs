@@ -10,7 +10,7 @@ mod layout;
 use super::fragment_out::{Fragment, Shift, init_part, segment_index_box};
 use super::movie::{Movie, MovieTrack};
 use super::segment_index::{Segment, SegmentIndex};
-use super::source::{MAX_DURATION_MS, MAX_SEGMENT_BYTES, ReadAt, Unplayable};
+use super::source::{MAX_DURATION_MS, MAX_GROWTH, MAX_GROWTH_BYTES, MAX_SEGMENT_BYTES, ReadAt, Unplayable};
 use crate::domain::{AudioFormat, Track, TrackKind, VideoFormat};
 use kept::{Cursor, Lead, Span, convert};
 use layout::{Cuts, Layout};
@@ -101,13 +101,12 @@ impl Package {
             }
             _ => return Err(Unplayable::NoMedia),
         }
-        let media_bytes = layout.fragments.iter().fold(0_u64, |sum, one| sum.saturating_add(one.media_bytes()));
-        if media_bytes > source.len() {
-            // Frames that share their bytes: a small file that would fill the disk.
-            return Err(Unplayable::Damaged("its frames are together larger than the file"));
-        }
         let timescale = if movie.video.is_some() { video_scale } else { audio_scale };
-        Self::finish(movie, layout, timescale, segment_s, video, audio)
+        let package = Self::finish(movie, layout, timescale, segment_s, video, audio)?;
+        if package.size_bytes() > source.len().saturating_mul(MAX_GROWTH).saturating_add(MAX_GROWTH_BYTES) {
+            return Err(Unplayable::Grows);
+        }
+        Ok(package)
     }
 
     fn finish(

@@ -30,6 +30,11 @@ pub(super) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 pub(super) const MAX_SEGMENTS: usize = u16::MAX as usize;
 /// Longest source, in milliseconds: 100 hours. Longer ones are damaged headers.
 pub(super) const MAX_DURATION_MS: u64 = 100 * 3_600_000;
+/// Most bytes that packaging writes, as a multiple of the source's, beside [`MAX_GROWTH_BYTES`]. Frames are copied, and
+/// each gets at most 16 bytes of index: where those of an honest film are that small, its own index is as large.
+pub(super) const MAX_GROWTH: u64 = 4;
+/// What packaging may write beside that, in bytes: five thousand segments' own heads, for a film of next to nothing.
+pub(super) const MAX_GROWTH_BYTES: u64 = 1 << 20;
 
 /// What a file of this kind may begin with: ISO/IEC 14496-12, and `QuickTime` files from before `ftyp`.
 const FIRST_BOXES: [BoxKind; 15] = [
@@ -110,6 +115,12 @@ pub enum Unplayable {
     /// Above `MAX_SAMPLES_PER_TRACK`.
     #[error("a track of the file has more than {MAX_SAMPLES_PER_TRACK} frames")]
     TooManySamples,
+    /// Above `MAX_GROWTH`.
+    #[error(
+        "packaged, the file would be more than {MAX_GROWTH} times as large: its frames are next to empty; export it \
+         again with fewer frames a second"
+    )]
+    Grows,
     /// Above `MAX_DURATION_MS`.
     #[error("the video is longer than {} hours", MAX_DURATION_MS / 3_600_000)]
     TooLong,
@@ -174,18 +185,24 @@ pub fn read_source(source: &(impl ReadAt + ?Sized)) -> Result<SourceFacts, Unpla
         }
     }
     let Some(mvex) = child(&moov, *b"mvex")? else {
-        return verdict(&tracks, Layout::Plain, known(movie.duration).map(|stated| to_ms(stated, movie.timescale)));
+        let stated_ms = known(movie.duration).map(|stated| to_ms(stated, movie.timescale));
+        return verdict(&tracks, Layout::Plain, stated_ms, source.len());
     };
     let defaults = FragmentDefaults::read(mvex, &tracks)?;
     drop(moov);
     for moof in &top.moofs {
         add_fragment(&mut tracks, &defaults, &read_body(source, moof)?, moof.at, &top.media)?;
     }
-    verdict(&tracks, Layout::Fragmented, defaults.duration_ms(&movie))
+    verdict(&tracks, Layout::Fragmented, defaults.duration_ms(&movie), source.len())
 }
 
 /// What all tracks together come to. `stated_ms` is the movie's own word on its duration.
-fn verdict(tracks: &[SourceTrack], layout: Layout, stated_ms: Option<u64>) -> Result<SourceFacts, Unplayable> {
+fn verdict(
+    tracks: &[SourceTrack],
+    layout: Layout,
+    stated_ms: Option<u64>,
+    file_bytes: u64,
+) -> Result<SourceFacts, Unplayable> {
     // Pictures without their sound, or sound without its pictures, would play and puzzle: each kind must play.
     for kind in [TrackKind::Video, TrackKind::Audio] {
         let mut of_kind = tracks.iter().filter(|track| track.kind == kind && track.samples > 0);
@@ -200,6 +217,8 @@ fn verdict(tracks: &[SourceTrack], layout: Layout, stated_ms: Option<u64>) -> Re
             });
         }
     }
+    let played = [TrackKind::Video, TrackKind::Audio].map(|kind| SourceTrack::played(tracks, kind));
+    check_work(played.into_iter().flatten().filter_map(|at| tracks.get(at)), file_bytes)?;
     let playable = tracks.iter().filter(|track| track.is_playable());
     let longest = playable.map(|track| track.duration_ms(layout)).max().ok_or(Unplayable::NoMedia)?;
     let duration_ms = match layout {
@@ -211,11 +230,28 @@ fn verdict(tracks: &[SourceTrack], layout: Layout, stated_ms: Option<u64>) -> Re
         0 => Err(Unplayable::NoDuration),
         ms if ms.max(longest) > MAX_DURATION_MS => Err(Unplayable::TooLong),
         duration_ms => {
-            let played = [TrackKind::Video, TrackKind::Audio].map(|kind| SourceTrack::played(tracks, kind));
             let described = (0..).zip(tracks).map(|(at, track)| track.describe(layout, played.contains(&Some(at))));
             Ok(SourceFacts { duration_ms, tracks: described.collect::<Result<_, _>>()? })
         }
     }
+}
+
+/// Refuses what is far more work than a file of so many bytes can be, from what its index adds up to: packaging walks
+/// over each sample several times, and looks into keyframes.
+fn check_work<'a>(played: impl Iterator<Item = &'a SourceTrack>, file_bytes: u64) -> Result<(), Unplayable> {
+    let mut media_bytes = 0_u64;
+    for track in played {
+        // An empty one is some bytes of a table, unless the file only counts them.
+        if track.samples > file_bytes {
+            return Err(Unplayable::Damaged("it has more frames than the file has bytes"));
+        }
+        media_bytes = media_bytes.saturating_add(track.sum_of_bytes);
+    }
+    if media_bytes > file_bytes {
+        // Frames that share their bytes: a small file that would fill the disk.
+        return Err(Unplayable::Damaged("its frames are together larger than the file"));
+    }
+    Ok(())
 }
 
 /// Where the boxes of interest stand.

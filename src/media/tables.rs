@@ -10,6 +10,7 @@ pub(super) struct TableTotals {
     pub(super) samples: u64,
     /// In units of the track's timescale.
     pub(super) duration: u64,
+    pub(super) bytes: u64,
 }
 
 /// Adds up the tables of `stbl`, and checks that every chunk they name is media.
@@ -18,18 +19,18 @@ pub(super) fn read_tables(stbl: &[u8], media: &MediaData) -> Result<TableTotals,
     let samples = sizes.samples();
     let duration = sum_of_durations(entries(required(stbl, *b"stts")?)?)?;
     let chunks = ChunkRuns::read(required(stbl, *b"stsc")?)?;
-    match (child(stbl, *b"stco")?, child(stbl, *b"co64")?) {
+    let bytes = match (child(stbl, *b"stco")?, child(stbl, *b"co64")?) {
         (Some(offsets), None) => {
             let offsets = entries::<4>(offsets)?.iter().map(|offset| u32::from_be_bytes(*offset).into());
-            check_chunks(offsets, chunks, sizes, media)?;
+            check_chunks(offsets, chunks, sizes, media)?
         }
         (None, Some(offsets)) => {
             let offsets = entries::<8>(offsets)?.iter().map(|offset| u64::from_be_bytes(*offset));
-            check_chunks(offsets, chunks, sizes, media)?;
+            check_chunks(offsets, chunks, sizes, media)?
         }
         _ => return Err(Unplayable::Damaged("a track has no one list of chunks")),
-    }
-    Ok(TableTotals { samples, duration })
+    };
+    Ok(TableTotals { samples, duration, bytes })
 }
 
 /// How many samples `stbl` claims, for a track whose tables are of no use to us.
@@ -37,17 +38,20 @@ pub(super) fn claimed_samples(stbl: &[u8]) -> Result<u64, Unplayable> {
     Ok(child(stbl, *b"stsz")?.and_then(|stsz| u32_at(stsz, 8)).unwrap_or(0).into())
 }
 
-/// One streaming pass over chunks and samples together.
+/// One streaming pass over chunks and samples together. Answers how many bytes all samples have.
 fn check_chunks(
     offsets: impl Iterator<Item = u64>,
     mut runs: ChunkRuns<'_>,
     mut sizes: Sizes<'_>,
     media: &MediaData,
-) -> Result<(), Unplayable> {
+) -> Result<u64, Unplayable> {
+    let mut sum = 0_u64;
     for (number, offset) in (1_u64..).zip(offsets) {
-        media.check(offset, sizes.take(runs.samples_in(number))?)?;
+        let bytes = sizes.take(runs.samples_in(number))?;
+        media.check(offset, bytes)?;
+        sum = sum.saturating_add(bytes);
     }
-    if sizes.samples() > 0 { Err(Unplayable::Damaged("some of its samples stand in no chunk")) } else { Ok(()) }
+    if sizes.samples() > 0 { Err(Unplayable::Damaged("some of its samples stand in no chunk")) } else { Ok(sum) }
 }
 
 /// Sizes of the samples that are yet to be placed (`stsz`).

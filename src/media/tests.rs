@@ -454,3 +454,86 @@ fn a_failing_disk_is_not_the_files_fault() {
     let sparse = Sparse { bytes: 1 << 30, head: boxed("ftyp", b"isom\0\0\0\0") };
     assert!(matches!(read_source(&sparse), Err(Unplayable::Read(_))));
 }
+
+/// A film of the fragmented fixture's two tracks, each of which states `frames` frames without a byte in each of two
+/// fragments, and of so many bytes that mean nothing.
+fn counted(frames: u32, padding_bytes: usize) -> Vec<u8> {
+    let moov_end = top_level_ends(FRAGMENTED).get(2).copied().expect("two boxes");
+    let mut file = FRAGMENTED.get(..moov_end).expect("inside the file").to_vec();
+    file.extend(boxed("free", &vec![0; padding_bytes]));
+    for duration in [1_u32, 2] {
+        let traf = |track: u32| {
+            // Beginning at the fragment; a duration, a size of nothing, and no keyframe for all frames.
+            let tfhd = [0x02_0038, track, duration, 0, 0x1_0000].map(u32::to_be_bytes).concat();
+            let trun = [0, frames].map(u32::to_be_bytes).concat();
+            boxed("traf", &[boxed("tfhd", &tfhd), boxed("trun", &trun)].concat())
+        };
+        file.extend(boxed("moof", &[traf(1), traf(2)].concat()));
+    }
+    file
+}
+
+#[test]
+fn frames_that_are_only_counted_are_refused_unwalked() {
+    let message = refusal(&counted(124_750, 1_000)).to_string();
+    assert_eq!(message, "the file's index is damaged: it has more frames than the file has bytes");
+    // Some empty ones are what writers leave where nothing changes.
+    assert!(Package::plan(counted(100, 1_000).as_slice(), 2).is_ok());
+}
+
+#[test]
+fn what_would_grow_to_more_than_four_times_its_size_is_refused() {
+    let planned = |padding_bytes| {
+        let file = counted(100_000, padding_bytes);
+        Package::plan(file.as_slice(), 2).map(|package| package.size_bytes() / file.len() as u64)
+    };
+    assert!(matches!(planned(300_000), Err(Unplayable::Grows)));
+    assert!(matches!(planned(900_000), Ok(3)));
+}
+
+#[test]
+fn frames_that_share_their_bytes_are_refused_before_they_are_walked() {
+    // All chunks where the media begin, and all frames a third of it.
+    let mut file = patched(H264_AAC, "stsz", 0, 8, &4_000_u32.to_be_bytes());
+    for chunk in 0..19 {
+        file = patched(&file, "stco", 0, 12 + chunk * 4, &2_292_u32.to_be_bytes());
+    }
+    assert_eq!(refusal(&file).to_string(), "the file's index is damaged: its frames are together larger than the file");
+    assert!(read_source(patched(&file, "stsz", 0, 8, &200_u32.to_be_bytes()).as_slice()).is_ok());
+}
+
+/// A file that counts how often it is read.
+struct Counted<'a> {
+    file: &'a [u8],
+    reads: std::cell::Cell<usize>,
+}
+
+impl ReadAt for Counted<'_> {
+    fn len(&self) -> u64 {
+        self.file.len() as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.reads.set(self.reads.get() + 1);
+        self.file.read_exact_at(buffer, offset)
+    }
+}
+
+#[test]
+fn what_stands_before_a_picture_costs_one_read_more_and_not_one_each() {
+    let reads = |file: &[u8]| {
+        let file = Counted { file, reads: std::cell::Cell::new(0) };
+        assert!(Package::plan(&file, 2).is_ok());
+        file.reads.get()
+    };
+    let mut wordy = H264_AAC.to_vec();
+    // A message of 508 bytes begins the first picture, and 31 of one byte follow it.
+    let messages = [508_u32].into_iter().chain([1; 31]);
+    let mut at = 2_292;
+    for bytes in messages {
+        let head = [&bytes.to_be_bytes()[..], &[6]].concat();
+        wordy.get_mut(at..at + 5).expect("inside the file").copy_from_slice(&head);
+        at += 4 + bytes as usize;
+    }
+    assert!(reads(&wordy) <= reads(H264_AAC) + 1, "{} and {}", reads(&wordy), reads(H264_AAC));
+}

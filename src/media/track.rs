@@ -29,6 +29,8 @@ pub(super) struct SourceTrack {
     pub(super) samples: u64,
     /// Sum of the lengths of all samples, in units of the timescale.
     pub(super) sum_of_durations: u64,
+    /// Sum of the bytes of all samples.
+    pub(super) sum_of_bytes: u64,
     /// What its headers say, where they do.
     stated_duration_ms: Option<u64>,
     timescale: u32,
@@ -71,7 +73,7 @@ impl SourceTrack {
             check_data_references(minf)?;
             read_tables(stbl, media)?
         } else {
-            TableTotals { samples: claimed_samples(stbl)?, duration: 0 }
+            TableTotals { samples: claimed_samples(stbl)?, duration: 0, bytes: 0 }
         };
         let edited = child(trak, *b"edts")?.map(|edts| child(edts, *b"elst")).transpose()?.flatten().is_some();
         // An edit list shortens a track to what is shown of it; its sum is the duration in the track's header.
@@ -84,6 +86,7 @@ impl SourceTrack {
             codec: entry.codec,
             samples: totals.samples,
             sum_of_durations: totals.duration,
+            sum_of_bytes: totals.bytes,
             stated_duration_ms: stated,
             timescale: mdhd.timescale,
             size_px: (kind == TrackKind::Video).then(|| displayed_size(&tkhd, entry.coded_size_px)),

@@ -14,7 +14,7 @@ const UNCLEAN_AFTER: u64 = 3;
 
 /// Most keyframes that are looked into, each at the cost of a read; the rest are believed. 27 hours at ten a second.
 const MAX_KEYFRAMES_LOOKED_AT: u32 = 1_000_000;
-/// Bytes of a keyframe that are read for that: what stands before the picture itself is rarely longer.
+/// Bytes of a keyframe that are read for that at a time: what stands before the picture itself is rarely longer.
 const LOOK_BYTES: usize = 512;
 
 /// A sample at which decoding can begin.
@@ -222,19 +222,23 @@ fn sound_fragment(start: u64, run: FragmentTrack) -> Fragment {
 /// Whether all that follows this picture can be decoded from it on; `None` where that can't be told.
 fn is_closed<S: ReadAt + ?Sized>(source: &S, track: &MovieTrack, sample: &Sample) -> Option<bool> {
     let Some(units) = track.encoding.nal_units else { return Some(true) };
-    let mut start = [0; LOOK_BYTES];
-    let length = usize::try_from(sample.bytes).unwrap_or(LOOK_BYTES).min(LOOK_BYTES);
-    let start = start.get_mut(..length)?;
-    source.read_exact_at(start, sample.offset).ok()?;
-    // What stands further on takes a read of its own.
+    let mut window = [0; LOOK_BYTES];
+    let mut known = 0..0_u64;
+    // What stands further on takes a read of its own, and with it comes what stands behind it.
     let head = |at: u64| {
         let mut head = [0; 8];
-        let bytes = usize::try_from(u64::from(sample.bytes).checked_sub(at)?.min(8)).ok()?;
-        let known = usize::try_from(at).ok().and_then(|at| start.get(at..at.checked_add(bytes)?));
-        match known {
-            Some(known) => head.get_mut(..bytes)?.copy_from_slice(known),
-            None => source.read_exact_at(head.get_mut(..bytes)?, sample.offset.checked_add(at)?).ok()?,
+        let left = u64::from(sample.bytes).checked_sub(at)?;
+        let bytes = left.min(8);
+        let end = at.checked_add(bytes)?;
+        if at < known.start || end > known.end {
+            let length = left.min(LOOK_BYTES as u64);
+            let window = window.get_mut(..usize::try_from(length).ok()?)?;
+            source.read_exact_at(window, sample.offset.checked_add(at)?).ok()?;
+            known = at..at.checked_add(length)?;
         }
+        let from = usize::try_from(at.checked_sub(known.start)?).ok()?;
+        let bytes = usize::try_from(bytes).ok()?;
+        head.get_mut(..bytes)?.copy_from_slice(window.get(from..from.checked_add(bytes)?)?);
         (bytes > 4).then_some(head)
     };
     begins_cleanly(units, head)
