@@ -10,6 +10,9 @@ use std::fmt::Write;
 
 /// Bits a second of captions, which the manifest must name: the order of size, as nobody chooses by it.
 const CAPTIONS_BITS_PER_S: u32 = 1000;
+/// Longest list of qualities, in bytes (2 MiB): those that would not fit are left out, beginning with what comes last. Of
+/// the longest film one fits, and all of any whose segments last equally long.
+const MAX_QUALITIES_BYTES: usize = 2 << 20;
 /// Room for one rendition without its runs.
 const BYTES_PER_RENDITION: usize = 512;
 /// Room for one run of segments that last equally long.
@@ -45,8 +48,13 @@ pub fn dash_manifest(renditions: &[(&Rendition, &SegmentIndex)], captions: &[Cap
         are_aligned(&listed),
         access_points(&listed)
     );
-    for (rendition, index) in &listed {
+    for (number, (rendition, index)) in listed.iter().enumerate() {
+        let before = text.len();
         push_representation(&mut text, rendition, index);
+        // One quality less plays, too.
+        if number > 0 && text.len() > MAX_QUALITIES_BYTES {
+            text.truncate(before);
+        }
     }
     text.push_str("</AdaptationSet>\n");
     for (id, one) in (2..).zip(captions) {

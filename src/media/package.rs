@@ -10,7 +10,9 @@ mod layout;
 use super::fragment_out::{Fragment, Shift, init_part, segment_index_box};
 use super::movie::{Movie, MovieTrack};
 use super::segment_index::{Segment, SegmentIndex};
-use super::source::{MAX_DURATION_MS, MAX_GROWTH, MAX_GROWTH_BYTES, MAX_SEGMENT_BYTES, ReadAt, Unplayable};
+use super::source::{
+    AIMED_SEGMENTS, MAX_DURATION_MS, MAX_GROWTH, MAX_GROWTH_BYTES, MAX_SEGMENT_BYTES, ReadAt, Unplayable,
+};
 use crate::domain::{AudioFormat, Track, TrackKind, VideoFormat};
 use kept::{Cursor, Lead, Span, convert};
 use layout::{Cuts, Layout};
@@ -54,12 +56,15 @@ pub struct Package {
 }
 
 impl Package {
-    /// Reads a source's index and decides where its segments begin, aiming at `segment_s` seconds.
+    /// Reads a source's index and decides where its segments begin, aiming at `segment_s` seconds, or at a multiple where
+    /// those would be too many.
     ///
     /// # Errors
     /// What can't be played as it is.
     pub fn plan<S: ReadAt + ?Sized>(source: &S, segment_s: u32) -> Result<Self, Unplayable> {
         let movie = Movie::read(source)?;
+        let played = movie.tracks.iter().filter(|track| track.played == Some(true));
+        let segment_s = lengthened(segment_s, played.map(|track| track.duration_ms).max().unwrap_or(0));
         let spans = |track: &Option<MovieTrack>| -> Result<Option<Span>, Unplayable> {
             track.as_ref().map(|track| Span::find(movie.samples(source, track)?, track)).transpose()
         };
@@ -252,6 +257,19 @@ impl Package {
         Ok(())
     }
 }
+
+/// The length of segments that a film of `duration_ms` is not cut into too many with. It grows in large steps: the
+/// qualities of a film, whose lengths differ by some milliseconds, are to be cut alike.
+fn lengthened(segment_s: u32, duration_ms: u64) -> u32 {
+    let mut length_s = segment_s.max(1);
+    while duration_ms / 1_000 / u64::from(length_s) > AIMED_SEGMENTS && length_s < MAX_SEGMENT_S {
+        length_s = length_s.saturating_mul(2);
+    }
+    length_s
+}
+
+/// What segments are not made longer than, in seconds: [`MAX_DURATION_MS`] has enough of them.
+const MAX_SEGMENT_S: u32 = 60;
 
 /// Units for comparing times of different tracks.
 const NANO: u32 = 1_000_000_000;

@@ -15,9 +15,9 @@ use std::ops::Range;
 pub(super) const MAX_MOOV_BYTES: u64 = 64 << 20;
 /// Longest movie fragment (`moof`), in bytes. Real ones take some kilobytes; one is held in memory at a time.
 pub(super) const MAX_MOOF_BYTES: u64 = 16 << 20;
-/// Most boxes of a file or of a container: those of the longest file that packaging writes, two a segment, and room. At
-/// the top level each costs a read.
-pub(super) const MAX_BOXES: usize = 2 * MAX_SEGMENTS + 1_000;
+/// Most boxes of a file or of a container: two for each of the segments that `sidx` can count, and room. At the top level
+/// each costs a read.
+pub(super) const MAX_BOXES: usize = 2 * u16::MAX as usize + 1_000;
 /// Most tracks of a file. A film with many languages has a dozen; tables are read for each.
 pub(super) const MAX_TRACKS: usize = 16;
 /// Most samples of a track: 46 hours at 60 frames a second. Tables are read in time linear in it.
@@ -26,8 +26,12 @@ pub(super) const MAX_SAMPLES_PER_TRACK: u64 = 10_000_000;
 pub(super) const MAX_SIDE_PX: u32 = 16_384;
 /// Longest segment, in bytes: `sidx` counts them in 31 bits (ISO/IEC 14496-12 §8.16.3).
 pub(super) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
-/// Most segments of a video: `sidx` counts them in 16 bits. A day and a half of segments of two seconds.
-pub(super) const MAX_SEGMENTS: usize = u16::MAX as usize;
+/// Most segments of a video, half of what `sidx` counts in 16 bits: no playlist of them is longer than 2 MiB, of which one
+/// of keyframes takes up to 56 bytes for each. That of a film cut as it should be is below [`AIMED_SEGMENTS`].
+pub(super) const MAX_SEGMENTS: usize = 32_768;
+/// Segments that a film is cut into at most where its keyframes let it: those of one that would have more are twice as
+/// long, or four times. Twelve hours of two seconds.
+pub(super) const AIMED_SEGMENTS: u64 = 22_000;
 /// Longest source, in milliseconds: 100 hours. Longer ones are damaged headers.
 pub(super) const MAX_DURATION_MS: u64 = 100 * 3_600_000;
 /// Most bytes that packaging writes, as a multiple of the source's, beside [`MAX_GROWTH_BYTES`]. Frames are copied, and

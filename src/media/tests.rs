@@ -537,3 +537,20 @@ fn what_stands_before_a_picture_costs_one_read_more_and_not_one_each() {
     }
     assert!(reads(&wordy) <= reads(H264_AAC) + 1, "{} and {}", reads(&wordy), reads(H264_AAC));
 }
+
+#[test]
+fn a_film_of_many_hours_is_cut_into_longer_segments() {
+    // A picture of its own each two seconds, for 36 hours: a unit of the track's clock is 1/10,240 of a second.
+    let moov_end = top_level_ends(FRAGMENTED).get(2).copied().expect("two boxes");
+    let long = |pictures: u32| {
+        let tfhd = [0x02_0038, 1, 20_480, 0, 0].map(u32::to_be_bytes).concat();
+        let trun = [0, pictures].map(u32::to_be_bytes).concat();
+        let traf = boxed("traf", &[boxed("tfhd", &tfhd), boxed("trun", &trun)].concat());
+        let media = FRAGMENTED.get(..moov_end).expect("inside the file");
+        [media, &boxed("free", &vec![0; 4 << 20]), &boxed("moof", &traf)].concat()
+    };
+    let segments = |file: &[u8]| Package::plan(file, 2).expect("it can be packaged").index().segments.clone();
+    let (hours, day_and_half) = (segments(&long(20_000)), segments(&long(65_000)));
+    assert_eq!((hours.len(), hours.first().map(|one| one.duration)), (20_000, Some(20_480)));
+    assert_eq!((day_and_half.len(), day_and_half.first().map(|one| one.duration)), (16_250, Some(4 * 20_480)));
+}

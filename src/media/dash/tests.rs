@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::{AudioFormat, MediaFileId, RenditionOrigin, Timestamp, VideoFormat};
+use crate::media::source::MAX_SEGMENTS;
 use proptest::prelude::*;
 
 fn id(number: u8) -> MediaFileId {
@@ -149,4 +150,21 @@ fn a_manifest_names_the_highest_type_of_access_point_that_all_keep() {
             None => assert!(!manifest.contains("startWithSAP"), "{manifest}"),
         }
     }
+}
+
+#[test]
+fn a_manifest_leaves_out_what_would_make_it_longer_than_its_limit() {
+    // No two segments in a row last equally long, so that each is named.
+    let durations: Vec<u32> = (0..MAX_SEGMENTS).map(|number| 4_000_000 + u32::from(number % 2 == 0)).collect();
+    let index = index(1_000_000, &durations);
+    let renditions: Vec<Rendition> = (1..=12).map(|number| rendition(number * 2, 360, 30_000)).collect();
+    let listed: Vec<(&Rendition, &SegmentIndex)> = renditions.iter().map(|one| (one, &index)).collect();
+    let manifest = dash_manifest(&listed, &[captions("en", "English")]);
+    let count = manifest.matches("<Representation id=").count();
+    assert!((3..=5).contains(&count) && manifest.len() < 2 << 20, "{count} of them, {} bytes", manifest.len());
+    assert!(manifest.contains(&format!("id=\"{}\"", renditions[0].file)) && manifest.ends_with("</MPD>\n"));
+    // All of those that take little room are there.
+    let short = SegmentIndex { segments: index.segments[..100].to_vec(), ..index.clone() };
+    let listed: Vec<(&Rendition, &SegmentIndex)> = renditions.iter().map(|one| (one, &short)).collect();
+    assert_eq!(dash_manifest(&listed, &[]).matches("<Representation id=").count(), 12);
 }

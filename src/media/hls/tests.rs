@@ -3,6 +3,7 @@
 use super::*;
 use crate::domain::{AudioFormat, MediaFileId, RenditionOrigin, Timestamp, VideoFormat};
 use crate::media::AccessPoint;
+use crate::media::source::MAX_SEGMENTS;
 use m3u8_rs::{AlternativeMediaType, ByteRange, ClosedCaptionGroupId, MasterPlaylist, MediaPlaylist};
 use proptest::prelude::*;
 
@@ -293,5 +294,14 @@ proptest! {
         let text = master_playlist(&playable);
         prop_assert_eq!(text.lines().count(), 4);
         prop_assert_eq!(text.matches('"').count(), 8);
+    }
+}
+
+#[test]
+fn no_playlist_is_longer_than_two_mebibytes() {
+    // As long as each number in it can be: segments of a minute to the microsecond, keyframes below a gigabyte.
+    let longest = index(1_000_000, &vec![(59_999_999, 999_999_999); MAX_SEGMENTS]);
+    for text in [media_playlist(&longest), iframe_playlist(&longest)] {
+        assert!(text.len() < 2 << 20, "{} bytes", text.len());
     }
 }
