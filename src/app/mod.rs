@@ -30,7 +30,7 @@ pub use media_files::{IngestError, take_captions};
 pub use packaging::{Outcome, Packaging};
 pub use provision::{FirstKeys, NewSigningKey, TooManyKeys, new_organization, new_signing_key};
 pub use seams::{Clock, Entropy, SystemClock, SystemEntropy};
-pub use segment_indexes::SegmentIndexes;
+pub use segment_indexes::{SegmentIndexes, WrittenText};
 pub use sign_ins::SignIns;
 pub use transcode::{Transcoding, TranscodingStatus};
 pub use uploads::{Piece, Quota, UploadError, UploadState, Uploads};

@@ -198,8 +198,9 @@ pub const TRANSCODING_FILM_MS: u64 = 100 * 3_600 * 1_000;
 pub const TRANSCODING_RETRY_S: u64 = 60;
 /// Sources packaged at the same time: each may hold its whole index, and the disk is one.
 pub const SOURCES_PACKAGED_AT_ONCE: usize = 2;
-/// Indexes of packaged renditions held in memory, in bytes: some hundred films of two hours.
-pub const SEGMENT_INDEXES_BYTES: usize = 16 << 20;
+/// Indexes of packaged renditions, and playlists and manifests written from them, held in memory, in bytes: some hundred
+/// films of two hours.
+pub const SEGMENT_INDEXES_BYTES: usize = 32 << 20;
 /// Bytes of an upload gathered before they are written.
 pub const UPLOAD_STEP_BYTES: usize = 1 << 20;
 

@@ -1,9 +1,9 @@
 //! Names behind a grant, and what each of them stands for.
 
 use super::problem::Problem;
-use crate::app::App;
+use crate::app::{App, WrittenText};
 use crate::domain::{Captions, MediaFileId, Playable, Poster, Rendition, Timestamp, VideoId};
-use crate::media::{SegmentIndex, captions_playlist, dash_manifest, iframe_playlist, master_playlist, media_playlist};
+use crate::media::{SegmentIndex, captions_playlist, master_playlist};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -31,14 +31,14 @@ pub enum Content {
     /// In a stored file: all of it, or a part.
     File(MediaFileId, Option<Range<u64>>),
     /// Written from what is stored, the same for every viewer.
-    Text(String),
+    Text(Arc<WrittenText>),
 }
 
 /// Looks a name up among everything that a grant for the video opens.
 pub async fn find(app: &App, video: VideoId, name: &str) -> Result<Found, Problem> {
     let playable = app.store.access().video(video).map(|video| video.playable).ok_or_else(Problem::not_found)?;
     match name.split_once('/') {
-        None => find_at_top(app, &playable, name).await?,
+        None => find_at_top(app, video, &playable, name).await?,
         Some(("captions", name)) => find_captions(&playable, name),
         Some(("storyboard", name)) => find_sheet(&playable, name),
         Some((id, part)) => match playable.renditions.iter().find(|rendition| rendition.file.to_string() == id) {
@@ -49,20 +49,16 @@ pub async fn find(app: &App, video: VideoId, name: &str) -> Result<Found, Proble
     .ok_or_else(Problem::not_found)
 }
 
-async fn find_at_top(app: &App, playable: &Playable, name: &str) -> Result<Option<Found>, Problem> {
-    let text =
-        |text: String, content_type| Found { content: Content::Text(text), stored_at: newest(playable), content_type };
+async fn find_at_top(
+    app: &App,
+    video: VideoId,
+    playable: &Arc<Playable>,
+    name: &str,
+) -> Result<Option<Found>, Problem> {
+    let text = |text, content_type| Found { content: Content::Text(text), stored_at: newest(playable), content_type };
     Ok(match name {
-        MASTER if !playable.renditions.is_empty() => Some(text(master_playlist(playable), PLAYLIST)),
-        "manifest.mpd" if !playable.renditions.is_empty() => {
-            let mut renditions = Vec::with_capacity(playable.renditions.len());
-            for rendition in &playable.renditions {
-                renditions.push((rendition, app.segment_index(rendition).await?));
-            }
-            let renditions: Vec<(&Rendition, &SegmentIndex)> =
-                renditions.iter().map(|(rendition, index)| (*rendition, &**index)).collect();
-            Some(text(dash_manifest(&renditions, &playable.captions), MANIFEST))
-        }
+        MASTER if !playable.renditions.is_empty() => Some(text(written(master_playlist(playable)), PLAYLIST)),
+        "manifest.mpd" if !playable.renditions.is_empty() => Some(text(app.manifest(video, playable).await?, MANIFEST)),
         "storyboard.vtt" => playable.storyboard.as_ref().map(|storyboard| Found {
             content: Content::File(storyboard.list, None),
             stored_at: storyboard.stored_at,
@@ -88,21 +84,18 @@ fn find_progressive(playable: &Playable, id: &str) -> Option<Found> {
 }
 
 async fn find_part(app: &App, rendition: &Rendition, part: &str) -> Result<Option<Found>, Problem> {
-    let is_known = matches!(part, "index.m3u8" | "iframes.m3u8" | "init.mp4");
-    let number = part.strip_suffix(".m4s").and_then(segment_number);
-    if !is_known && number.is_none() {
-        return Ok(None);
-    }
-    let index: Arc<SegmentIndex> = app.segment_index(rendition).await?;
-    let (content, content_type) = match (part, number) {
-        ("index.m3u8", _) => (Content::Text(media_playlist(&index)), PLAYLIST),
-        ("iframes.m3u8", _) if rendition.video.is_none() => return Ok(None),
-        ("iframes.m3u8", _) => (Content::Text(iframe_playlist(&index)), PLAYLIST),
-        ("init.mp4", _) => (Content::File(rendition.file, Some(0..index.init_bytes.into())), mp4(rendition)),
-        (_, Some(number)) => match index.segment(number) {
-            Some(segment) => (Content::File(rendition.file, Some(segment.range())), mp4(rendition)),
-            None => return Ok(None),
-        },
+    let of_file = |range| (Content::File(rendition.file, Some(range)), mp4(rendition));
+    let (content, content_type) = match (part, part.strip_suffix(".m4s").and_then(segment_number)) {
+        ("index.m3u8", _) => (Content::Text(app.segments_playlist(rendition).await?), PLAYLIST),
+        ("iframes.m3u8", _) if rendition.video.is_some() => {
+            (Content::Text(app.keyframes_playlist(rendition).await?), PLAYLIST)
+        }
+        ("init.mp4", _) => of_file(0..app.segment_index(rendition).await?.init_bytes.into()),
+        (_, Some(number)) => {
+            let index: Arc<SegmentIndex> = app.segment_index(rendition).await?;
+            let Some(segment) = index.segment(number) else { return Ok(None) };
+            of_file(segment.range())
+        }
         _ => return Ok(None),
     };
     Ok(Some(Found { content, stored_at: rendition.stored_at, content_type }))
@@ -115,7 +108,7 @@ fn find_captions(playable: &Playable, name: &str) -> Option<Found> {
         "vtt" => (Content::File(captions.file, None), CAPTIONS),
         "m3u8" => {
             let duration_ms = playable.renditions.iter().map(|rendition| rendition.duration_ms).max()?;
-            (Content::Text(captions_playlist(captions, duration_ms)), PLAYLIST)
+            (Content::Text(written(captions_playlist(captions, duration_ms))), PLAYLIST)
         }
         _ => return None,
     };
@@ -127,6 +120,11 @@ fn find_sheet(playable: &Playable, name: &str) -> Option<Found> {
     let number = name.strip_suffix(".jpg").and_then(segment_number)?;
     let sheet = storyboard.sheets.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
     Some(Found { content: Content::File(*sheet, None), stored_at: storyboard.stored_at, content_type: "image/jpeg" })
+}
+
+/// A text that is short enough to be written for whoever asks.
+fn written(text: String) -> Arc<WrittenText> {
+    Arc::new(WrittenText::from(text))
 }
 
 /// A number from 1 on in its one spelling.

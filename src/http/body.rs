@@ -1,4 +1,4 @@
-//! The body of a media answer: a range of a file, read in large steps, checked before each of them.
+//! The body of a media answer: a range of a file, read in large steps, or of a text; checked before each step.
 
 use super::flights::Flight;
 use crate::app::App;
@@ -65,8 +65,59 @@ async fn next_step(mut sending: Sending) -> Result<Option<(Bytes, Sending)>, io:
     Ok(Some((bytes, sending)))
 }
 
-/// The bytes `range` of a written text, for whoever holds `asset`.
-pub fn text_body(text: &Bytes, range: Range<u64>, _asset: &Asset) -> Bytes {
+/// What is left of a text for a viewer.
+struct Telling {
+    app: web::Data<App>,
+    left: Bytes,
+    asset: Asset,
+    /// Keeps the answer on the list of those under way.
+    _flight: Flight,
+}
+
+/// The bytes `range` of a written text, for whoever holds `asset`: memory that everyone who is sent it shares, handed on
+/// in steps, of which a connection copies one or two. It ends early when what the grant stands on goes.
+pub fn text_body(
+    app: web::Data<App>,
+    text: Bytes,
+    range: Range<u64>,
+    asset: Asset,
+    flight: Flight,
+) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, io::Error>>> {
     let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
-    text.slice(within(range.start)..within(range.end))
+    let left = text.slice(within(range.start)..within(range.end));
+    let length = left.len() as u64;
+    let telling = Telling { app, left, asset, _flight: flight };
+    SizedStream::new(length, stream::try_unfold(telling, next_words))
+}
+
+async fn next_words(mut telling: Telling) -> Result<Option<(Bytes, Telling)>, io::Error> {
+    if telling.left.is_empty() {
+        return Ok(None);
+    }
+    let grant = telling.asset.grant();
+    if telling.app.standing(grant).owner(grant).is_none() {
+        return Err(io::Error::other("withdrawn"));
+    }
+    Ok(Some((next_of(&mut telling.left), telling)))
+}
+
+/// The next step of a text: the same memory, as much as may wait in a connection.
+fn next_of(left: &mut Bytes) -> Bytes {
+    left.split_to(left.len().min(limits::SLOW_MEDIA_STEP_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_sent_in_steps_of_the_memory_that_holds_it() {
+        let text = Bytes::from(vec![b'#'; 3 * limits::SLOW_MEDIA_STEP_BYTES / 2]);
+        let mut left = text.clone();
+        let (first, second) = (next_of(&mut left), next_of(&mut left));
+        assert_eq!((first.len(), second.len()), (limits::SLOW_MEDIA_STEP_BYTES, limits::SLOW_MEDIA_STEP_BYTES / 2));
+        assert_eq!(first.as_ptr(), text.as_ptr());
+        assert_eq!(second.as_ptr(), text.slice(first.len()..).as_ptr());
+        assert!(left.is_empty());
+    }
 }

@@ -13,7 +13,7 @@ use super::ui::{Ui, compressed, takes_brotli};
 use crate::app::App;
 use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
 use crate::domain::{EmbedId, Origin, OriginRule, limits};
-use crate::media::{master_playlist, media_playlist};
+use crate::media::master_playlist;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
@@ -25,6 +25,8 @@ use serde_json::{Value, json};
 
 /// A playlist of a quarter of an hour. A longer one is fetched: the page must not become slower than that request.
 const INLINE_PLAYLIST_BYTES: usize = 8 << 10;
+/// Bytes that a segment takes in a playlist at least: `#EXTINF:2,`, `1.m4s`, and two ends of a line.
+const LEAST_SEGMENT_BYTES: usize = 17;
 
 #[derive(Template)]
 #[template(path = "player.html")]
@@ -170,10 +172,14 @@ async fn inline(app: &App, subject: &Subject) -> Result<Option<Value>, Problem> 
     let first = playable.renditions.iter().find(|rendition| rendition.video.is_some());
     let Some(rendition) = first.or(playable.renditions.first()) else { return Ok(None) };
     let id = rendition.file.to_string();
-    let list = media_playlist(&*app.segment_index(rendition).await?);
     let mut media = serde_json::Map::new();
-    if list.len() <= INLINE_PLAYLIST_BYTES {
-        media.insert(format!("{id}/index.m3u8"), list.into());
+    // One that can't be short enough is not even written.
+    let segments = app.segment_index(rendition).await?.segments.len();
+    if segments <= INLINE_PLAYLIST_BYTES / LEAST_SEGMENT_BYTES {
+        let list = app.segments_playlist(rendition).await?;
+        if let Some(text) = std::str::from_utf8(&list.bytes).ok().filter(|text| text.len() <= INLINE_PLAYLIST_BYTES) {
+            media.insert(format!("{id}/index.m3u8"), text.into());
+        }
     }
     Ok(Some(json!({
         "master": master_playlist(&playable),
@@ -278,6 +284,7 @@ fn json_in_html(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::{AccessPoint, Segment, SegmentIndex, media_playlist};
 
     #[test]
     fn json_cannot_break_out_of_its_element() {
@@ -316,5 +323,14 @@ mod tests {
             "frame-ancestors 'self' https://*.acme.com http://*.acme.com https://localhost:3000 http://localhost:3000"
         ));
         assert!(content_security_policy(&[], STYLES).ends_with("frame-ancestors *"));
+    }
+
+    #[test]
+    fn no_playlist_that_is_short_enough_is_passed_over_unwritten() {
+        let access_point = AccessPoint::Closed;
+        let segment = Segment { offset: 0, bytes: 1, start: 0, duration: 1, keyframe_bytes: 1, access_point };
+        let count = INLINE_PLAYLIST_BYTES / LEAST_SEGMENT_BYTES + 1;
+        let index = SegmentIndex { timescale: 1, init_bytes: 1, segments: vec![segment; count] };
+        assert!(media_playlist(&index).len() > INLINE_PLAYLIST_BYTES);
     }
 }

@@ -152,7 +152,7 @@ async fn answer(
     }
     let flight = flights.depart(grant, request.conn_data::<Connection>().cloned());
     Ok(match content {
-        Opened::Text(text) => response.body(text_body(&text, range, &asset)),
+        Opened::Text(text) => response.body(text_body(app.clone(), text, range, asset, flight)),
         Opened::File(file, media, part) => {
             let range = part.start + range.start..part.start + range.end;
             response.body(media_body(app.clone(), (file, media), range, asset, flight))
@@ -170,8 +170,8 @@ async fn find(
     let Found { content, stored_at, content_type } = assets::find(app, grant.video, name).await?;
     let (content, etag) = match content {
         Content::Text(text) => {
-            let etag = entity_tag(&text);
-            (Opened::Text(text.into()), etag)
+            let etag = entity_tag(&text.sha256);
+            (Opened::Text(text.bytes.clone()), etag)
         }
         Content::File(file, part) => open(app, file, part)?,
     };
