@@ -194,6 +194,12 @@ pub const TRANSCODING_START_S: u64 = 600;
 pub const TRANSCODING_MAX_S: u64 = 24 * 3_600;
 /// Longest film that anything is made of with ffmpeg, in milliseconds: 100 hours. What says more is no film.
 pub const TRANSCODING_FILM_MS: u64 = 100 * 3_600 * 1_000;
+/// Longest segment of a film that qualities are made of with ffmpeg, in milliseconds: an hour in which no picture can be
+/// begun with. Nobody is shown that, and what lies in between would be filled with hours of silence.
+pub const TRANSCODING_SEGMENT_MS: u64 = 3_600 * 1_000;
+/// Longest single piece of memory that ffmpeg may take, in bytes (256 MiB): a picture of the most pixels takes 214, and a
+/// pause in the sound, which is filled with silence at once, a gigabyte for each quarter of an hour or two.
+pub const TRANSCODING_PIECE_BYTES: u64 = 256 << 20;
 /// When what could not be made for want of room or of ffmpeg is tried again, in seconds.
 pub const TRANSCODING_RETRY_S: u64 = 60;
 /// Sources packaged at the same time: each may hold its whole index, and the disk is one.

@@ -1,7 +1,7 @@
 //! What ffmpeg makes of a source in the background: the ladder, a poster, a storyboard; and what happens when it is
 //! stopped, killed, or not what it says it is.
 
-use crate::support::{Options, Server, film, keyframes, kill_now, probe, wait_for};
+use crate::support::{FIXTURE, Options, Server, film, keyframes, kill_now, probe, wait_for};
 use reqwest::Method;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
@@ -170,6 +170,31 @@ fn what_a_kill_interrupted_is_made_after_the_next_start() {
     sorted.sort_unstable();
     assert_eq!((sorted, files(&server, "incoming")), (vec!["240p", "360p", "480p", "540p"], 0));
     server.verify();
+}
+
+#[test]
+fn no_quality_is_made_of_a_film_that_stands_still_for_hours() {
+    let mut film = FIXTURE.to_vec();
+    let mut patch = |kind: &[u8], offset: usize, bytes: &[u8]| {
+        let at = film.windows(4).position(|window| window == kind).unwrap() + offset;
+        film[at..at + bytes.len()].copy_from_slice(bytes);
+    };
+    // Twenty pictures of more than an hour each, of which no edit list shows two seconds, and two are keyframes.
+    patch(b"stts", 16, &40_960_000_u32.to_be_bytes());
+    patch(b"edts", 0, b"free");
+    patch(b"tkhd", 80, &[2, 128, 0, 0, 1, 224, 0, 0]);
+    let (server, _script) = server_with_script("exit 1");
+    let (video, embed) = server.pending_video("private");
+    server.upload(&video, film).expect(200);
+    let body = made(&server, &video);
+    let left_out = body["transcoding"]["leftOut"].as_array().unwrap();
+    for out in left_out {
+        let reason = out["reason"].as_str().unwrap();
+        let is_quality = !["poster", "storyboard"].contains(&out["label"].as_str().unwrap());
+        assert_eq!(reason.contains("no keyframe for more than 1 hour"), is_quality, "{out}");
+    }
+    assert!(left_out.len() > 2, "{body}");
+    server.playback(&embed, Some(&server.token(&video))).expect(200);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! ffmpeg runs in a directory of its own and names its files relative to it; the source is named by its absolute path.
 
+use crate::domain::limits::TRANSCODING_PIECE_BYTES as PIECE_BYTES;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -165,7 +166,9 @@ fn input(source: &Source<'_>, options: &[OsString]) -> Vec<OsString> {
     let mut line = words("-nostdin -hide_banner -loglevel error -nostats -progress pipe:1 -y");
     line.extend(threads(source));
     line.extend(options.iter().cloned());
-    line.extend(words(&format!("-max_pixels {PICTURE_PX} -protocol_whitelist file,pipe -f mov -i")));
+    line.extend(words(&format!(
+        "-max_alloc {PIECE_BYTES} -max_pixels {PICTURE_PX} -protocol_whitelist file,pipe -f mov -i"
+    )));
     let mut path = OsString::from("file:");
     path.push(source.path);
     line.push(path);
@@ -239,6 +242,15 @@ mod tests {
         assert!(line.contains("|scale=852:480,setsar=1|") && line.contains("|-maxrate|1400k|"), "{line}");
         assert!(!line.contains("fps=") && line.ends_with("|-f|mp4|quality.mp4"), "{line}");
         assert!(text(&poster(&source())).contains("|-ss|1.234|"));
+    }
+
+    #[test]
+    fn no_command_takes_memory_without_bounds() {
+        for line in [quality(&source(), 480), poster(&source()), storyboard(&source(), board(12_345, (1920, 1080)))] {
+            let line = text(&line);
+            let (before, _) = line.split_once("|-i|").unwrap();
+            assert!(before.contains("|-max_alloc|268435456|-max_pixels|35651584|"), "{line}");
+        }
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl App {
             };
         match making {
             Making::Quality { label, shorter_side_px } => {
+                check_pauses(own.longest_segment_ms)?;
                 run(commands::quality(&source, *shorter_side_px))?;
                 let media = written(&directory, commands::QUALITY_FILE)?;
                 let packaged =
@@ -235,6 +236,17 @@ impl App {
     }
 }
 
+/// Refuses a film that stands still for longer than any does: its sound's pauses would be filled with as much silence.
+fn check_pauses(longest_segment_ms: u64) -> Result<(), Trouble> {
+    if longest_segment_ms <= limits::TRANSCODING_SEGMENT_MS {
+        return Ok(());
+    }
+    Err(Trouble::Failed(format!(
+        "the film has no keyframe for more than {} hour; export it with a keyframe every few seconds and without long pauses",
+        limits::TRANSCODING_SEGMENT_MS / 3_600_000
+    )))
+}
+
 /// Longest that one thing may take to be made of a film, in seconds.
 fn longest_s(duration_ms: u64) -> u64 {
     let grown = (duration_ms / 1_000).saturating_mul(limits::TRANSCODING_PER_S);
@@ -306,6 +318,12 @@ mod tests {
         assert!(matches!(Trouble::from(too_long), Trouble::Failed(_)));
         assert!(matches!(Trouble::from(IngestError::TooManyRenditions), Trouble::Failed(_)));
         assert!(matches!(Trouble::from(MediaError::NoSpace), Trouble::Later(_)));
+    }
+
+    #[test]
+    fn a_film_that_stands_still_for_hours_is_left_out_for_good() {
+        assert!(check_pauses(limits::TRANSCODING_SEGMENT_MS).is_ok());
+        assert!(matches!(check_pauses(6 * 3_600_000), Err(Trouble::Failed(_))));
     }
 
     #[test]
