@@ -78,15 +78,15 @@ struct Telling {
 /// in steps, of which a connection copies one or two. It ends early when what the grant stands on goes.
 pub fn text_body(
     app: web::Data<App>,
-    text: Bytes,
+    mut text: Bytes,
     range: Range<u64>,
     asset: Asset,
     flight: Flight,
 ) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, io::Error>>> {
     let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
-    let left = text.slice(within(range.start)..within(range.end));
-    let length = left.len() as u64;
-    let telling = Telling { app, left, asset, _flight: flight };
+    text = text.slice(within(range.start)..within(range.end));
+    let length = text.len() as u64;
+    let telling = Telling { app, left: text, asset, _flight: flight };
     SizedStream::new(length, stream::try_unfold(telling, next_words))
 }
 
