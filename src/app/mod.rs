@@ -90,8 +90,6 @@ pub struct App {
     last_moment: AtomicI64,
     /// Admits the few sources that are read at the same time.
     reading: Arc<tokio::sync::Semaphore>,
-    /// Admits the few that are packaged at the same time, which takes longer.
-    packing: Arc<tokio::sync::Semaphore>,
     segment_indexes: SegmentIndexes,
     sign_ins: SignIns,
     clock_watch: ClockWatch,
@@ -183,7 +181,6 @@ impl App {
             last_used: Mutex::default(),
             last_moment: AtomicI64::new(0),
             reading: Arc::new(tokio::sync::Semaphore::new(limits::SOURCES_READ_AT_ONCE)),
-            packing: Arc::new(tokio::sync::Semaphore::new(limits::SOURCES_PACKAGED_AT_ONCE)),
             segment_indexes: SegmentIndexes::default(),
             sign_ins: SignIns::default(),
             clock_watch: ClockWatch::default(),

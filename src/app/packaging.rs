@@ -1,13 +1,16 @@
-//! Packaging in the background: from a stored source to the rendition that is played. One job a video, two at a time;
-//! what a stop or a crash interrupted begins anew at the next start.
+//! Packaging in the background: from a stored source to the rendition that is played. One job a video, two at a time, the
+//! organizations in turn; what a stop or a crash interrupted begins anew at the next start.
+
+mod places;
 
 use super::{App, IngestError};
 use crate::domain::{
-    Actor, MediaFileId, MediaKind, MediaSummary, PACKAGER_VERSION, Rendition, RenditionOrigin, Track, Unpackaged,
-    Video, VideoId, VideoStatus,
+    Actor, MediaFileId, MediaKind, MediaSummary, OrganizationId, PACKAGER_VERSION, Rendition, RenditionOrigin, Track,
+    Unpackaged, Video, VideoId, VideoStatus,
 };
 use crate::media::{Package, Unplayable, keyframe_bits_per_s};
 use crate::store::{IndexError, MediaError, Received, StoredMedia, WriteError};
+use places::Places;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,6 +41,7 @@ impl Outcome {
 #[derive(Default)]
 pub struct Packaging {
     jobs: Mutex<HashMap<VideoId, Arc<Job>>>,
+    places: Arc<Places>,
     /// What plays as a former packager left it, and this one refuses. The next start tries it again.
     refused: Mutex<HashSet<MediaFileId>>,
     /// Whether the server stops.
@@ -148,7 +152,7 @@ impl App {
                 let is_done = video.awaits_packaging().next().is_none();
                 return if is_done { Outcome::Ready } else { Outcome::Postponed };
             };
-            let kept = match self.package_file(next, job).await {
+            let kept = match self.package_file(next, video.organization, job).await {
                 Ok(packaged) => match next {
                     Unpackaged::Source(source) => self.keep_packaged(id, source.clone(), packaged).await,
                     Unpackaged::Rendition(old) => self.keep_packaged_anew(id, old.file, packaged).await,
@@ -200,9 +204,10 @@ impl App {
     async fn package_file(
         self: &Arc<Self>,
         what: Unpackaged<'_>,
+        organization: OrganizationId,
         job: &Arc<Job>,
     ) -> Result<PackagedFiles, IngestError> {
-        let permit = Arc::clone(&self.packing).acquire_owned().await;
+        let place = self.packaging.places.take(organization).await;
         let media = self.open_media(what.file()).map_err(|unserved| MediaError::Io(io::Error::other(unserved)))?;
         let (app, job) = (Arc::clone(self), Arc::clone(job));
         let (label, origin) = match what {
@@ -211,7 +216,7 @@ impl App {
         };
         let work = move || {
             // Held as long as the thread works, whoever waits for it.
-            let _permit = permit;
+            let _place = place;
             app.package_now(&media, label, origin, |written, total| {
                 job.written_bytes.store(written, Ordering::Relaxed);
                 job.total_bytes.store(total, Ordering::Relaxed);

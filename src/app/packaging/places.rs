@@ -1,0 +1,163 @@
+//! The places at which sources are packaged, and whose turn it is when all are taken: one organization's films must not
+//! keep another's waiting, however many they are.
+
+use crate::domain::{OrganizationId, limits};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// The places: [`limits::SOURCES_PACKAGED_AT_ONCE`] of them.
+#[derive(Default)]
+pub(super) struct Places(Mutex<Turns>);
+
+#[derive(Default)]
+struct Turns {
+    /// How many places each organization has, and when it got its last one; those that have none and wait for none are
+    /// not listed.
+    organizations: HashMap<OrganizationId, Taken>,
+    /// Who waits, in the order in which they came.
+    waiting: Vec<(OrganizationId, oneshot::Sender<Place>)>,
+    turn: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    places: usize,
+    last_turn: u64,
+}
+
+/// A place that is taken, until it is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    organization: OrganizationId,
+}
+
+impl Places {
+    /// Takes a place for a film of `organization`, as soon as there is one and it is its turn.
+    pub(super) async fn take(self: &Arc<Self>, organization: OrganizationId) -> Place {
+        loop {
+            let granted = {
+                let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if turns.taken() < limits::SOURCES_PACKAGED_AT_ONCE {
+                    turns.grant(organization);
+                    return Place { places: Arc::clone(self), organization };
+                }
+                let (grant, granted) = oneshot::channel();
+                turns.waiting.push((organization, grant));
+                granted
+            };
+            // It is granted sooner or later: whoever has a place hands it on.
+            if let Ok(place) = granted.await {
+                return place;
+            }
+        }
+    }
+}
+
+impl Turns {
+    fn taken(&self) -> usize {
+        self.organizations.values().map(|taken| taken.places).sum()
+    }
+
+    fn grant(&mut self, organization: OrganizationId) {
+        self.turn += 1;
+        let taken = self.organizations.entry(organization).or_default();
+        *taken = Taken { places: taken.places + 1, last_turn: self.turn };
+    }
+
+    /// Takes a place back, and grants it to who waits of the organization that has the fewest, and of several to the one
+    /// that has waited for its turn the longest.
+    fn hand_on(&mut self, organization: OrganizationId) -> Option<(OrganizationId, oneshot::Sender<Place>)> {
+        if let Some(taken) = self.organizations.get_mut(&organization) {
+            taken.places = taken.places.saturating_sub(1);
+        }
+        let of = |one: &OrganizationId| self.organizations.get(one).copied().unwrap_or_default();
+        let next = (0..self.waiting.len()).min_by_key(|at| {
+            let taken = self.waiting.get(*at).map(|(waits, _)| of(waits)).unwrap_or_default();
+            (taken.places, taken.last_turn, *at)
+        });
+        let next = next.map(|at| self.waiting.remove(at));
+        if let Some((waited, _)) = &next {
+            self.grant(*waited);
+        }
+        let waiting = &self.waiting;
+        self.organizations.retain(|one, taken| taken.places > 0 || waiting.iter().any(|(waits, _)| waits == one));
+        next
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let next = self.places.0.lock().unwrap_or_else(PoisonError::into_inner).hand_on(self.organization);
+        if let Some((organization, grant)) = next {
+            // Whoever does not wait any more drops it in their turn.
+            drop(grant.send(Self { places: Arc::clone(&self.places), organization }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+
+    fn organization(number: u8) -> OrganizationId {
+        OrganizationId::from_random([number; 16])
+    }
+
+    /// Organizations that ask for a place in this order, and the order in which they get one: whoever has had one for
+    /// the longest goes.
+    fn served(asking: &[u8]) -> Vec<u8> {
+        let places = Arc::new(Places::default());
+        let mut waiting: Vec<(u8, BoxFuture<'_, Place>)> =
+            asking.iter().map(|number| (*number, places.take(organization(*number)).boxed())).collect();
+        let (mut served, mut working) = (Vec::new(), Vec::new());
+        loop {
+            let mut still = Vec::new();
+            for (number, mut place) in waiting {
+                match (&mut place).now_or_never() {
+                    Some(place) => {
+                        served.push(number);
+                        working.push(place);
+                    }
+                    None => still.push((number, place)),
+                }
+            }
+            waiting = still;
+            assert!(working.len() <= limits::SOURCES_PACKAGED_AT_ONCE);
+            if working.is_empty() {
+                assert!(waiting.is_empty());
+                assert!(places.0.lock().unwrap().organizations.is_empty(), "nothing is remembered of who is done");
+                return served;
+            }
+            drop(working.remove(0));
+        }
+    }
+
+    #[test]
+    fn who_comes_after_many_of_another_gets_the_next_place() {
+        assert_eq!(served(&[1, 1, 1, 1, 1, 2]), [1, 1, 2, 1, 1, 1]);
+        assert_eq!(served(&[1, 1, 1, 1, 2, 2, 3]), [1, 1, 2, 3, 1, 2, 1]);
+    }
+
+    #[test]
+    fn one_organization_alone_has_all_places_in_the_order_of_its_films() {
+        assert_eq!(served(&[1, 1, 1]), [1, 1, 1]);
+        assert_eq!(served(&[1, 2, 3]), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_place_that_nobody_waits_for_any_more_goes_to_the_next() {
+        let places = Arc::new(Places::default());
+        let held: Vec<Place> =
+            (0..limits::SOURCES_PACKAGED_AT_ONCE).filter_map(|_| places.take(organization(1)).now_or_never()).collect();
+        let mut gone = places.take(organization(2)).boxed();
+        let mut waits = places.take(organization(3)).boxed();
+        assert!((&mut gone).now_or_never().is_none() && (&mut waits).now_or_never().is_none());
+        drop(gone);
+        drop(held);
+        assert!((&mut waits).now_or_never().is_some());
+        assert_eq!(places.0.lock().unwrap().taken(), 0);
+    }
+}
