@@ -58,16 +58,7 @@ impl MediaDir {
         }
         sync_directory(state).map_err(StateDirError::at(state))?;
         check_one_mount(&media, &incoming)?;
-        for entry in std::fs::read_dir(&incoming).map_err(StateDirError::at(&incoming))?.flatten() {
-            tracing::info!(file = %entry.file_name().display(), "removing an upload that was interrupted");
-            let path = entry.path();
-            let removed = entry.file_type().and_then(|kind| {
-                if kind.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) }
-            });
-            if let Err(error) = removed {
-                warn_of_leftover(&path, error);
-            }
-        }
+        clear(&incoming)?;
         Ok(Self { media, incoming, removal: Arc::default() })
     }
 
@@ -423,6 +414,21 @@ pub(super) fn make_if_missing(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes what lies in a directory, as far as that can be done.
+fn clear(directory: &Path) -> Result<(), StateDirError> {
+    for entry in std::fs::read_dir(directory).map_err(StateDirError::at(directory))?.flatten() {
+        tracing::info!(file = %entry.file_name().display(), "removing an upload that was interrupted");
+        let path = entry.path();
+        let removed = entry
+            .file_type()
+            .and_then(|kind| if kind.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) });
+        if let Err(error) = removed {
+            warn_of_leftover(&path, error);
+        }
+    }
+    Ok(())
+}
+
 /// Says what could not be cleared away at a start. No reason not to start: nothing names it.
 fn warn_of_leftover(path: &Path, error: io::Error) {
     let error = with_remedy(path, error);
@@ -560,8 +566,6 @@ mod tests {
         assert!(media.path(as_directory).exists() && media.path(stranger).exists());
         assert!(!media.path(removed).exists(), "one that can't be removed keeps the others");
         // Nobody can remove what is in /proc.
-        std::fs::remove_dir(state.path().join("incoming")).unwrap();
-        std::os::unix::fs::symlink("/proc/self/fdinfo", state.path().join("incoming")).unwrap();
-        MediaDir::open(state.path()).unwrap();
+        clear(Path::new("/proc/self/fdinfo")).unwrap();
     }
 }
