@@ -23,7 +23,7 @@ impl Begun {
     }
 
     #[track_caller]
-    fn is_refused(mut self, body: &[u8], what: &str) {
+    fn ends_refused(mut self, body: &[u8], what: &str) {
         // It may be refused in mid-body.
         let _ = self.0.send_raw(body);
         assert_eq!(self.0.head().status, 401, "{what}");
@@ -84,7 +84,7 @@ fn what_a_key_began_is_not_done_once_it_is_revoked() {
         let begun = Begun::new(&server, &line, &headers, body.len());
         let id = key["id"].as_str().unwrap();
         server.admin(Method::POST, &format!("/private-keys/{id}/revoke"), &Value::Null).expect(200);
-        begun.is_refused(&body, &line);
+        begun.ends_refused(&body, &line);
     }
     assert_eq!(standing(&server), before);
     let keys = server.all("private-keys");
@@ -111,7 +111,7 @@ fn what_a_sign_in_began_is_not_done_once_it_is_over() {
         let sign_out = server.request(Method::POST, "/dashboard/sign-out");
         let reply = sign_out.header("cookie", &cookie).header("sec-fetch-site", "same-origin").send().unwrap();
         assert_eq!(reply.status(), 303);
-        begun.is_refused(&body, &line);
+        begun.ends_refused(&body, &line);
     }
     assert_eq!(standing(&server), before);
     assert_eq!(server.all("private-keys").len(), 1);
