@@ -3,7 +3,7 @@
 use crate::support::{Options, Server, Wire, terminate, wait_for};
 use serde_json::Value;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Standard error goes on to the test up to the line that says that the server serves. Then nobody reads it, until there
 /// is a file `go`; the rest goes into the file `rest`.
@@ -27,7 +27,11 @@ fn a_log_that_nobody_reads_holds_up_nobody_and_what_is_lost_of_it_is_told() {
     let environment = vec![("UNREAD".to_owned(), directory.path().to_str().unwrap().to_owned())];
     let server = Server::with(Options { environment, under: vec!["bash", "-c", UNREAD, "-"], ..Options::default() });
     let mut wire = Wire::connect(&server);
-    for _ in 0..REQUESTS / BATCH {
+    let began = Instant::now();
+    for number in 0..REQUESTS / BATCH {
+        // Slowly enough for each answer to have its line.
+        let due = Duration::from_millis(300) * u32::try_from(number).unwrap();
+        wait_for("the next batch to be due", Duration::from_secs(1), || began.elapsed() >= due);
         wire.send_raw(&b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".repeat(BATCH)).unwrap();
         for _ in 0..BATCH {
             let head = wire.head();
