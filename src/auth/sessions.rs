@@ -30,8 +30,8 @@ pub struct LiveSession {
     pub ends_at: Timestamp,
 }
 
-/// All of them, by organization, then by video and session: a session id alone never stands for another video's
-/// session, and one organization's crowd takes no room from another's.
+/// All of them, by organization, then by video and session: a session id alone stands for another video's
+/// session nowhere but where an operator ends it, and one organization's crowd takes no room from another's.
 #[derive(Default)]
 pub struct Sessions(Mutex<HashMap<OrganizationId, Live>>);
 

@@ -1,6 +1,5 @@
 //! `screener backup`: made by the running server, checked and restored on files.
 
-use super::exit::Lacking;
 use super::output::{Output, lacking, print_verified};
 use super::{Common, JsonArgs};
 use crate::app::{Clock, SystemClock};
@@ -64,7 +63,7 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
             );
             Output::new(common.output.json).print(&report, &text)?;
             // It is kept all the same; whoever made it must hear of it, also from a timer.
-            lacking(&missing).map_or(Ok(()), |sentence| Err(Lacking(sentence).into()))
+            lacking(&missing).map_or(Ok(()), |sentence| Err(anyhow!(sentence)))
         }
         BackupVerb::Verify { directory, output } => print_verified(&verify_backup(&directory)?, output.json),
         BackupVerb::Restore { directory, into, common } => {

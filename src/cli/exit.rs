@@ -12,14 +12,6 @@ const CONFIGURATION: u8 = 78;
 /// The state directory can't be used now; it may be, later: `EX_CANTCREAT` of sysexits.h.
 const STATE: u8 = 73;
 
-/// It was done, and what it was done with is not whole: `EX_DATAERR` of sysexits.h.
-const DATA: u8 = 65;
-
-/// A backup that was made and kept, and lacks media files; the sentence that says so.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Lacking(pub String);
-
 /// All that is wrong with a configuration.
 #[derive(Debug)]
 pub(super) struct Misconfigured(pub Vec<Problem>);
@@ -37,9 +29,6 @@ impl std::error::Error for Misconfigured {}
 pub(super) fn code(error: &anyhow::Error) -> ExitCode {
     if error.is::<Misconfigured>() {
         return ExitCode::from(CONFIGURATION);
-    }
-    if error.is::<Lacking>() {
-        return ExitCode::from(DATA);
     }
     match error.downcast_ref::<ServeError>() {
         Some(ServeError::Tls(_) | ServeError::Inherited(_)) => ExitCode::from(CONFIGURATION),

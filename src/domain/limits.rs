@@ -108,7 +108,7 @@ pub const HEAD_BYTES: usize = 16 << 10;
 /// Lines of a head after its first: browsers behind two proxies send 30.
 pub const HEADERS: usize = 64;
 /// Lines of answers in the log in one second; more are counted. 2,000 viewers make half of it, and at 300 bytes a line it
-/// is what a journal of 4 GiB keeps for two hours. What failed here (5xx) is written always.
+/// is what a journal of 4 GiB keeps for two hours. What failed here (5xx) has as many of its own.
 pub const ANSWER_LINES_PER_S: u64 = 2_000;
 /// Time to receive a request's head from its first byte, in seconds.
 pub const REQUEST_HEAD_S: u64 = 5;

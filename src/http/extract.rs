@@ -41,7 +41,12 @@ impl Admin {
 
     /// Refuses whoever was shut out since they asked: to be asked again while a body comes, which may take hours.
     pub fn check(&self, app: &App) -> Result<(), Problem> {
-        check_mandate(app, &self.mandate())
+        check_mandate(app, &self.mandate())?;
+        // Whoever sends is there.
+        if let Some(sign_in) = &self.sign_in {
+            app.note_sign_in_use(sign_in, app.now());
+        }
+        Ok(())
     }
 
     fn of(request: &HttpRequest) -> Result<Self, Problem> {

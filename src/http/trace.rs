@@ -165,8 +165,9 @@ fn known(method: &Method) -> &'static str {
     }
 }
 
-/// Lines of answers in this process's log.
+/// Lines of answers in this process's log; of what failed here (5xx), more of their own.
 static ANSWER_LINES: AnswerLines = AnswerLines::new();
+static FAILURE_LINES: AnswerLines = AnswerLines::new();
 
 /// One line in the log, where there are not too many. `peer` is who is connected: a proxy, where there is one.
 pub(super) fn log_answer<B>(
@@ -177,11 +178,12 @@ pub(super) fn log_answer<B>(
     peer: Option<SocketAddr>,
     began: Instant,
 ) {
-    let (is_written, left_out) = ANSWER_LINES.count(Instant::now());
+    let lines = if response.status().is_server_error() { &FAILURE_LINES } else { &ANSWER_LINES };
+    let (is_written, left_out) = lines.count(Instant::now());
     if let Some(left_out) = left_out {
         tracing::warn!(left_out, "more was answered in a second than is written here");
     }
-    if !is_written && !response.status().is_server_error() {
+    if !is_written {
         return;
     }
     tracing::info!(

@@ -30,7 +30,7 @@ pub(super) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// of keyframes takes up to 56 bytes for each. That of a film cut as it should be is below [`AIMED_SEGMENTS`].
 pub(super) const MAX_SEGMENTS: usize = 32_768;
 /// Segments that a film is cut into at most where its keyframes let it: those of one that would have more are twice as
-/// long, or four times. Twelve hours of two seconds.
+/// long, or twice that, and so on. Twelve hours of two seconds.
 pub(super) const AIMED_SEGMENTS: u64 = 22_000;
 /// Longest source, in milliseconds: 100 hours. Longer ones are damaged headers.
 pub(super) const MAX_DURATION_MS: u64 = 100 * 3_600_000;

@@ -136,7 +136,14 @@ impl Line {
         }
         // Woken, too, when it is left unread.
         self.intake.wake_later(context.waker());
-        if self.intake.room() == 0 { Poll::Pending } else { self.poll_part(context, buffer) }
+        if self.intake.room() == 0 {
+            return Poll::Pending;
+        }
+        // As in `poll_ahead`: the end of a body that nobody may be reading must not end who answers.
+        Poll::Ready(ready!(self.poll_part(context, buffer)).or_else(|_| {
+            self.has_ended = true;
+            Ok(())
+        }))
     }
 
     /// More of the head or body that is being read, and nothing that follows it.

@@ -229,7 +229,7 @@ impl Access {
     pub fn holds(&self, mandate: &Mandate) -> bool {
         match mandate {
             Mandate::Key { id, sign_in } => {
-                self.is_active(*id) && sign_in.is_none_or(|id| self.sign_ins().any(|one| one.id == id))
+                self.is_active(*id) && sign_in.is_none_or(|id| self.sign_in_hashes.contains_key(&id))
             }
             Mandate::Given(_) => true,
         }
@@ -247,7 +247,7 @@ impl Access {
 
     /// Whether a grant was signed by a key that is still there.
     pub fn has_asset_key(&self, short_id: &str) -> bool {
-        self.asset_keys.values().any(|key| key.short_id() == short_id)
+        u32::from_str_radix(short_id, 16).is_ok_and(|id| self.asset_keys.keys().any(|key| key.0.as_fields().0 == id))
     }
 
     /// Whether an operator ended this session, for this video of theirs or for all.

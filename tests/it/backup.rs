@@ -450,7 +450,7 @@ fn a_media_file_that_is_gone_is_left_out_and_named_and_its_backup_is_kept() {
     std::fs::remove_file(&lost).unwrap();
     let backup = server.scratch().join("backup");
     let create = ["backup", "create", backup.to_str().unwrap(), "--json"];
-    let made = server.verb(&create).expect(65);
+    let made = server.verb(&create).expect(1);
     let (report, warned) = (made.json(), made.errors.clone());
     assert_eq!((&report["mediaFiles"], report["missingMedia"].as_array().unwrap().len()), (&json!(5), 1), "{report}");
     let missing = &report["missingMedia"][0];

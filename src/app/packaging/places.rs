@@ -43,6 +43,9 @@ impl Places {
                     return Place { places: Arc::clone(self), organization };
                 }
                 let (grant, granted) = oneshot::channel();
+                // Who comes now has waited for no turn yet.
+                let turn = turns.turn;
+                turns.organizations.entry(organization).or_insert(Taken { places: 0, last_turn: turn });
                 turns.waiting.push((organization, grant));
                 granted
             };
@@ -71,6 +74,8 @@ impl Turns {
         if let Some(taken) = self.organizations.get_mut(&organization) {
             taken.places = taken.places.saturating_sub(1);
         }
+        // Whoever does not wait any more is passed over, all of them at once: a stop leaves thousands.
+        self.waiting.retain(|(_, grant)| !grant.is_closed());
         let of = |one: &OrganizationId| self.organizations.get(one).copied().unwrap_or_default();
         let next = (0..self.waiting.len()).min_by_key(|at| {
             let taken = self.waiting.get(*at).map(|(waits, _)| of(waits)).unwrap_or_default();
@@ -90,7 +95,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let next = self.places.0.lock().unwrap_or_else(PoisonError::into_inner).hand_on(self.organization);
         if let Some((organization, grant)) = next {
-            // Whoever does not wait any more drops it in their turn.
+            // Whoever has ceased to wait just now drops it in their turn.
             drop(grant.send(Self { places: Arc::clone(&self.places), organization }));
         }
     }
@@ -138,7 +143,39 @@ mod tests {
     #[test]
     fn who_comes_after_many_of_another_gets_the_next_place() {
         assert_eq!(served(&[1, 1, 1, 1, 1, 2]), [1, 1, 2, 1, 1, 1]);
-        assert_eq!(served(&[1, 1, 1, 1, 2, 2, 3]), [1, 1, 2, 3, 1, 2, 1]);
+        assert_eq!(served(&[1, 1, 1, 1, 2, 2, 3]), [1, 1, 2, 1, 3, 2, 1]);
+    }
+
+    #[test]
+    fn whoever_comes_again_and_again_keeps_nobody_waiting() {
+        let places = Arc::new(Places::default());
+        let take = |number| places.take(organization(number)).boxed();
+        let mut held: Vec<Place> = [98, 99].into_iter().filter_map(|number| take(number).now_or_never()).collect();
+        let mut waits = take(1);
+        assert!((&mut waits).now_or_never().is_none());
+        for newcomer in 3..20 {
+            let mut new = take(newcomer);
+            assert!((&mut new).now_or_never().is_none());
+            drop(held.pop());
+            match (&mut new).now_or_never() {
+                Some(place) => held.push(place),
+                None => return assert!((&mut waits).now_or_never().is_some()),
+            }
+        }
+        panic!("it waits for ever");
+    }
+
+    #[test]
+    fn a_stop_with_many_who_wait_ends_them_all_at_once() {
+        let places = Arc::new(Places::default());
+        let held: Vec<Place> =
+            (0..limits::SOURCES_PACKAGED_AT_ONCE).filter_map(|_| places.take(organization(1)).now_or_never()).collect();
+        let mut waiting: Vec<BoxFuture<'_, Place>> =
+            (0..20_000).map(|_| places.take(organization(1)).boxed()).collect();
+        assert!(waiting.iter_mut().all(|place| place.now_or_never().is_none()));
+        drop(waiting);
+        drop(held);
+        assert_eq!(places.0.lock().unwrap().taken(), 0);
     }
 
     #[test]
