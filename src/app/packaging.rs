@@ -187,12 +187,20 @@ impl App {
                 }
                 Err(IngestError::VideoGone) => return Outcome::Postponed,
                 Err(_) if !self.may_package() || job.cancelled.load(Ordering::Relaxed) => return Outcome::Postponed,
+                // It was replaced while it waited for its turn, and its file went.
+                Err(_) if !self.awaits(id, next.file()).await => {}
                 Err(error) => {
                     tracing::warn!(video = %id, %error, "packaging was put off; it is tried again in a minute");
                     return Outcome::Postponed;
                 }
             }
         }
+    }
+
+    /// Whether a video's record still names this file as one that is to be packaged, as far as it can be read.
+    async fn awaits(&self, id: VideoId, file: MediaFileId) -> bool {
+        let found: Result<Option<Video>, _> = self.store.find(id.0).await;
+        !matches!(found, Ok(Some(video)) if video.awaits_packaging().all(|one| one.file() != file))
     }
 
     /// What of a video is packaged next: what was refused is passed over.

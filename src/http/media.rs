@@ -57,9 +57,10 @@ pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data
     let own = [
         // Pages of other sites may play what they hold a URL of, with or without CORS.
         (CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin"),
-        // What somebody uploaded is nobody's page: opened by itself it runs nothing and has no origin. A browser starts a film
-        // by itself only where a sandbox lets scripts run, of which there are none.
-        (CONTENT_SECURITY_POLICY, "sandbox allow-scripts; script-src 'none'"),
+        // What somebody uploaded is nobody's page: opened by itself it runs nothing, sends no form and opens no window. A
+        // browser starts a film by itself only where a sandbox lets scripts run, of which there are none; Chromium 156 asks
+        // for the film of a page without an origin as a stranger, who is not let in.
+        (CONTENT_SECURITY_POLICY, "sandbox allow-scripts allow-same-origin; script-src 'none'"),
     ];
     for (name, value) in own {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -147,7 +147,11 @@ fn every_asset_is_sent_as_what_it_is() {
         let sent: Exchange = wire.exchange("GET", &format!("{granted}/{name}"), &[]);
         assert_eq!((sent.status(), sent.header("content-type")), (200, Some(kind)), "{name}");
         assert_eq!(sent.header("x-content-type-options"), Some("nosniff"), "{name}");
-        assert_eq!(sent.header("content-security-policy"), Some("sandbox allow-scripts; script-src 'none'"), "{name}");
+        assert_eq!(
+            sent.header("content-security-policy"),
+            Some("sandbox allow-scripts allow-same-origin; script-src 'none'"),
+            "{name}"
+        );
     }
     // A label can't end the attribute that it stands in (RFC 8216 §4.2).
     let media = playlist.lines().find(|line| line.starts_with("#EXT-X-MEDIA:TYPE=SUBTITLES")).unwrap();
