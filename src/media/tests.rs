@@ -477,6 +477,9 @@ fn counted(frames: u32, padding_bytes: usize) -> Vec<u8> {
 fn frames_that_are_only_counted_are_refused_unwalked() {
     let message = refusal(&counted(124_750, 1_000)).to_string();
     assert_eq!(message, "the file's index is damaged: it has more frames than the file has bytes");
+    // A ready-made quality is planned without having been looked at before.
+    let planned = Package::plan(counted(124_750, 1_000).as_slice(), 2).map(drop);
+    assert_eq!(planned.unwrap_err().to_string(), message);
     // Some empty ones are what writers leave where nothing changes.
     assert!(Package::plan(counted(100, 1_000).as_slice(), 2).is_ok());
 }
