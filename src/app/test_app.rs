@@ -3,7 +3,7 @@
 use super::seams::SetClock;
 use super::{App, SystemEntropy, new_organization};
 use crate::config::Config;
-use crate::domain::{Actor, MediaFileId, OrganizationId, Timestamp, Video, VideoId, VideoStatus, Visibility};
+use crate::domain::{Actor, MediaFileId, OrganizationId, Timestamp, Video, VideoId, Visibility};
 use crate::store::{Received, StateDir, WriteError, write_master_key};
 use bytes::Bytes;
 use std::path::Path;
@@ -32,26 +32,8 @@ pub(super) fn with_app(test: impl AsyncFnOnce(Arc<App>, Arc<AtomicI64>), check: 
 pub(super) async fn pending_video(app: &App) -> (OrganizationId, VideoId) {
     let organization = new_organization(app, Actor::Appliance, "Acme".to_owned()).await.unwrap().organization.id;
     let now = app.now();
-    let video = Video {
-        id: VideoId::from_random(app.random()),
-        organization,
-        title: "x".to_owned(),
-        visibility: Visibility::Public,
-        epoch: 0,
-        status: VideoStatus::PendingUpload,
-        status_detail: None,
-        reference_id: None,
-        created_at: now,
-        updated_at: now,
-        source: None,
-        next_source: None,
-        renditions: Vec::new(),
-        storyboard: None,
-        poster: None,
-        captions: Vec::new(),
-        transcoding: None,
-    };
-    let id = video.id;
+    let id = VideoId::from_random(app.random());
+    let video = Video::new(id, organization, "x".to_owned(), Visibility::Public, now);
     put(app, now, move |draft| draft.put(&video)).await;
     (organization, id)
 }

@@ -198,6 +198,35 @@ impl Unpackaged<'_> {
 }
 
 impl Video {
+    /// One that awaits its source.
+    pub fn new(
+        id: VideoId,
+        organization: OrganizationId,
+        title: String,
+        visibility: Visibility,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            organization,
+            title,
+            visibility,
+            epoch: 0,
+            status: VideoStatus::PendingUpload,
+            status_detail: None,
+            reference_id: None,
+            created_at,
+            updated_at: created_at,
+            source: None,
+            next_source: None,
+            renditions: Vec::new(),
+            storyboard: None,
+            poster: None,
+            captions: Vec::new(),
+            transcoding: None,
+        }
+    }
+
     /// Changes who may watch it. Everything signed for the former class ends with the epoch.
     pub fn classify(&mut self, visibility: Visibility) {
         self.visibility = visibility;

@@ -57,25 +57,9 @@ impl NewVideo {
     ) -> Result<Self, Problem> {
         let settings = app.organization(organization).ok_or_else(Problem::not_found)?;
         let now = app.moment();
-        let video = Video {
-            id: VideoId::from_random(app.random()),
-            organization,
-            title,
-            visibility: visibility.unwrap_or(settings.settings.default_visibility),
-            epoch: 0,
-            status: VideoStatus::PendingUpload,
-            status_detail: None,
-            reference_id,
-            created_at: now,
-            updated_at: now,
-            source: None,
-            next_source: None,
-            renditions: Vec::new(),
-            storyboard: None,
-            poster: None,
-            captions: Vec::new(),
-            transcoding: None,
-        };
+        let visibility = visibility.unwrap_or(settings.settings.default_visibility);
+        let id = VideoId::from_random(app.random());
+        let video = Video { reference_id, ..Video::new(id, organization, title, visibility, now) };
         let embed = Embed { id: EmbedId::from_random(app.random()), organization, video: video.id, created_at: now };
         Ok(Self { video, embed })
     }
