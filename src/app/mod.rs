@@ -7,6 +7,7 @@ mod condition;
 mod damaged_media;
 mod health;
 mod ingest;
+mod master_key;
 mod media_files;
 mod overdue;
 mod packaging;
@@ -118,7 +119,8 @@ pub enum StartError {
     /// The master key opens nothing.
     #[error(
         "the master key in {0} does not fit this state directory: it does not open {1}. \
-         Put the right key back; with another one every signing key would be unreadable"
+         Put the right key back; with another one every signing key would be unreadable. Where `screener key \
+         rotate-master` was interrupted, run it again with both"
     )]
     WrongMasterKey(std::path::PathBuf, String),
     /// The public URL is no web origin.
@@ -141,13 +143,7 @@ impl App {
         check_clock(clock.now())?;
         let own_origin = Origin::of(&config.server.public_url).ok_or(StartError::PublicUrl)?;
         let master = MasterKey::new(&*read_master_key(&config.state.master_key_file)?);
-        let disk = Arc::new(Disk::new(state.path(), watermarks(&config)));
-        let store = Catalog::open(
-            state.path(),
-            config.state.index_cache_mib << 20,
-            Duration::from_secs(config.state.index_open_timeout_s),
-            Arc::clone(&disk),
-        )?;
+        let (store, disk) = open_catalog(&config, &state)?;
         let wrong_key = |what: String| StartError::WrongMasterKey(config.state.master_key_file.clone(), what);
         asset_keys::make_first(&store, asset_keys::new_key(&master, &*entropy, clock.now())).await?;
         let asset_keys = {
@@ -347,6 +343,14 @@ impl App {
             }
         }
     }
+}
+
+/// The catalog in `state`, and the disk below it.
+fn open_catalog(config: &Config, state: &StateDir) -> Result<(Catalog, Arc<Disk>), JournalError> {
+    let disk = Arc::new(Disk::new(state.path(), watermarks(config)));
+    let (cache_bytes, limit_s) = (config.state.index_cache_mib << 20, config.state.index_open_timeout_s);
+    let store = Catalog::open(state.path(), cache_bytes, Duration::from_secs(limit_s), Arc::clone(&disk))?;
+    Ok((store, disk))
 }
 
 fn watermarks(config: &Config) -> Watermarks {

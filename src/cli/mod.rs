@@ -9,6 +9,7 @@ mod output;
 mod socket;
 mod token;
 
+use crate::app::App;
 use crate::config::{Config, Loaded, process_environment};
 use crate::domain::limits;
 use crate::server::{self, Reload, ServeError};
@@ -43,7 +44,7 @@ enum Verb {
     /// Organizations of a running server
     #[command(subcommand)]
     Organization(OrganizationVerb),
-    /// Signing keys of a running server
+    /// Signing keys, and the secrets of the server itself
     #[command(subcommand)]
     Key(KeyVerb),
     /// Viewer tokens
@@ -119,6 +120,13 @@ enum KeyVerb {
         #[command(flatten)]
         common: Common,
     },
+    /// Seal every key anew under another master key, while no server runs; go on with that if it was interrupted
+    RotateMaster {
+        /// The other master key's file, made if missing; to be put in the old one's place afterwards
+        new_file: PathBuf,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Revoke one: tokens signed by it stop working at once
     Revoke {
         /// The key's id (a token's kid)
@@ -165,9 +173,12 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Organization(OrganizationVerb::Create { common, .. } | OrganizationVerb::List(common)) => {
             common.output.json
         }
-        Verb::Key(KeyVerb::List(common) | KeyVerb::Revoke { common, .. } | KeyVerb::RotateAsset { common, .. }) => {
-            common.output.json
-        }
+        Verb::Key(
+            KeyVerb::List(common)
+            | KeyVerb::Revoke { common, .. }
+            | KeyVerb::RotateAsset { common, .. }
+            | KeyVerb::RotateMaster { common, .. },
+        ) => common.output.json,
         Verb::Token(verb) => verb.json(),
         Verb::Store(StoreVerb::Verify(common)) => common.output.json,
         Verb::Backup(verb) => verb.json(),
@@ -206,6 +217,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
             let old = if drop_old { "Every URL signed before is refused." } else { "URLs signed before stay good." };
             Output::new(common.output.json).print(&key, &format!("Asset URLs are signed by a new key. {old}"))
         }
+        Verb::Key(KeyVerb::RotateMaster { new_file, common }) => rotate_master(&new_file, &common),
         Verb::Token(verb) => token::run(verb),
         Verb::Store(StoreVerb::Verify(common)) => verify(&common),
         Verb::Backup(verb) => backup::run(verb),
@@ -261,6 +273,21 @@ fn serve(common: &Common) -> anyhow::Result<()> {
     let reload = Reload { read: Box::new(read), set_log_level: Box::new(set_log_level) };
     actix_web::rt::System::new().block_on(server::run(config, state, Some(reload), greet))?;
     Ok(())
+}
+
+fn rotate_master(new_file: &Path, common: &Common) -> anyhow::Result<()> {
+    let config = common.load()?.config;
+    let state = StateDir::open(&config.state.dir).map_err(ServeError::from)?;
+    let resealed = actix_web::rt::System::new().block_on(App::reseal(&config, &state, new_file));
+    let count = resealed.map_err(ServeError::from)?;
+    let (new, old) = (new_file.display(), config.state.master_key_file.display());
+    let text = format!(
+        "{count} keys are sealed anew. {new} is the master key now: put it in the old one's place before the server starts, \
+         and keep a copy of it apart from your backups. Keep the old one, {old}, as long as backups of before."
+    );
+    let body =
+        json!({ "sealedKeys": count, "newMasterKeyFile": new_file, "oldMasterKeyFile": config.state.master_key_file });
+    Output::new(common.output.json).print(&body, &text)
 }
 
 /// Tells a person where to go. Whoever reads the log finds it there.

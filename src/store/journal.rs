@@ -393,6 +393,12 @@ impl AppendError {
     }
 }
 
+/// Compacts the journal in a state directory on the spot, while nobody else has it: what its records were before is gone
+/// from it.
+pub fn compact_journal(state: &Path) -> Result<(), JournalError> {
+    Journal::open(&state.join("journal"), 0, |_| {})?.renew()
+}
+
 /// Whether something failed for want of room.
 pub(super) fn is_for_room(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

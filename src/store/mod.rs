@@ -39,7 +39,7 @@ pub use damage::{Damage, Trace, Unavailable};
 pub use disk::{Disk, Fullness, Room, Watermarks};
 pub use draft::Draft;
 pub use index::IndexError;
-pub use journal::JournalError;
+pub use journal::{JournalError, compact_journal};
 pub use media_dir::{Incoming, MediaDir, MediaError, Received, StoredMedia, WorkDir};
 pub use remedy::with_remedy;
 pub use small_file::{read_small, replace_small};

@@ -1,7 +1,7 @@
 //! What a catalog must survive, and what it says.
 
 use super::super::disk::Watermarks;
-use super::super::journal::Journal;
+use super::super::journal::compact_journal;
 use super::*;
 use crate::domain::{Organization, Reference, Settings, VideoId};
 use std::collections::BTreeMap;
@@ -215,7 +215,7 @@ fn only_what_decides_access_wakes_those_who_wait_for_it() {
 }
 
 fn compact(directory: &Path) {
-    Journal::open(&directory.join("journal"), 0, |_| {}).unwrap().compact().unwrap();
+    compact_journal(directory).unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

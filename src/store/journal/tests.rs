@@ -17,13 +17,6 @@ fn append(journal: &mut Journal, ops: Vec<Op>) {
     journal.append(&bytes, seq).unwrap();
 }
 
-impl Journal {
-    /// On the spot, whatever goes by it.
-    pub(in crate::store) fn compact(&mut self) -> Result<(), JournalError> {
-        self.renew()
-    }
-}
-
 fn commits(path: &Path) -> Result<Vec<Commit>, JournalError> {
     let mut found = Vec::new();
     Journal::inspect(path, |commit| found.push(commit)).map(|_| found)
@@ -144,7 +137,7 @@ fn compaction_keeps_the_latest_of_each_record_and_goes_on_counting() {
     let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
     append(&mut journal, vec![op(2, 4), op(3, 5)]);
     append(&mut journal, vec![Op::Remove { kind: Kind::Video, key: Uuid::from_u128(2) }]);
-    journal.compact().unwrap();
+    journal.renew().unwrap();
     append(&mut journal, vec![op(4, 6)]);
     let found = commits(&path).unwrap();
     let ops: Vec<Op> = found.iter().flat_map(|commit| commit.ops.clone()).collect();
@@ -239,7 +232,7 @@ fn a_compacted_head_that_was_cut_short_stops_the_start() {
     let (_directory, path) = three_commits();
     let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
     append(&mut journal, vec![op(2, 4)]);
-    journal.compact().unwrap();
+    journal.renew().unwrap();
     let whole = std::fs::read(&path).unwrap();
     let ends = boundaries(&whole);
     for cut in [ends[ends.len() - 2], ends[1], ends[1] + 3] {
@@ -259,7 +252,7 @@ fn a_record_of_a_compacted_head_that_is_missing_repeated_or_out_of_order_stops_t
     for key in 1..=3 {
         append(&mut journal, vec![op(key, key.try_into().unwrap())]);
     }
-    journal.compact().unwrap();
+    journal.renew().unwrap();
     append(&mut journal, vec![op(4, 4)]);
     let whole = std::fs::read(&path).unwrap();
     let ends = boundaries(&whole);
@@ -388,7 +381,7 @@ fn a_frozen_journal_is_as_of_its_commit_whatever_follows() {
     let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
     let frozen = journal.freeze().unwrap();
     append(&mut journal, vec![op(9, 9)]);
-    journal.compact().unwrap();
+    journal.renew().unwrap();
     let copy = directory.path().join("copy");
     frozen.copy_to(&copy).unwrap();
     assert_eq!(commits(&copy).unwrap().len(), 3);
@@ -462,7 +455,7 @@ fn compaction_stops_at_an_acknowledged_record_that_is_damaged_and_leaves_the_jou
     let at = bytes.len() - 2;
     bytes[at] ^= 0x10;
     std::fs::write(&path, &bytes).unwrap();
-    assert!(matches!(journal.compact(), Err(JournalError::Damaged { .. })));
+    assert!(matches!(journal.renew(), Err(JournalError::Damaged { .. })));
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
     assert!(journal.is_sound());
 }

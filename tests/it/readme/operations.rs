@@ -94,6 +94,11 @@ fn after(reader: &mut Reader, section: &str, block: &str, printed: &str) {
         assert!(line.contains("active"), "{line}");
         let list = reader.run("sudo -u screener screener key list");
         assert!(list.lines().any(|line| line.starts_with(kid) && line.contains("revoked")), "{list}");
+    } else if block.contains("rotate-master") {
+        assert!(printed.contains("keys are sealed anew"), "{printed}");
+        let list = reader.run("sudo -u screener screener key list");
+        assert!(list.contains("active") || list.contains("revoked"), "{list}");
+        assert!(admin(reader, "videos", "").contains("Lesson 1"));
     } else if block.contains("index-before") {
         assert!(log.contains("the index was caught up from the journal"), "{log}");
         assert!(admin(reader, "videos", "").contains("Lesson 1"));
