@@ -51,6 +51,11 @@ impl Waits {
     }
 }
 
+/// Mebibytes with a decimal, for people.
+pub fn exact_mib(kib: u64) -> String {
+    format!("{}.{}", kib / 1024, kib % 1024 * 10 / 1024)
+}
+
 /// Mebibytes, rounded up.
 pub fn mib(kib: u64) -> u64 {
     kib.div_ceil(1024)

@@ -26,7 +26,7 @@ mod support;
 mod viewers;
 
 use client::Target;
-use figures::{Waits, mib};
+use figures::{Waits, exact_mib, mib};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use scarce::{MemoryLimit, Neighbours};
 use screener::domain::limits;
@@ -199,9 +199,9 @@ fn attack(sizes: &Sizes) -> bool {
         told.ranges,
         waits.percentile(50),
         waits.errors,
-        mib(kib),
+        exact_mib(kib),
         mib(most_kib),
-        mib(process.memory_kib()),
+        exact_mib(process.memory_kib()),
         waits.first_error.map(|error| format!("; the first error: {error}")).unwrap_or_default(),
     );
     passed

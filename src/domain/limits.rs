@@ -99,6 +99,9 @@ pub const INDEX_BUILD_RETRY_LOOKS: u32 = 12;
 
 /// JSON body of an admin or renewal request, in bytes.
 pub const JSON_BODY_BYTES: usize = 64 << 10;
+/// Bodies longer than [`JSON_BODY_BYTES`] (posters, captions) that are held in memory at once, in bytes: eight of the
+/// largest posters, and up to twice as much while they grow. One more is refused with 503.
+pub const LONG_BODIES_BYTES: usize = 64 << 20;
 /// Arrays and objects inside each other in such a body, or in a viewer token: ours have two.
 pub const JSON_DEPTH: usize = 16;
 /// Longest path and query of a request, in bytes: a viewer token and room.
@@ -207,8 +210,9 @@ pub const SOURCES_PACKAGED_AT_ONCE: usize = 2;
 /// Indexes of packaged renditions, and playlists and manifests written from them, held in memory, in bytes: some hundred
 /// films of two hours.
 pub const SEGMENT_INDEXES_BYTES: usize = 32 << 20;
-/// Bytes of an upload gathered before they are written.
-pub const UPLOAD_STEP_BYTES: usize = 1 << 20;
+/// Bytes of an upload gathered before they are written: four times what comes at a time, and a thousand that come at once
+/// hold 256 MiB.
+pub const UPLOAD_STEP_BYTES: usize = 256 << 10;
 
 /// Life of an upload that nothing more comes of, in seconds: a weekend.
 pub const UPLOAD_LIFE_S: i64 = 3 * 86_400;

@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 use serde_json::{Map, Value, json};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The members of a body that have not been read yet, and what was wrong with those that have.
 pub struct Form {
@@ -40,7 +41,7 @@ impl Form {
                 "Send JSON, with Content-Type: application/json.",
             ));
         }
-        let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?;
+        let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?.bytes;
         let malformed = |sentence: String| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", sentence);
         match json::read(&body) {
             Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new(), syntax: Syntax::Json }),
@@ -70,7 +71,7 @@ impl Form {
 
     /// Reads the body of an HTML form (`application/x-www-form-urlencoded`).
     pub async fn read_fields(payload: web::Payload) -> Result<Vec<(String, String)>, Problem> {
-        let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?;
+        let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?.bytes;
         let malformed = || Problem::bad_request("The form can't be read.");
         let text = std::str::from_utf8(&body).map_err(|_| malformed())?;
         let fields = web::Query::<Vec<(String, String)>>::from_query(text).map_err(|_| malformed())?;
@@ -223,25 +224,54 @@ impl Form {
     }
 }
 
-/// A whole body of at most `limit_bytes`, which must come within [`limits::WHOLE_BODY_S`].
+/// A whole body, and its share of the room that all of them have.
+pub struct WholeBody {
+    /// Its bytes.
+    pub bytes: Bytes,
+    _room: Option<SemaphorePermit<'static>>,
+}
+
+/// The room of bodies that are longer than a body of JSON may be, in steps of [`limits::JSON_BODY_BYTES`].
+static ROOM: Semaphore = Semaphore::const_new(limits::LONG_BODIES_BYTES / limits::JSON_BODY_BYTES);
+
+/// A whole body of at most `limit_bytes`, which must come within [`limits::WHOLE_BODY_S`]; 503 where too many long ones are
+/// being read.
 pub async fn read_bytes<E>(
+    payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    limit_bytes: usize,
+) -> Result<WholeBody, Problem> {
+    read_bytes_within(&ROOM, payload, limit_bytes).await
+}
+
+async fn read_bytes_within<E>(
+    room: &'static Semaphore,
     mut payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
     limit_bytes: usize,
-) -> Result<BytesMut, Problem> {
+) -> Result<WholeBody, Problem> {
     let read = async {
-        let (mut body, began) = (BytesMut::new(), Instant::now());
+        let (mut body, mut taken, began) = (BytesMut::new(), None::<SemaphorePermit<'static>>, Instant::now());
         while let Some(chunk) = next_chunk(&mut payload).await? {
-            check_rate(began, (body.len() + chunk.len()) as u64)?;
-            if body.len() + chunk.len() > limit_bytes {
+            let length = body.len() + chunk.len();
+            check_rate(began, length as u64)?;
+            if length > limit_bytes {
                 return Err(Problem::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     "body_too_large",
                     format!("The body is longer than {limit_bytes} bytes."),
                 ));
             }
+            // The first step is everybody's.
+            while length > limits::JSON_BODY_BYTES * (1 + taken.as_ref().map_or(0, SemaphorePermit::num_permits)) {
+                // Nobody waits: several that are half there would wait for each other.
+                let step = room.try_acquire().map_err(|_| Problem::long_bodies())?;
+                match &mut taken {
+                    Some(taken) => taken.merge(step),
+                    None => taken = Some(step),
+                }
+            }
             body.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok(WholeBody { bytes: body.freeze(), _room: taken })
     };
     let whole = Duration::from_secs(limits::WHOLE_BODY_S);
     tokio::time::timeout(whole, read).await.map_err(|_| body_timeout(limits::WHOLE_BODY_S))?
@@ -269,4 +299,33 @@ pub fn check_rate(began: Instant, received_bytes: u64) -> Result<(), Problem> {
 pub fn body_timeout(seconds: u64) -> Problem {
     let sentence = format!("The body did not come within {seconds} seconds, or too slowly.");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+
+    #[actix_web::test]
+    async fn long_bodies_have_their_room_together_and_give_it_back() {
+        // Two steps besides the one that everybody has.
+        static FEW: Semaphore = Semaphore::const_new(2);
+        let sent = |bytes: usize| {
+            let chunk = Bytes::from(vec![0; 1_000]);
+            let (whole, rest) = (bytes / 1_000, Bytes::from(vec![0; bytes % 1_000]));
+            stream::iter(std::iter::repeat_n(chunk, whole).chain([rest]).map(Ok::<_, std::io::Error>))
+        };
+        let step = limits::JSON_BODY_BYTES;
+        let first = read_bytes_within(&FEW, sent(2 * step), 9 * step).await.ok().unwrap();
+        assert_eq!((first.bytes.len(), FEW.available_permits()), (2 * step, 1));
+        let problem = read_bytes_within(&FEW, sent(3 * step), 9 * step).await.err().unwrap();
+        assert_eq!((problem.status().as_u16(), problem.code()), (503, "too_many_long_bodies"));
+        assert_eq!(FEW.available_permits(), 1, "what was refused has given its room back");
+        // What is short goes by them.
+        let second = read_bytes_within(&FEW, sent(2 * step), 9 * step).await.ok().unwrap();
+        assert!(read_bytes_within(&FEW, sent(step), step).await.is_ok());
+        drop((first, second));
+        assert!(read_bytes_within(&FEW, sent(3 * step), 9 * step).await.is_ok());
+        assert_eq!(FEW.available_permits(), 2);
+    }
 }

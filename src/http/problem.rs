@@ -172,6 +172,13 @@ impl Problem {
             .with(RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
+    /// 503: as many long bodies are being read as memory is meant for.
+    pub fn long_bodies() -> Self {
+        let sentence = "Too many posters and captions are being sent at the moment. Send this one again shortly.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_long_bodies", sentence)
+            .with(RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
     /// 503: the disk fails. Nothing was kept or changed.
     pub fn storage_unavailable(error: &dyn fmt::Display) -> Self {
         tracing::error!(%error, "the disk failed a request");

@@ -23,8 +23,8 @@ pub async fn put_poster(
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let id = find_video(&admin, &request, &app).await?;
-    let bytes = read_bytes(payload, MAX_PICTURE_BYTES).await?.freeze();
-    Ok(ok(&shown(&app, &keep_poster(&app, &admin, id, bytes).await?)))
+    let body = read_bytes(payload, MAX_PICTURE_BYTES).await?;
+    Ok(ok(&shown(&app, &keep_poster(&app, &admin, id, body.bytes.clone()).await?)))
 }
 
 /// Keeps a picture as a video's poster.
@@ -62,8 +62,8 @@ pub async fn put_captions(
     let id = find_video(&admin, &request, &app).await?;
     let language = language_of(&request)?;
     let label = read_label(&request)?.unwrap_or_else(|| language.clone());
-    let bytes = read_bytes(payload, MAX_CAPTIONS_BYTES).await?;
-    Ok(ok(&shown(&app, &keep_captions(&app, &admin, id, &bytes, language, label).await?)))
+    let body = read_bytes(payload, MAX_CAPTIONS_BYTES).await?;
+    Ok(ok(&shown(&app, &keep_captions(&app, &admin, id, &body.bytes, language, label).await?)))
 }
 
 /// Keeps WebVTT or SubRip as a video's captions in one language.

@@ -49,7 +49,7 @@ impl SentFile {
             }
             let name = field.name().unwrap_or_default().to_owned();
             let value = read_bytes(field, limits::JSON_BODY_BYTES).await?;
-            fields.push((name, String::from_utf8_lossy(&value).into_owned()));
+            fields.push((name, String::from_utf8_lossy(&value.bytes).into_owned()));
         }
         Ok(Self { posted: Posted::of(fields), file: None })
     }

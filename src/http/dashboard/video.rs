@@ -218,8 +218,8 @@ pub async fn put_poster(
     let video = find(&operator, &request).await?;
     let taken = async {
         let (_, file) = SentFile::read(&request, payload).await?.required()?;
-        let bytes = read_bytes(file.bytes, MAX_PICTURE_BYTES).await?.freeze();
-        keep_poster(&operator.app, &operator.admin, video.id, bytes).await.map(drop)
+        let body = read_bytes(file.bytes, MAX_PICTURE_BYTES).await?;
+        keep_poster(&operator.app, &operator.admin, video.id, body.bytes.clone()).await.map(drop)
     };
     answer(&operator, &video, taken.await, "poster").await
 }
@@ -250,8 +250,8 @@ pub async fn put_captions(
     let label = form.name("label").unwrap_or_else(|| language.clone());
     let taken = async {
         form.finish()?;
-        let bytes = read_bytes(file.bytes, MAX_CAPTIONS_BYTES).await?;
-        keep_captions(&operator.app, &operator.admin, video.id, &bytes, language, label).await
+        let body = read_bytes(file.bytes, MAX_CAPTIONS_BYTES).await?;
+        keep_captions(&operator.app, &operator.admin, video.id, &body.bytes, language, label).await
     };
     match taken.await {
         Ok(video) => Ok(done(&address(video.id), "captions")),
