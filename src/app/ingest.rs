@@ -85,8 +85,8 @@ impl App {
     ) -> Result<Video, IngestError> {
         let (file, stored_at) = (received.id(), self.now());
         let source = MediaSummary { file, stored_at, duration_ms: facts.duration_ms, tracks: facts.tracks };
-        let quota = self.quota_of(&received);
-        self.keep_files(mandate, id, "video.source", vec![(received, MediaKind::Source)], quota, move |video| {
+        let (arrival, files) = (self.arrival_of(&received), vec![(received, MediaKind::Source)]);
+        self.keep_files(mandate, id, "video.source", files, arrival, move |video| {
             if video.source.is_none() {
                 video.status = VideoStatus::Processing;
                 video.status_detail = None;

@@ -19,6 +19,9 @@ pub enum IngestError {
     /// The video was deleted meanwhile.
     #[error("the video was deleted while its source was being uploaded")]
     VideoGone,
+    /// The upload was deleted meanwhile.
+    #[error("the upload was deleted before it was part of its video")]
+    UploadGone,
     /// Another source was uploaded meanwhile, or none was yet.
     #[error("the video's source is another one now")]
     SourceChanged,
@@ -59,6 +62,17 @@ impl From<Unplayable> for IngestError {
     }
 }
 
+/// Where files come from that are to be kept.
+#[derive(Clone, Copy)]
+pub(super) enum Arrival {
+    /// In one request: with them the organization must be within its quota, others may have come at the same time.
+    Sent(Quota),
+    /// As a resumable upload, which has had its room since it was announced; until they are kept it can be deleted.
+    Upload(MediaFileId),
+    /// They were made here.
+    Made,
+}
+
 impl App {
     /// Keeps a received picture as the video's poster, in place of a former one.
     pub async fn keep_poster(
@@ -69,7 +83,8 @@ impl App {
         (format, width_px, height_px): (PictureFormat, u32, u32),
     ) -> Result<Video, IngestError> {
         let poster = Poster { file: received.id(), stored_at: self.now(), format, width_px, height_px, is_made: false };
-        self.keep_files(mandate, id, "video.poster", vec![(received, MediaKind::Poster)], None, move |video| {
+        let (arrival, files) = (self.arrival_of(&received), vec![(received, MediaKind::Poster)]);
+        self.keep_files(mandate, id, "video.poster", files, arrival, move |video| {
             Ok(video.poster.replace(poster).into_iter().map(|old| old.file).collect())
         })
         .await
@@ -85,7 +100,8 @@ impl App {
         label: String,
     ) -> Result<Video, IngestError> {
         let captions = Captions { language, label, file: received.id(), stored_at: self.now() };
-        self.keep_files(mandate, id, "video.captions", vec![(received, MediaKind::Captions)], None, move |video| {
+        let (arrival, files) = (self.arrival_of(&received), vec![(received, MediaKind::Captions)]);
+        self.keep_files(mandate, id, "video.captions", files, arrival, move |video| {
             let replaced = take_captions(video, &captions.language);
             if video.captions.len() >= limits::CAPTIONS_PER_VIDEO {
                 return Err(IngestError::TooManyCaptions);
@@ -97,21 +113,19 @@ impl App {
         .await
     }
 
-    /// The quota that a film has to fit in when it is kept, too: others may have come at the same time. One that came in
-    /// pieces has had its room since it was announced.
-    pub(super) fn quota_of(&self, received: &Received) -> Option<Quota> {
-        self.store.access().upload(received.id()).is_none().then(|| self.quota())
+    /// How a received file came.
+    pub(super) fn arrival_of(&self, received: &Received) -> Arrival {
+        received.upload().map_or_else(|| Arrival::Sent(self.quota()), Arrival::Upload)
     }
 
-    /// File first, row second: `change` puts the files into the video's record and answers those they replace. With them
-    /// the organization must be within `quota`.
+    /// File first, row second: `change` puts the files into the video's record and answers those they replace.
     pub(super) async fn keep_files(
         &self,
         mandate: Mandate,
         id: VideoId,
         action: &'static str,
         files: Vec<(Received, MediaKind)>,
-        quota: Option<Quota>,
+        arrival: Arrival,
         change: impl FnOnce(&mut Video) -> Result<Vec<MediaFileId>, IngestError> + Send + 'static,
     ) -> Result<Video, IngestError> {
         let now = self.now();
@@ -124,6 +138,10 @@ impl App {
         // A stop between the two would leave a file that nobody knows.
         let first = move || Ok(files.into_iter().try_for_each(|(received, _)| media.keep_now(received))?);
         let written = self.store.write_after(now, first, move |draft| {
+            if let Arrival::Upload(upload) = arrival {
+                let upload = draft.find::<Upload>(upload.0).filter(Upload::is_open);
+                upload.ok_or(IngestError::UploadGone)?;
+            }
             let mut video: Video = draft.find(id.0).ok_or(IngestError::VideoGone)?;
             let replaced = change(&mut video)?;
             video.updated_at = now;
@@ -148,7 +166,7 @@ impl App {
                     draft.remove(&old);
                 }
             }
-            if let Some(quota) = quota {
+            if let Arrival::Sent(quota) = arrival {
                 quota.check(draft.usage(video.organization), 0)?;
             }
             let files: Vec<_> = facts

@@ -3,6 +3,7 @@
 
 mod places;
 
+use super::media_files::Arrival;
 use super::{App, IngestError};
 use crate::domain::{
     Actor, MediaFileId, MediaKind, MediaSummary, OrganizationId, PACKAGER_VERSION, Rendition, RenditionOrigin, Track,
@@ -10,7 +11,7 @@ use crate::domain::{
 };
 use crate::media::{Package, Unplayable, keyframe_bits_per_s};
 use crate::store::{IndexError, MediaError, Received, StoredMedia, WriteError};
-use places::Places;
+use places::{Place, Places};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -139,6 +140,11 @@ impl App {
         }
     }
 
+    /// A place for a film of `organization`, when it is its turn.
+    pub(super) async fn packaging_place(&self, organization: OrganizationId) -> Place {
+        self.packaging.places.take(organization).await
+    }
+
     /// Whether what is being packaged is to go on.
     pub(super) fn may_package(&self) -> bool {
         !self.packaging.stopped.load(Ordering::Relaxed)
@@ -215,7 +221,7 @@ impl App {
         organization: OrganizationId,
         job: &Arc<Job>,
     ) -> Result<PackagedFiles, IngestError> {
-        let place = self.packaging.places.take(organization).await;
+        let place = self.packaging_place(organization).await;
         let media = self.open_media(what.file()).map_err(|unserved| MediaError::Io(io::Error::other(unserved)))?;
         let (app, job) = (Arc::clone(self), Arc::clone(job));
         let (label, origin) = match what {
@@ -294,7 +300,7 @@ impl App {
         let (files, rendition) = packaged.into_parts();
         // What is played says how long it is, and the packager which tracks that is.
         let source = MediaSummary { duration_ms: rendition.duration_ms, tracks, ..source };
-        self.keep_files(Actor::Server.into(), id, "video.packaged", files, None, move |video| {
+        self.keep_files(Actor::Server.into(), id, "video.packaged", files, Arrival::Made, move |video| {
             let is_next = video.next_source.as_ref().is_some_and(|next| next.file == source.file);
             let is_current = video.source.as_ref().is_some_and(|current| current.file == source.file);
             if !is_next && !is_current {
@@ -330,7 +336,7 @@ impl App {
         packaged: PackagedFiles,
     ) -> Result<(), IngestError> {
         let (files, rendition) = packaged.into_parts();
-        self.keep_files(Actor::Server.into(), id, "video.packaged", files, None, move |video| {
+        self.keep_files(Actor::Server.into(), id, "video.packaged", files, Arrival::Made, move |video| {
             let at = video.renditions.iter().position(|one| one.file == old).ok_or(IngestError::SourceChanged)?;
             let replaced = video.renditions.remove(at);
             video.add_rendition(rendition);

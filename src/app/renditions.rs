@@ -1,8 +1,8 @@
 //! Qualities that an operator adds ready-made: packaged like the source, compared with it, kept beside it.
 
 use super::packaging::PackagedFiles;
-use super::{App, IngestError};
-use crate::domain::{Mandate, Rendition, RenditionOrigin, Video, VideoId, limits};
+use super::{App, IngestError, Unserved};
+use crate::domain::{Mandate, MediaFileId, Rendition, RenditionOrigin, Video, VideoId, limits};
 use crate::media::{SegmentIndex, differences};
 use crate::store::{MediaError, Received};
 use std::io;
@@ -10,26 +10,32 @@ use std::sync::Arc;
 
 impl App {
     /// Packages a received file as a quality of a video, in place of a former one of this label, and says where its
-    /// segments begin at other times than the source's. The file is gone either way.
+    /// segments begin at other times than the source's. The video's source must still be `of`: what was sent is a quality
+    /// of that film. The file is gone either way.
     pub async fn add_rendition(
         self: &Arc<Self>,
         mandate: Mandate,
         id: VideoId,
         label: String,
+        of: MediaFileId,
         received: Received,
     ) -> Result<(Video, Vec<String>), IngestError> {
         let video = self.store.find::<Video>(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
-        let own = source_quality(&video.ok_or(IngestError::VideoGone)?, &label)?;
+        let video = video.ok_or(IngestError::VideoGone)?;
+        let own = source_quality(&video, of, &label)?;
         let media = received.media().ok_or_else(|| MediaError::Io(io::Error::other("the upload's file was lost")))?;
-        let quota = self.quota_of(&received);
-        let permit = self.reading.acquire().await;
+        let arrival = self.arrival_of(&received);
+        let place = self.packaging_place(video.organization).await;
         let app = Arc::clone(self);
         let work = {
             let label = label.clone();
-            move || app.package_now(&media, label, RenditionOrigin::Uploaded, |_, _| app.may_package())
+            move || {
+                // Held as long as the thread works, whoever waits for it.
+                let _place = place;
+                app.package_now(&media, label, RenditionOrigin::Uploaded, |_, _| app.may_package())
+            }
         };
         let packaged = tokio::task::spawn_blocking(work).await;
-        drop(permit);
         received.discard().await;
         let packaged: PackagedFiles = packaged.map_err(|error| MediaError::Io(io::Error::other(error)))??;
         let problems = match self.compare(&own, &packaged).await {
@@ -40,11 +46,8 @@ impl App {
             }
         };
         let (files, rendition) = packaged.into_parts();
-        let kept = self.keep_files(mandate, id, "video.rendition", files, quota, move |video| {
-            // The source may have been packaged anew meanwhile: it is the same film then.
-            if source_quality(video, &label)?.duration_ms != own.duration_ms {
-                return Err(IngestError::SourceChanged);
-            }
+        let kept = self.keep_files(mandate, id, "video.rendition", files, arrival, move |video| {
+            source_quality(video, of, &label)?;
             let replaced = take_rendition(video, &label);
             if video.renditions.len() >= limits::RENDITIONS_PER_VIDEO {
                 return Err(IngestError::TooManyRenditions);
@@ -55,10 +58,20 @@ impl App {
         Ok((kept.await?, problems))
     }
 
+    /// A video's source, if it has one.
+    pub(super) async fn source_of(&self, id: VideoId) -> Result<MediaFileId, IngestError> {
+        let video = self.store.find::<Video>(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
+        video.and_then(|video| video.source).map(|source| source.file).ok_or(IngestError::SourceChanged)
+    }
+
     /// Where a quality differs from the source's own, which has to be about as long.
     async fn compare(&self, own: &Rendition, packaged: &PackagedFiles) -> Result<Vec<String>, IngestError> {
         check_length(packaged.rendition.duration_ms, own.duration_ms)?;
-        let source_index = self.segment_index(own).await.map_err(|error| MediaError::Io(io::Error::other(error)))?;
+        let source_index = self.segment_index(own).await.map_err(|error| match error {
+            // The source was replaced, or packaged anew, meanwhile.
+            Unserved::Gone => IngestError::SourceChanged,
+            error => MediaError::Io(io::Error::other(error)).into(),
+        })?;
         let index = SegmentIndex::decode(&packaged.index_bytes().await.map_err(MediaError::from)?);
         let mut problems = index.map(|index| differences(&source_index, &index)).unwrap_or_default();
         if own.audio.is_some() != packaged.rendition.audio.is_some() {
@@ -96,10 +109,11 @@ pub(super) fn check_length(duration_ms: u64, source_ms: u64) -> Result<(), Inges
     Ok(())
 }
 
-/// The source's own quality, if the video plays, awaits no other source, and `label` is not its.
-fn source_quality(video: &Video, label: &str) -> Result<Rendition, IngestError> {
+/// The source's own quality, if that is `of`, no other one is awaited, and `label` is not its.
+fn source_quality(video: &Video, of: MediaFileId, label: &str) -> Result<Rendition, IngestError> {
     let own = video.renditions.iter().find(|one| one.origin == RenditionOrigin::Source);
-    let own = own.filter(|_| video.next_source.is_none()).ok_or(IngestError::SourceChanged)?;
+    let is_same = video.next_source.is_none() && video.source.as_ref().is_some_and(|source| source.file == of);
+    let own = own.filter(|_| is_same).ok_or(IngestError::SourceChanged)?;
     if own.label == label { Err(IngestError::LabelTaken) } else { Ok(own.clone()) }
 }
 
@@ -131,13 +145,29 @@ mod tests {
             let source = received(&app, FILM).await;
             let ingested = app.ingest(crate::domain::Actor::Appliance.into(), video, source).await.unwrap();
             assert_eq!(ingested.status, crate::domain::VideoStatus::Ready);
+            let (by, of) = (|| crate::domain::Actor::Appliance.into(), ingested.source.unwrap().file);
             let quality = received(&app, FILM).await;
-            app.add_rendition(crate::domain::Actor::Appliance.into(), video, "copy".to_owned(), quality).await.unwrap();
+            app.add_rendition(by(), video, "copy".to_owned(), of, quality).await.unwrap();
             let late = received(&app, FILM).await;
             app.stop_packaging();
-            let refused =
-                app.add_rendition(crate::domain::Actor::Appliance.into(), video, "late".to_owned(), late).await.err();
+            let refused = app.add_rendition(by(), video, "late".to_owned(), of, late).await.err();
             assert!(matches!(refused, Some(IngestError::Media(_))), "{refused:?}");
+        };
+        with_app(test, |_| {});
+    }
+
+    #[test]
+    fn a_quality_of_a_film_that_was_replaced_is_not_put_beside_the_new_one() {
+        let test = async |app: Arc<App>, _| {
+            let (_, video) = pending_video(&app).await;
+            let by = || crate::domain::Actor::Appliance.into();
+            let first = app.ingest(by(), video, received(&app, FILM).await).await.unwrap();
+            let of = first.source.unwrap().file;
+            // As long as the former one, to the frame.
+            let second = app.ingest(by(), video, received(&app, FILM).await).await.unwrap();
+            assert_eq!(second.renditions.len(), 1);
+            let late = app.add_rendition(by(), video, "old-cut".to_owned(), of, received(&app, FILM).await).await.err();
+            assert!(matches!(late, Some(IngestError::SourceChanged)), "{late:?}");
         };
         with_app(test, |_| {});
     }

@@ -72,6 +72,8 @@ pub const JOURNAL_COMPACT_BYTES: u64 = 16 << 20;
 /// Most room that a journal takes for itself out of the reserve, in bytes, when the disk is full: some 16,000 revocations.
 /// What others write can't have it.
 pub const JOURNAL_HELD_BYTES: u64 = 16 << 20;
+/// Files that a disk must be able to make besides before a film is taken: it becomes up to a dozen.
+pub const FREE_FILES: u64 = 64;
 /// Least room that is held, in bytes; below it the file system's own records take as much.
 pub const HELD_LEAST_BYTES: u64 = 64 << 10;
 /// Bytes appended to a journal while it is compacted that changes may wait for in the end: some 50 ms.

@@ -10,6 +10,7 @@ mod ids;
 pub mod json;
 pub mod limits;
 mod media_file;
+mod name;
 mod organization;
 mod origin;
 mod record;
@@ -30,6 +31,7 @@ pub use ids::{
     SigningKeyId, VideoId,
 };
 pub use media_file::{MediaFile, MediaKind};
+pub use name::is_name;
 pub use organization::{Organization, Settings};
 pub use origin::{Origin, OriginRule, OriginRuleError, admits};
 pub use record::{Kind, Record, Reference};

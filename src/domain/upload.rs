@@ -15,6 +15,9 @@ pub struct Upload {
     pub video: VideoId,
     /// The label of the quality that it is; `None` for the source.
     pub rendition: Option<String>,
+    /// The source that it is a quality of. Those begun by an earlier version have none: they are taken for the present one's.
+    #[serde(default)]
+    pub of: Option<MediaFileId>,
     /// Its length when it is whole, in bytes; never 0.
     pub length_bytes: u64,
     /// `Upload-Metadata` as it was sent, which `HEAD` answers (tus 1.0, Creation).

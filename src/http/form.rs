@@ -2,7 +2,7 @@
 //! callers, the fields of an HTML form from the dashboard. Both go the same way from there.
 
 use super::problem::Problem;
-use crate::domain::{OriginRule, json, limits};
+use crate::domain::{OriginRule, is_name, json, limits};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
@@ -104,7 +104,7 @@ impl Form {
         if text.is_empty() && self.syntax == Syntax::Html {
             return None;
         }
-        if text.is_empty() || text.chars().count() > limits::NAME_CHARS || text.chars().any(char::is_control) {
+        if !is_name(&text) {
             self.wrong(
                 field,
                 format!("must be 1 to {} characters, none of them control characters", limits::NAME_CHARS),

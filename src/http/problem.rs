@@ -450,7 +450,7 @@ impl From<IngestError> for Problem {
                 "source_unplayable",
                 format!("The source can't be played: {reason}."),
             ),
-            IngestError::VideoGone => Self::not_found(),
+            IngestError::VideoGone | IngestError::UploadGone => Self::not_found(),
             IngestError::SourceChanged => Self::conflict(
                 "source_changed",
                 "The video's source was replaced meanwhile, or it has none yet. Try again when it is ready.",

@@ -59,6 +59,8 @@ pub struct Room {
     pub total_bytes: u64,
     /// Bytes that uploads leave free.
     pub floor_bytes: u64,
+    /// Files that may still be made, where the file system counts them (`df -i`).
+    pub free_files: Option<u64>,
     /// Used per cent, rounded up, as `df` has it.
     pub used_percent: u8,
     /// What that means.
@@ -100,12 +102,20 @@ impl Disk {
             (self.marks.uploads_percent, Fullness::NoUploads),
             (self.marks.warn_percent, Fullness::Filling),
         ];
-        let fullness = marks.into_iter().find(|(percent, _)| is_past(*percent)).map_or(Fullness::Roomy, |mark| mark.1);
+        let floor = share(users, 100_u8.saturating_sub(self.marks.uploads_percent)).max(self.marks.min_free_bytes);
+        let mut fullness =
+            marks.into_iter().find(|(percent, _)| is_past(*percent)).map_or(Fullness::Roomy, |mark| mark.1);
+        // Where the file system counts its files, too.
+        let has_few_files = stat.f_files > 0 && stat.f_favail < limits::FREE_FILES;
+        if left <= floor || has_few_files {
+            fullness = fullness.max(Fullness::NoUploads);
+        }
         let used_percent = users.saturating_sub(left).saturating_mul(100).div_ceil(users.max(1));
         Ok(Room {
             free_bytes: free,
             total_bytes: bytes(stat.f_blocks),
-            floor_bytes: share(users, 100_u8.saturating_sub(self.marks.uploads_percent)).max(self.marks.min_free_bytes),
+            floor_bytes: floor,
+            free_files: (stat.f_files > 0).then_some(stat.f_favail),
             used_percent: u8::try_from(used_percent).unwrap_or(100),
             fullness,
             is_read_only: stat.f_flag.contains(StatVfsMountFlags::RDONLY),
@@ -132,11 +142,16 @@ impl Disk {
         let stat = rustix::fs::statvfs(&self.directory)?;
         let users = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_add(stat.f_bavail);
         let wanted = self.wanted_reserve(users.saturating_mul(stat.f_frsize));
-        let before = self.held_bytes();
+        let mut before = self.held_bytes();
+        let path = self.reserve();
+        // Less is wanted than before. File systems round up.
+        if before > wanted.saturating_add(limits::HELD_LEAST_BYTES) && before > 0 {
+            std::fs::remove_file(&path)?;
+            before = 0;
+        }
         if before >= wanted || self.room()?.fullness == Fullness::NoChanges {
             return Ok(wanted == 0 || before > 0);
         }
-        let path = self.reserve();
         let held = OpenOptions::new()
             .write(true)
             .create(true)
@@ -155,7 +170,7 @@ impl Disk {
     }
 
     /// Gives the reserve up; its size in bytes, if there was one.
-    pub(super) fn give_up_reserve(&self) -> Option<u64> {
+    pub fn give_up_reserve(&self) -> Option<u64> {
         let held = self.held_bytes();
         if held == 0 || std::fs::remove_file(self.reserve()).is_err() {
             return None;
@@ -250,7 +265,10 @@ mod tests {
         let with_bytes = Watermarks { min_free_bytes: free / 4 * 3, ..Watermarks::OFF };
         assert!(!takes(with_bytes, half) && takes(with_bytes, 0));
         assert!(!takes(Watermarks { uploads_percent: PASSED, ..Watermarks::OFF }, 0));
-        assert!(!takes(Watermarks { min_free_bytes: all, ..Watermarks::OFF }, 0));
+        let none = Watermarks { min_free_bytes: all, ..Watermarks::OFF };
+        assert!(!takes(none, 0));
+        // What is refused is told.
+        assert_eq!(disk(directory.path(), none).room().unwrap().fullness, Fullness::NoUploads);
     }
 
     #[test]
@@ -266,6 +284,15 @@ mod tests {
             assert!(disk.give_up_reserve().is_some_and(|bytes| bytes >= 8 << 20));
             assert_eq!(disk.give_up_reserve(), None, "there is none any more");
         }
+        // A smaller one is made of a larger one, and none of any.
+        let held = |bytes| {
+            let marks = Watermarks { reserve_bytes: bytes, ..Watermarks::OFF };
+            let disk = Disk::new(directory.path(), marks);
+            assert!(disk.hold_reserve().unwrap());
+            disk.held_bytes()
+        };
+        assert!(held(8 << 20) >= 8 << 20 && (2 << 20..3 << 20).contains(&held(2 << 20)));
+        assert_eq!(held(0), 0);
         // What is to become the reserve counts as used, so that nobody takes its place.
         assert!(before.left_bytes <= before.free_bytes - (8 << 20));
     }

@@ -111,9 +111,9 @@ impl MediaDir {
 
     /// Gives a received file its place, to stay; on a thread that may wait for the disk.
     pub fn keep_now(&self, mut received: Received) -> Result<(), MediaError> {
-        std::fs::rename(&received.0.path, self.path(received.0.id))?;
+        std::fs::rename(&received.incoming.path, self.path(received.incoming.id))?;
         sync_directory(&self.media)?;
-        received.0.kept = true;
+        received.incoming.kept = true;
         Ok(())
     }
 
@@ -188,7 +188,11 @@ impl Drop for Leftover {
 }
 
 /// A file received whole and synced, not yet in its place.
-pub struct Received(Incoming, String);
+pub struct Received {
+    incoming: Incoming,
+    sha256: String,
+    is_upload: bool,
+}
 
 impl Incoming {
     fn create(id: MediaFileId, path: PathBuf, limit_bytes: u64) -> io::Result<Self> {
@@ -229,7 +233,7 @@ impl Incoming {
         let sink = self.sink.as_ref().ok_or_else(|| io::Error::other("an earlier write failed"))?;
         sink.file.sync_all()?;
         let sha256 = hex(&sink.hash.clone().finalize());
-        Ok(Received(self, sha256))
+        Ok(Received { incoming: self, sha256, is_upload: false })
     }
 
     /// Takes more bytes. Memory stays below two steps of [`limits::UPLOAD_STEP_BYTES`].
@@ -268,7 +272,7 @@ impl Incoming {
         })
         .await?;
         self.sink = Some(sink);
-        Ok(Received(self, hex(&digest)))
+        Ok(Received { incoming: self, sha256: hex(&digest), is_upload: false })
     }
 }
 
@@ -288,33 +292,39 @@ impl Received {
     pub(super) fn of_upload(id: MediaFileId, path: PathBuf, file: Arc<File>, size_bytes: u64, sha256: String) -> Self {
         let sink = Sink { file, hash: Sha256::new() };
         let (sink, buffer) = (Some(sink), BytesMut::new());
-        Self(Incoming { id, path, sink, buffer, size_bytes, limit_bytes: size_bytes, kept: true }, sha256)
+        let incoming = Incoming { id, path, sink, buffer, size_bytes, limit_bytes: size_bytes, kept: true };
+        Self { incoming, sha256, is_upload: true }
     }
 
     /// Its id.
     pub fn id(&self) -> MediaFileId {
-        self.0.id
+        self.incoming.id
     }
 
     /// Its length in bytes.
     pub fn size_bytes(&self) -> u64 {
-        self.0.size_bytes
+        self.incoming.size_bytes
+    }
+
+    /// The resumable upload that it came as.
+    pub fn upload(&self) -> Option<MediaFileId> {
+        self.is_upload.then_some(self.incoming.id)
     }
 
     /// Gives it up. When this answers, it has left nothing behind.
     pub async fn discard(self) {
-        self.0.discard().await;
+        self.incoming.discard().await;
     }
 
     /// SHA-256 of its bytes, lower-case hexadecimal.
     pub fn sha256(&self) -> &str {
-        &self.1
+        &self.sha256
     }
 
     /// Its bytes.
     pub fn media(&self) -> Option<StoredMedia> {
-        let sink = self.0.sink.as_ref()?;
-        Some(StoredMedia { file: Arc::clone(&sink.file), size_bytes: self.0.size_bytes })
+        let sink = self.incoming.sink.as_ref()?;
+        Some(StoredMedia { file: Arc::clone(&sink.file), size_bytes: self.incoming.size_bytes })
     }
 }
 
@@ -430,7 +440,7 @@ fn clear(directory: &Path) -> Result<(), StateDirError> {
 }
 
 /// Says what could not be cleared away at a start. No reason not to start: nothing names it.
-fn warn_of_leftover(path: &Path, error: io::Error) {
+pub(super) fn warn_of_leftover(path: &Path, error: io::Error) {
     let error = with_remedy(path, error);
     tracing::warn!(path = %path.display(), %error, "this is nobody's and could not be cleared away; delete it by hand");
 }

@@ -9,7 +9,7 @@ use super::appending::{Appending, Place, RunningHash, known_right};
 use super::disk::allocate;
 use super::journal::sync_directory;
 use super::known_synced::KnownSynced;
-use super::media_dir::{MediaDir, MediaError, Received, blocking, make_if_missing, open_regular};
+use super::media_dir::{MediaDir, MediaError, Received, blocking, make_if_missing, open_regular, warn_of_leftover};
 use super::state_dir::{StateDirError, check_one_mount};
 use crate::domain::{MediaFileId, Timestamp};
 use std::collections::HashSet;
@@ -71,7 +71,9 @@ impl UploadDir {
                     .map_err(at(&media.path(id)))?;
             } else if !id.is_some_and(|id| open.contains(&id)) {
                 tracing::info!(file = name, "removing an upload's file that no open upload names");
-                std::fs::remove_file(entry.path()).map_err(at(&entry.path()))?;
+                if let Err(error) = std::fs::remove_file(entry.path()) {
+                    warn_of_leftover(&entry.path(), error);
+                }
             }
         }
         let mut missing = Vec::new();

@@ -59,8 +59,8 @@ class Film {
       chunkSize: PIECE_BYTES,
       retryDelays: RETRY_MS,
       metadata,
-      // The same file for another video is another upload.
-      fingerprint: async () => ['screener', video ?? 'new', file.name, file.size, file.lastModified].join('|'),
+      // The same file for another video, or for other viewers, is another upload.
+      fingerprint: async () => ['screener', video ?? `new ${visibility}`, file.name, file.size, file.lastModified].join('|'),
       removeFingerprintOnSuccess: true,
       onAfterResponse: (_, response) => {
         if (!video) this.#made ??= response.getHeader('Screener-Video-Id');

@@ -1,6 +1,6 @@
 //! What goes with a video: a poster and captions, uploaded through the admin API, given out through the gate alone.
 
-use crate::support::{Reply, Server};
+use crate::support::{FIXTURE, Options, Reply, Server};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -184,4 +184,42 @@ fn a_revoked_key_closes_poster_and_captions_too() {
     let actions: Vec<&str> =
         log["items"].as_array().unwrap().iter().map(|item| item["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["signing_key.revoke", "video.captions", "video.poster"]);
+}
+
+#[test]
+fn a_part_of_a_file_is_not_taken_for_the_whole() {
+    let server = Server::start();
+    let (video, _) = server.video("private");
+    for (path, body) in
+        [("poster", JPEG), ("captions/en", b"WEBVTT\n"), ("source", FIXTURE), ("renditions/low", FIXTURE)]
+    {
+        let request = server.request(Method::PUT, &format!("/admin/v1/videos/{video}/{path}"));
+        let request = request.bearer_auth(&server.private_key).header("content-range", "bytes 0-99/4000");
+        let said = Reply::read(request.body(body).send().unwrap()).expect_code(400, "bad_request").json();
+        assert!(said["error"].as_str().unwrap().contains("Content-Range"), "{said}");
+    }
+    assert_eq!(stored(&server), PACKAGED_FILES);
+}
+
+#[test]
+fn posters_and_captions_are_held_to_the_quota() {
+    let server = Server::with(Options { config: "[media]\nquota_gib = 1\n".to_owned(), ..Options::default() });
+    let (video, _) = server.video("private");
+    let path = format!("/videos/{video}/poster");
+    put(&server, &path, JPEG).expect(200);
+    // All that is left is announced, but for less than a poster.
+    let used: u64 = std::fs::read_dir(server.state().join("media"))
+        .unwrap()
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    let left = (1_u64 << 30) - used - JPEG.len() as u64 / 2;
+    let request = server.request(Method::POST, "/admin/v1/uploads").bearer_auth(&server.private_key);
+    let request = request.header("tus-resumable", "1.0.0").header("upload-length", left);
+    Reply::read(request.header("upload-metadata", "name eA==").send().unwrap()).expect(201);
+    let (second, _) = server.pending_video("private");
+    put(&server, &format!("/videos/{second}/poster"), JPEG).expect_code(403, "quota_exceeded");
+    let long = format!("WEBVTT\n\n00:00.000 --> 00:01.000\n{}\n", "words ".repeat(JPEG.len() / 6));
+    put(&server, &format!("/videos/{second}/captions/en"), long).expect_code(403, "quota_exceeded");
+    // One in the place of another of its size fits.
+    put(&server, &path, JPEG).expect(200);
 }

@@ -249,3 +249,17 @@ fn without_ffmpeg_the_configuration_is_told_and_videos_play() {
     // What an attempt leaves is removed behind it.
     wait_for("nothing is left of attempts", Duration::from_secs(10), || files(&server, "incoming") == 0);
 }
+
+#[test]
+fn an_ffmpeg_that_can_not_be_started_for_a_moment_uses_nothing_up() {
+    // As its loader says it while the libraries are being exchanged.
+    let (server, _script) = server_with_script("echo 'error while loading shared libraries' >&2; exit 127");
+    let (video, _) = server.pending_video("private");
+    server.upload(&video, film(server.scratch(), "320x242", 2, &[])).expect(200);
+    wait_for("an attempt to be told", LIMIT, || {
+        server.log_text().contains("ffmpeg could not be started: error while loading shared libraries")
+    });
+    let transcoding = &read(&server, &video)["transcoding"];
+    assert_eq!(transcoding["leftOut"].as_array().map_or(0, Vec::len), 0, "{transcoding}");
+    assert!(transcoding["waiting"].as_u64().unwrap() > 0, "{transcoding}");
+}

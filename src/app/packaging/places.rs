@@ -27,7 +27,7 @@ struct Taken {
 }
 
 /// A place that is taken, until it is dropped.
-pub(super) struct Place {
+pub(in crate::app) struct Place {
     places: Arc<Places>,
     organization: OrganizationId,
 }

@@ -3,6 +3,7 @@
 use super::Stop;
 use super::commands::{self, Source};
 use super::run::{Ended, Run};
+use crate::app::media_files::Arrival;
 use crate::app::packaging::PackagedFiles;
 use crate::app::renditions::check_length;
 use crate::app::{App, IngestError};
@@ -166,6 +167,7 @@ impl App {
             Ok(()) => Ok(()),
             Err(_) if is_full || !has_room() => Err(MediaError::NoSpace.into()),
             Err(Ended::Stopped) => Err(Trouble::Stopped),
+            Err(Ended::NotStarted(sentence)) => Err(std::io::Error::other(sentence).into()),
             Err(Ended::Failed(sentence)) => Err(Trouble::Failed(sentence)),
         }
     }
@@ -194,7 +196,7 @@ impl App {
         match made {
             Made::Quality(packaged) => {
                 let (files, rendition) = packaged.into_parts();
-                self.keep_files(Actor::Server.into(), id, "video.transcoded", files, None, move |video| {
+                self.keep_files(Actor::Server.into(), id, "video.transcoded", files, Arrival::Made, move |video| {
                     same_source(video)?;
                     if video.renditions.iter().any(|one| one.label == rendition.label) {
                         return Err(IngestError::SourceChanged);
@@ -211,7 +213,7 @@ impl App {
                 let format = PictureFormat::Jpeg;
                 let poster = Poster { file: picture.id(), stored_at: at, format, width_px, height_px, is_made: true };
                 let files = vec![(picture, MediaKind::Poster)];
-                self.keep_files(Actor::Server.into(), id, "video.poster_made", files, None, move |video| {
+                self.keep_files(Actor::Server.into(), id, "video.poster_made", files, Arrival::Made, move |video| {
                     same_source(video)?;
                     if video.poster.is_some() {
                         return Err(IngestError::SourceChanged);
@@ -225,7 +227,7 @@ impl App {
                 let numbers = sheets.iter().map(Received::id).collect();
                 let storyboard = Storyboard { list: list.id(), sheets: numbers, stored_at: at };
                 let files = sheets.into_iter().chain([list]).map(|file| (file, MediaKind::Storyboard)).collect();
-                self.keep_files(Actor::Server.into(), id, "video.storyboard_made", files, None, move |video| {
+                self.keep_files(Actor::Server.into(), id, "video.storyboard_made", files, Arrival::Made, move |video| {
                     same_source(video)?;
                     let old = video.storyboard.replace(storyboard);
                     Ok(old.iter().flat_map(|old| old.files().collect::<Vec<_>>()).collect())

@@ -22,9 +22,6 @@ const QUOTED_CHARS: usize = 300;
 /// Longest line of progress that is read, in bytes; ffmpeg's have under 40.
 const LINE_BYTES: usize = 256;
 
-/// What is told when ffmpeg did not even begin.
-const NOT_STARTED: &str = "ffmpeg could not be started";
-
 /// What to run and when to give up.
 pub(super) struct Run<'a> {
     pub(super) program: &'a Path,
@@ -53,6 +50,8 @@ struct Told {
 pub(super) enum Ended {
     /// It was told to.
     Stopped,
+    /// It could not be started: it is being replaced, or the system has no room for another process.
+    NotStarted(String),
     /// The sentence is for the operator.
     Failed(String),
 }
@@ -60,7 +59,8 @@ pub(super) enum Ended {
 impl Run<'_> {
     /// Runs it to its end; the thread waits. `go_on` hears how much of the film is done, in microseconds.
     pub(super) fn wait(self, go_on: &mut dyn FnMut(u64) -> bool) -> Result<(), Ended> {
-        let mut child = self.start().map_err(|_| Ended::Failed(NOT_STARTED.to_owned()))?;
+        let mut child =
+            self.start().map_err(|error| Ended::NotStarted(format!("ffmpeg could not be started: {error}")))?;
         let (sender, told) = mpsc::sync_channel(16);
         if let Some(output) = child.stdout.take() {
             let sender = sender.clone();
@@ -116,7 +116,8 @@ impl Run<'_> {
             }
         }
         let said = said.lock().unwrap_or_else(PoisonError::into_inner);
-        Err(Ended::Failed(sentence(status, &said, &self.hidden)))
+        let sentence = sentence(status, &said, &self.hidden);
+        Err(if status.code() == Some(NOT_STARTED_CODE) { Ended::NotStarted(sentence) } else { Ended::Failed(sentence) })
     }
 
     /// Through this very program, which steps back, ties itself to us and then becomes ffmpeg: what a killed server
@@ -187,7 +188,7 @@ fn kill_group(child: &Child) {
 /// How it ended and what it said last, on one line.
 fn sentence(status: ExitStatus, said: &[u8], hidden: &[(String, &str)]) -> String {
     let how = match status.code() {
-        Some(NOT_STARTED_CODE) => return NOT_STARTED.to_owned(),
+        Some(NOT_STARTED_CODE) => "ffmpeg could not be started".to_owned(),
         Some(code) => format!("ffmpeg ended with exit code {code}"),
         None => "ffmpeg was killed, perhaps for lack of memory".to_owned(),
     };
@@ -236,7 +237,7 @@ mod tests {
             "ffmpeg was killed, perhaps for lack of memory"
         );
         let not_started = std::os::unix::process::ExitStatusExt::from_raw(NOT_STARTED_CODE << 8);
-        assert_eq!(sentence(not_started, b"/usr/bin/ffmpeg: denied", &[]), NOT_STARTED);
+        assert_eq!(sentence(not_started, b"no libx264", &[]), "ffmpeg could not be started: no libx264");
     }
 
     #[test]

@@ -18,7 +18,7 @@ impl App {
         tokio::spawn(async move {
             let id = upload.id;
             let refusal = match app.take_in(&upload, hash).await {
-                Ok(()) | Err(IngestError::VideoGone) => None,
+                Ok(()) | Err(IngestError::VideoGone | IngestError::UploadGone) => None,
                 Err(error) if may_pass(&error) => {
                     tracing::warn!(upload = %id, video = %upload.video, %error, "an upload that is whole was put off; it is tried again in a minute");
                     return app.put_off(&upload).await;
@@ -39,7 +39,11 @@ impl App {
         match upload.rendition.clone() {
             None => self.ingest(upload.actor.clone().into(), upload.video, received).await.map(drop),
             Some(label) => {
-                self.add_rendition(upload.actor.clone().into(), upload.video, label, received).await.map(drop)
+                let of = match upload.of {
+                    Some(of) => of,
+                    None => self.source_of(upload.video).await?,
+                };
+                self.add_rendition(upload.actor.clone().into(), upload.video, label, of, received).await.map(drop)
             }
         }
     }

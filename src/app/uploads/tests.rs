@@ -14,6 +14,7 @@ async fn begin(app: &App, length_bytes: u64) -> MediaFileId {
         organization,
         video,
         rendition: None,
+        of: None,
         length_bytes,
         metadata: None,
         actor: Actor::Appliance,
@@ -68,6 +69,33 @@ fn an_upload_that_an_attempt_left_in_media_is_taken_in_all_the_same() {
         let refusal = app.store.access().upload(id).and_then(|upload| upload.refusal.clone());
         assert!(refusal.is_some(), "it was looked at");
         assert!(!app.media.path(id).exists());
+    };
+    with_app(test, |_| {});
+}
+
+#[test]
+fn an_upload_that_was_deleted_before_it_was_kept_is_not_kept() {
+    const FILM: &[u8] = include_bytes!("../../../tests/fixtures/h264_aac.mp4");
+    let test = async |app: Arc<App>, _| {
+        let id = begin(&app, FILM.len() as u64).await;
+        let upload = app.store.access().upload(id).cloned().unwrap();
+        // Nobody reads it yet.
+        let held = app.reading.acquire_many(u32::try_from(limits::SOURCES_READ_AT_ONCE).unwrap()).await.unwrap();
+        let mut piece = app.begin_piece(Arc::clone(&upload), 0, None, None).await.unwrap().unwrap();
+        piece.write(&bytes::Bytes::from_static(FILM)).await.unwrap();
+        piece.finish().await.unwrap();
+        app.delete_upload(Actor::Appliance.into(), upload.organization, id).await.unwrap();
+        drop(held);
+        let over = async {
+            while app.uploads.lines.is_taken_in(id) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), over).await.expect("it has ended");
+        let video: Video = app.store.find(upload.video.0).await.unwrap().unwrap();
+        assert!(video.source.is_none() && video.next_source.is_none(), "it became its video's source");
+        assert!(!app.media.path(id).exists());
+        assert!(app.uploads.directory.progress(id, upload.length_bytes).await.unwrap().is_none());
     };
     with_app(test, |_| {});
 }

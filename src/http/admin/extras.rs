@@ -2,10 +2,10 @@
 //! they are (SubRip becomes WebVTT), and given out through the gate alone.
 
 use super::ok;
-use super::source::check_room;
+use super::source::{check_room, check_whole};
 use super::videos::shown;
 use crate::app::{App, take_captions};
-use crate::domain::{MediaFileId, Video, VideoId, limits};
+use crate::domain::{MediaFileId, Video, VideoId, is_name};
 use crate::http::extract::{Admin, named_id, path_id, query_text};
 use crate::http::form::read_bytes;
 use crate::http::problem::Problem;
@@ -23,6 +23,7 @@ pub async fn put_poster(
     app: web::Data<App>,
 ) -> Result<HttpResponse, Problem> {
     let id = find_video(&admin, &request, &app).await?;
+    check_whole(&request)?;
     let body = read_bytes(payload, MAX_PICTURE_BYTES).await?;
     Ok(ok(&shown(&app, &keep_poster(&app, &admin, id, body.bytes.clone()).await?)))
 }
@@ -62,6 +63,7 @@ pub async fn put_captions(
     let id = find_video(&admin, &request, &app).await?;
     let language = language_of(&request)?;
     let label = read_label(&request)?.unwrap_or_else(|| language.clone());
+    check_whole(&request)?;
     let body = read_bytes(payload, MAX_CAPTIONS_BYTES).await?;
     Ok(ok(&shown(&app, &keep_captions(&app, &admin, id, &body.bytes, language, label).await?)))
 }
@@ -108,10 +110,8 @@ fn language_of(request: &HttpRequest) -> Result<String, Problem> {
 
 fn read_label(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let Some(label) = query_text(request, "label")?.map(|label| label.trim().to_owned()) else { return Ok(None) };
-    let is_name =
-        !label.is_empty() && label.chars().count() <= limits::NAME_CHARS && !label.chars().any(char::is_control);
     let wrong = || Problem::invalid_field("label", "must be 1 to 200 characters, none of them control characters");
-    if is_name { Ok(Some(label)) } else { Err(wrong()) }
+    if is_name(&label) { Ok(Some(label)) } else { Err(wrong()) }
 }
 
 async fn receive(app: &App, bytes: Bytes) -> Result<Received, Problem> {

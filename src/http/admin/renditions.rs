@@ -5,7 +5,7 @@ use super::videos::shown;
 use super::{ok, with};
 use crate::app::{App, IngestError};
 use crate::auth::Denied;
-use crate::domain::{RenditionOrigin, Video, VideoId};
+use crate::domain::{MediaFileId, RenditionOrigin, Video, VideoId};
 use crate::http::extract::{Admin, named_id, path_id};
 use crate::http::problem::Problem;
 use crate::store::Received;
@@ -33,7 +33,7 @@ pub async fn put(
     Ok(ok(&with(shown(&app, &video), "alignment", alignment)))
 }
 
-/// Adds a received file as a quality: the video as it is then, and where its segments don't fit the source's.
+/// Adds a received file as a quality of the source that `video` had: the video as it is then, and where its segments don't fit the source's.
 pub async fn add(
     app: &web::Data<App>,
     admin: &Admin,
@@ -41,7 +41,14 @@ pub async fn add(
     label: String,
     received: Received,
 ) -> Result<(Video, Vec<String>), Problem> {
-    let added = app.clone().into_inner().add_rendition(admin.mandate(), video.id, label, received).await;
+    let of = match check_ready(video) {
+        Ok(of) => of,
+        Err(problem) => {
+            received.discard().await;
+            return Err(problem);
+        }
+    };
+    let added = app.clone().into_inner().add_rendition(admin.mandate(), video.id, label, of, received).await;
     added.map_err(|error| match error {
         IngestError::Unplayable(reason) => Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -84,8 +91,9 @@ fn label_of(request: &HttpRequest) -> Result<String, Problem> {
     named_id(request, "label", |text| is_label(text).then(|| text.to_owned()))
 }
 
-/// Refuses what can only be added to a video that plays.
-pub(super) fn check_ready(video: &Video) -> Result<(), Problem> {
+/// The source of a video that plays; refuses what can only be added to one.
+pub(super) fn check_ready(video: &Video) -> Result<MediaFileId, Problem> {
     let is_ready = video.renditions.iter().any(|one| one.origin == RenditionOrigin::Source);
-    if is_ready { Ok(()) } else { Err(Denied::VideoNotReady.into()) }
+    let source = video.source.as_ref().filter(|_| is_ready).map(|source| source.file);
+    source.ok_or_else(|| Denied::VideoNotReady.into())
 }

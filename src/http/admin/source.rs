@@ -10,7 +10,7 @@ use crate::http::headers::single;
 use crate::http::problem::Problem;
 use crate::store::{Incoming, MediaError, Received};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_LENGTH, HeaderName};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -43,6 +43,7 @@ pub async fn receive(
     app: &App,
     admin: &Admin,
 ) -> Result<Received, Problem> {
+    check_whole(request)?;
     let wanted_digest = read_digest(request)?;
     let received = receive_stream(payload, announced_bytes(request), app, admin).await?;
     if wanted_digest.is_some_and(|wanted| wanted != received.sha256()) {
@@ -54,6 +55,16 @@ pub async fn receive(
         ));
     }
     Ok(received)
+}
+
+/// Refuses a part of a file where the whole is meant (RFC 9110 §14.5).
+pub fn check_whole(request: &HttpRequest) -> Result<(), Problem> {
+    if request.headers().contains_key(CONTENT_RANGE) {
+        return Err(Problem::bad_request(
+            "Content-Range says that this is a part. Send the whole file; one that comes in parts goes to /admin/v1/uploads.",
+        ));
+    }
+    Ok(())
 }
 
 /// The length in bytes that a request says its body has.

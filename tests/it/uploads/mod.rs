@@ -139,11 +139,11 @@ fn begin_piece(server: &Server, upload: &Upload, offset: usize, announced: usize
     wire
 }
 
-/// Waits until the upload's file is this long.
+/// Waits until the upload's file is this long, but for what is gathered before it is written.
 #[track_caller]
 fn wait_for_length(server: &Server, upload: &Upload, length: usize) {
     let path = file(server, upload);
     wait_for("the bytes to arrive", Duration::from_secs(20), || {
-        std::fs::metadata(&path).is_ok_and(|file| file.len() >= length as u64)
+        std::fs::metadata(&path).is_ok_and(|file| file.len() + (256 << 10) > length as u64)
     });
 }

@@ -7,7 +7,7 @@ use super::super::videos::NewVideo;
 use super::super::{Refused, answer, event};
 use super::add;
 use super::headers::{Metadata, Target, check_piece_type, check_version, has_body, read_checksum, read_length, tell};
-use crate::app::{App, UploadError, UploadState};
+use crate::app::{App, IngestError, UploadError, UploadState};
 use crate::domain::{Kind, Mandate, MediaFileId, OrganizationId, Upload, Video, limits};
 use crate::http::extract::Admin;
 use crate::http::problem::Problem;
@@ -43,12 +43,16 @@ pub async fn create(
     let upload = new.make(&app, admin.organization, metadata.target()?).await?;
 
     let app = app.into_inner();
-    let piece = if has_piece { app.begin_piece(Arc::clone(&upload), 0, announced, checksum).await? } else { None };
-    if let Some(piece) = piece
-        && let Err(problem) = add(piece, payload, app.clone(), admin.mandate()).await
-    {
-        // It is made all the same, and the client goes on from where it stands.
-        tracing::info!(upload = %upload.id, code = problem.code(), "the first piece of an upload was not taken whole");
+    if has_piece {
+        let taken = match app.begin_piece(Arc::clone(&upload), 0, announced, checksum).await {
+            Ok(Some(piece)) => add(piece, payload, app.clone(), admin.mandate()).await.map(drop),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(problem) = taken {
+            // It is made all the same, and the client goes on from where it stands.
+            tracing::info!(upload = %upload.id, code = problem.code(), "the first piece of an upload was not taken whole");
+        }
     }
     let state: UploadState = app.upload_state(Arc::clone(&upload)).await?;
     let mut answer = answer(StatusCode::CREATED);
@@ -73,13 +77,14 @@ impl New {
         organization: OrganizationId,
         target: Target,
     ) -> Result<Arc<Upload>, Problem> {
+        let mut of = None;
         let (video, rendition, new_video) = match target {
             Target::New { title, visibility } => {
                 let new = NewVideo::draw(app, organization, title, visibility, None)?;
                 (new.video.id, None, Some(new))
             }
             Target::Video { id, rendition } => {
-                check_video(app.video_of(organization, id).await?, rendition.as_deref())?;
+                of = check_video(app.video_of(organization, id).await?, rendition.as_deref())?;
                 (id, rendition, None)
             }
         };
@@ -88,6 +93,7 @@ impl New {
             organization,
             video,
             rendition,
+            of,
             length_bytes: self.length_bytes,
             metadata: self.metadata,
             actor: self.mandate.actor(),
@@ -107,7 +113,9 @@ impl New {
                 Some(new) => new.put(draft, mandate.clone())?,
                 None => {
                     let found = draft.find::<Video>(video.0).filter(|video| video.organization == organization);
-                    check_video(found, record.rendition.as_deref())?;
+                    if check_video(found, record.rendition.as_deref())? != record.of {
+                        return Err(Problem::from(IngestError::SourceChanged).into());
+                    }
                 }
             }
             draft.put(&record);
@@ -126,8 +134,9 @@ impl New {
     }
 }
 
-/// Refuses an upload for a video that is not there, or does not play and should get a further quality.
-fn check_video(video: Option<Video>, rendition: Option<&str>) -> Result<(), Problem> {
+/// Refuses an upload for a video that is not there, or does not play and should get a further quality: of the source that
+/// is answered.
+fn check_video(video: Option<Video>, rendition: Option<&str>) -> Result<Option<MediaFileId>, Problem> {
     let video = video.ok_or_else(Problem::not_found)?;
-    if rendition.is_some() { check_ready(&video) } else { Ok(()) }
+    rendition.map(|_| check_ready(&video)).transpose()
 }
