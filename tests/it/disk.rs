@@ -102,7 +102,22 @@ fn each_mark_is_told_and_what_goes_beyond_it_is_refused_but_never_a_revocation_o
     let request = server.request(Method::POST, "/dashboard/sign-in").header("sec-fetch-site", "same-origin");
     let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
     Reply::read(request.send().unwrap()).expect(303);
+    // A name that is changed with it is no reason to give it the reserve.
+    patch(&server, json!({ "visibility": "private", "title": "Once more" })).expect_code(507, "storage_full");
     patch(&server, json!({ "visibility": "private" })).expect(200);
+    for closing in [
+        json!({ "originRules": ["acme.example"], "sessionMaxAge": 0, "defaultVisibility": "private" }),
+        json!({ "tokenAccess": false }),
+    ] {
+        server.admin(Method::PATCH, "/organization", &closing).expect(200);
+    }
+    for opening in [json!({ "tokenAccess": true }), json!({ "originRules": [] }), json!({ "sessionMaxAge": 60 })] {
+        server.admin(Method::PATCH, "/organization", &opening).expect_code(507, "storage_full");
+    }
+    restart(&mut server, &configured, [1, 1, 100]);
+    let opening = json!({ "tokenAccess": true, "originRules": [], "sessionMaxAge": 60 });
+    server.admin(Method::PATCH, "/organization", &opening).expect(200);
+    restart(&mut server, &configured, [1, 1, 1]);
     patch(&server, json!({ "visibility": "public" })).expect_code(507, "storage_full");
     plays(&server);
     let session = server.all("sessions")[0]["id"].as_str().unwrap().to_owned();

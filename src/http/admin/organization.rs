@@ -2,10 +2,11 @@
 
 use super::{Refused, event, ok};
 use crate::app::App;
-use crate::domain::{Kind, Organization, limits};
+use crate::domain::{Kind, Organization, Visibility, limits};
 use crate::http::extract::Admin;
 use crate::http::form::Form;
 use crate::http::problem::Problem;
+use crate::store::Draft;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
@@ -35,8 +36,14 @@ pub async fn set(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Prob
     let max_token_lifetime_s = form.seconds("maxTokenLifetime", &limits::TOKEN_LIFETIME_S);
     let origin_rules = form.origin_rules("originRules");
     form.finish()?;
+    // What only closes is not refused for want of room.
+    let opens = token_access == Some(true)
+        || default_visibility == Some(Visibility::Public)
+        || session_max_age_s.is_some_and(|seconds| seconds > 0)
+        || origin_rules.as_ref().is_some_and(Vec::is_empty);
+    let only_closes = !opens && name.is_none() && asset_url_ttl_s.is_none() && max_token_lifetime_s.is_none();
     let (id, mandate) = (admin.organization, admin.mandate());
-    let changed = app.store.write(app.now(), move |draft| {
+    let change = move |draft: &mut Draft<'_>| {
         let mut organization: Organization = draft.find(id.0).ok_or_else(Problem::not_found)?;
         let before = body(&organization);
         let settings = &mut organization.settings;
@@ -59,8 +66,12 @@ pub async fn set(app: &App, admin: &Admin, mut form: Form) -> Result<Value, Prob
             ));
         }
         Ok::<_, Refused>(after)
-    });
-    Ok(changed.await?)
+    };
+    Ok(if only_closes {
+        app.store.write_urgent(app.now(), change).await?
+    } else {
+        app.store.write(app.now(), change).await?
+    })
 }
 
 fn replace<T>(place: &mut T, value: Option<T>) {

@@ -180,6 +180,7 @@ pub async fn set(app: &App, admin: &Admin, id: VideoId, mut form: Form) -> Resul
     let title = form.name("title");
     let visibility: Option<Visibility> = form.word("visibility", "\"public\" or \"private\"");
     form.finish()?;
+    let only_closes = title.is_none() && visibility == Some(Visibility::Private);
     let (organization, mandate, now) = (admin.organization, admin.mandate(), app.now());
     let change = move |draft: &mut Draft<'_>| {
         let video = draft.find::<Video>(id.0).filter(|video| video.organization == organization);
@@ -199,10 +200,7 @@ pub async fn set(app: &App, admin: &Admin, id: VideoId, mut form: Form) -> Resul
         }
         Ok::<_, Refused>(video)
     };
-    Ok(match visibility {
-        Some(Visibility::Private) => app.store.write_urgent(now, change).await?,
-        _ => app.store.write(now, change).await?,
-    })
+    Ok(if only_closes { app.store.write_urgent(now, change).await? } else { app.store.write(now, change).await? })
 }
 
 /// `DELETE /videos/{id}`: the rows first, then the files. Its embeds and uploads go with it.
@@ -235,6 +233,13 @@ pub async fn remove(app: &App, admin: &Admin, id: VideoId) -> Result<(), Problem
                 }
             }
             if has_more {
+                // Each commit stands on the key, and in the log: it may be the last.
+                let ids = |keys: &[Uuid]| keys.iter().map(Uuid::to_string).collect::<Vec<_>>();
+                let embeds = embeds.get(..limits::RECORDS_PER_COMMIT).unwrap_or(&embeds);
+                let detail = json!({
+                    "embeds": ids(embeds), "uploads": uploads.iter().map(ToString::to_string).collect::<Vec<_>>()
+                });
+                draft.audit(event(mandate, organization, "video.delete_parts", (Kind::Video, id.0), detail));
                 return Ok((uploads, None));
             }
             let files = video.files();

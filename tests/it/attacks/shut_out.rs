@@ -132,6 +132,47 @@ fn a_key_may_revoke_itself_and_what_it_uploaded_whole_stays() {
     assert_eq!(audit[0]["action"], "private_key.revoke", "{:?}", audit[0]);
 }
 
+#[test]
+fn a_deletion_in_parts_stands_on_its_key_in_each_and_each_is_in_the_log() {
+    const EMBEDS: usize = 400;
+    let server = Server::start();
+    let (video, _) = server.pending_video("private");
+    for _ in 0..EMBEDS {
+        server.admin(Method::POST, "/embeds", &json!({ "videoId": video })).expect(201);
+    }
+    let made = server.admin(Method::POST, "/private-keys", &json!({ "label": "leaked" })).expect(201).json();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let status = std::thread::scope(|scope| {
+        let path = format!("/videos/{video}");
+        let (server, key) = (&server, key);
+        let deletion = scope.spawn(move || server.admin_as(key, Method::DELETE, &path, &Value::Null).status);
+        wait_for("it to begin", Duration::from_secs(20), || {
+            let newest = server.admin(Method::GET, "/audit?limit=1", &Value::Null).expect(200).json();
+            deletion.is_finished() || newest["items"][0]["action"] == "video.delete_parts"
+        });
+        server.admin(Method::POST, &format!("/private-keys/{id}/revoke"), &Value::Null).expect(200);
+        deletion.join().unwrap()
+    });
+    // Newest first: nothing was done with the key after it was revoked.
+    let audit = server.all("audit");
+    let at = |action: &str| audit.iter().position(|entry| entry["action"] == action);
+    let revoked = at("private_key.revoke").unwrap();
+    let told: Vec<&Value> = audit.iter().filter(|entry| entry["action"] == "video.delete_parts").collect();
+    assert!(at("video.delete_parts").unwrap() > revoked, "a revoked key went on deleting");
+    let named: usize = told.iter().map(|entry| entry["detail"]["embeds"].as_array().unwrap().len()).sum();
+    match status {
+        // All were gone before it was revoked.
+        204 => assert!(at("video.delete").unwrap() > revoked && named >= EMBEDS - 60, "{named}"),
+        401 => {
+            assert_eq!(at("video.delete"), None);
+            let left = server.all("embeds").iter().filter(|embed| embed["videoId"] == json!(video)).count();
+            assert_eq!(left + named, EMBEDS + 1, "what is gone is not what the log names");
+        }
+        other => panic!("{other}"),
+    }
+    server.verify();
+}
+
 /// A reset that comes with or soon after a request.
 fn reset(server: &Server, request: &[u8], over_tls: bool, after: Duration) {
     if over_tls {
