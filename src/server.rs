@@ -112,7 +112,11 @@ pub async fn run(
     // Until here a signal ends the process on the spot, which loses nothing. From here on it is heard: one that comes
     // right after the server says that it serves is no accident.
     let signals = Signals::new()?;
-    let socket = listening::listen_for_appliance(&socket_path)?;
+    let socket = listening::listen_for_appliance(&socket_path).or_else(|error| match app.disk.give_up_reserve() {
+        // Where the disk has room for no file more, or not a byte, the reserve is one.
+        Some(_) => listening::listen_for_appliance(&socket_path),
+        None => Err(error),
+    })?;
     app.condition.note_certificate_end(certificate.as_ref().and_then(|certificate| certificate.ends_at()));
     let base_url = app.config.server.public_url.clone();
     let (ui, rates) = (web::Data::new(Ui::new(&app.config)), web::Data::new(RateLimits::new(&app.config)));

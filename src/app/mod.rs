@@ -145,15 +145,17 @@ impl App {
         let master = MasterKey::new(&*read_master_key(&config.state.master_key_file)?);
         let (store, disk) = open_catalog(&config, &state)?;
         let wrong_key = |what: String| StartError::WrongMasterKey(config.state.master_key_file.clone(), what);
-        asset_keys::make_first(&store, asset_keys::new_key(&master, &*entropy, clock.now())).await?;
-        let asset_keys = {
+        {
             let access = store.access();
             for key in access.signing_keys() {
                 let opened = master.open(&key.id.to_string(), &key.secret);
                 opened.map_err(|Unsealable| wrong_key(format!("signing key {}", key.id)))?;
             }
-            asset_keys::open_all(&access, &master).map_err(|id| wrong_key(format!("asset key {id}")))?
-        };
+        }
+        // A restore has left none. Under a wrong master key none is made: the right one would not open it.
+        asset_keys::make_first(&store, asset_keys::new_key(&master, &*entropy, clock.now())).await?;
+        let asset_keys =
+            asset_keys::open_all(&store.access(), &master).map_err(|id| wrong_key(format!("asset key {id}")))?;
         let media = MediaDir::open(state.path())?;
         let uploads = Uploads::start(state.path(), &store, &media, clock.now()).await?;
         media.sweep(&store.media_files(), store.access().removed_media())?;

@@ -32,6 +32,9 @@ pub(super) enum BackupVerb {
         /// The directory to restore into, missing or empty; name it as state.dir afterwards
         #[arg(long, value_name = "DIR")]
         into: PathBuf,
+        /// Leave out media files that are damaged in the backup, and name them
+        #[arg(long)]
+        without_damaged: bool,
         #[command(flatten)]
         common: Common,
     },
@@ -54,7 +57,7 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
             let Some(name) = directory.to_str() else {
                 return Err(anyhow!("{} is not UTF-8; name another directory", directory.display()));
             };
-            let report = common.connect()?.post("/appliance/v1/backup", &json!({ "directory": name }))?;
+            let report = common.connect()?.post_patiently("/appliance/v1/backup", &json!({ "directory": name }))?;
             let missing = report.get("missingMedia").cloned().unwrap_or_else(|| json!([]));
             let missing: Vec<MissingMedia> = serde_json::from_value(missing)?;
             let text = format!(
@@ -66,9 +69,9 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
             lacking(&missing).map_or(Ok(()), |sentence| Err(anyhow!(sentence)))
         }
         BackupVerb::Verify { directory, output } => print_verified(&verify_backup(&directory)?, output.json),
-        BackupVerb::Restore { directory, into, common } => {
+        BackupVerb::Restore { directory, into, without_damaged, common } => {
             let known = common.load()?.config.state.dir;
-            let report = restore_backup(&directory, &into, Some(&known), SystemClock.now())
+            let report = restore_backup(&directory, &into, Some(&known), without_damaged, SystemClock.now())
                 .with_context(|| format!("{} was not restored", directory.display()))?;
             let text = format!(
                 "Restored {} as of change {} into {}: {} media files; {} revocations newer than the backup kept, \

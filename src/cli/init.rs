@@ -4,7 +4,7 @@ use super::Common;
 use super::exit::Misconfigured;
 use super::output::Output;
 use crate::app::{App, Entropy, SystemClock, SystemEntropy, new_organization};
-use crate::domain::Actor;
+use crate::domain::{Actor, is_name, limits};
 use crate::store::{StateDir, write_master_key};
 use anyhow::anyhow;
 use clap::Args;
@@ -27,7 +27,10 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
         return Err(Misconfigured(problems).into());
     }
     let config = loaded.config;
-    let name = args.name.clone();
+    let name = args.name.trim().to_owned();
+    if !is_name(&name) {
+        return Err(anyhow!("--name must be 1 to {} characters, none of them control characters", limits::NAME_CHARS));
+    }
     let made = actix_web::rt::System::new().block_on(async move {
         let state = create_state(&config.state.dir, &config.state.master_key_file)?;
         let app = App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?;

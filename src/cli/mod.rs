@@ -340,7 +340,7 @@ fn verify(common: &Common) -> anyhow::Result<()> {
         // What it holds for damaged and is whole again is looked at with any request.
         let chunks = report.damaged.chunks(limits::CHECKED_FILES).map(<[_]>::to_vec);
         for files in chunks.chain(report.damaged.is_empty().then(Vec::new)) {
-            let told = server.post("/appliance/v1/media/check", &json!({ "files": files }));
+            let told = server.post_patiently("/appliance/v1/media/check", &json!({ "files": files }));
             report.problems.extend(told.err().map(|error| format!("the running server did not take this in: {error}")));
         }
     }

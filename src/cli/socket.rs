@@ -15,8 +15,10 @@ pub(super) struct Client {
 
 /// Longest answer read, in bytes: a page of a list is far below it.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
-/// Longest silence, in seconds: a backup copies files before it answers.
-const SILENCE_S: u64 = 3_600;
+/// Longest silence of a server that has little to do for the answer, in seconds.
+const SILENCE_S: u64 = 30;
+/// Longest silence after a film was sent, in seconds: it is read, and packaging is waited for.
+const FILM_SILENCE_S: u64 = 3_600;
 
 impl Client {
     pub(super) fn new(path: PathBuf) -> anyhow::Result<Self> {
@@ -34,7 +36,7 @@ impl Client {
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.send("GET", path, "", 0, &mut std::io::empty())
+        self.send("GET", path, "", 0, &mut std::io::empty(), Some(SILENCE_S))
     }
 
     /// Every item of a list, as one page.
@@ -54,21 +56,26 @@ impl Client {
     }
 
     pub(super) fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.send_json("POST", path, body)
+        self.send_json("POST", path, body, Some(SILENCE_S))
+    }
+
+    /// The same where the answer takes as long as there are media files.
+    pub(super) fn post_patiently(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.send_json("POST", path, body, None)
     }
 
     pub(super) fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.send_json("PATCH", path, body)
+        self.send_json("PATCH", path, body, Some(SILENCE_S))
     }
 
     /// Sends `length` bytes of a file.
     pub(super) fn put(&self, path: &str, length: u64, body: &mut dyn Read) -> anyhow::Result<Value> {
-        self.send("PUT", path, "application/octet-stream", length, body)
+        self.send("PUT", path, "application/octet-stream", length, body, Some(FILM_SILENCE_S))
     }
 
-    fn send_json(&self, method: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+    fn send_json(&self, method: &str, path: &str, body: &Value, silence_s: Option<u64>) -> anyhow::Result<Value> {
         let text = body.to_string();
-        self.send(method, path, "application/json", text.len() as u64, &mut text.as_bytes())
+        self.send(method, path, "application/json", text.len() as u64, &mut text.as_bytes(), silence_s)
     }
 
     fn send(
@@ -78,6 +85,7 @@ impl Client {
         content_type: &str,
         length: u64,
         body: &mut dyn Read,
+        silence_s: Option<u64>,
     ) -> anyhow::Result<Value> {
         let mut stream = UnixStream::connect(&self.path).with_context(|| {
             format!(
@@ -85,7 +93,8 @@ impl Client {
                 self.path.display()
             )
         })?;
-        stream.set_read_timeout(Some(Duration::from_secs(SILENCE_S)))?;
+        stream.set_read_timeout(silence_s.map(Duration::from_secs))?;
+        stream.set_write_timeout(silence_s.map(Duration::from_secs))?;
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
         if let Some(key) = &self.private_key {
             head.push_str(&format!("Authorization: Bearer {key}\r\n"));
@@ -99,8 +108,15 @@ impl Client {
         let mut answer = Vec::new();
         let read = (&stream).take(MAX_ANSWER_BYTES).read_to_end(&mut answer);
         if answer.is_empty() {
-            sent?;
-            read?;
+            let silent = |error: std::io::Error| match (error.kind(), silence_s) {
+                (std::io::ErrorKind::WouldBlock, Some(seconds)) => anyhow!(
+                    "the server at {} has not answered for {seconds} seconds; it may still be at it: look into its log",
+                    self.path.display()
+                ),
+                _ => error.into(),
+            };
+            sent.map_err(silent)?;
+            read.map_err(silent)?;
         }
         parse(&answer)
     }
@@ -126,4 +142,20 @@ fn parse(answer: &[u8]) -> anyhow::Result<Value> {
 pub(super) fn path_segment(id: &str) -> anyhow::Result<&str> {
     let is_plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if is_plain { Ok(id) } else { Err(anyhow!("{id:?} is not an id")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_answer_is_told_from_one_that_is_not_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let client = Client::new(directory.path().join("admin.sock")).unwrap();
+        let ask = || client.send("GET", "/", "", 0, &mut std::io::empty(), Some(1)).unwrap_err().to_string();
+        assert!(ask().starts_with("no server answers at "));
+        let _stuck = std::os::unix::net::UnixListener::bind(&client.path).unwrap();
+        let said = ask();
+        assert!(said.contains("has not answered for 1 seconds"), "{said}");
+    }
 }

@@ -46,7 +46,34 @@ impl Config {
         self.check_socket_path(&mut problems);
         self.check_state_dir(&mut problems);
         self.check_master_key_file(&mut problems);
+        self.check_what_is_public(&mut problems);
         problems
+    }
+
+    /// How what is public and what is secret lie in one another, by the paths that `resolve` makes of theirs.
+    pub(super) fn overlap(&self, resolve: impl Fn(&Path) -> PathBuf) -> Option<String> {
+        let public = resolve(self.ui.static_dir.as_deref()?);
+        let (state, server) = (&self.state, &self.server);
+        let secret = [
+            ("state.dir", Some(&state.dir)),
+            ("state.master_key_file", Some(&state.master_key_file).filter(|path| !path.as_os_str().is_empty())),
+            ("server.tls_key_file", server.tls_key_file.as_ref()),
+        ];
+        let overlaps = |path: &Path| path.starts_with(&public) || public.starts_with(path);
+        let found = secret.into_iter().find_map(|(name, path)| {
+            let path = path?;
+            overlaps(&resolve(path)).then_some((name, path))
+        });
+        found.map(|(name, path)| {
+            format!("overlaps {name} ({}), and everything in it is public; name a directory of its own", path.display())
+        })
+    }
+
+    /// Links and `..` give one place two names.
+    fn check_what_is_public(&self, problems: &mut Vec<Problem>) {
+        if let Some(message) = self.overlap(resolved) {
+            problems.push(self.problem("ui.static_dir", message));
+        }
     }
 
     fn check_public_url(&self, problems: &mut Vec<Problem>) {
@@ -74,6 +101,14 @@ impl Config {
         }
     }
 
+    /// Whether the state directory lies where it can be served from.
+    fn check_place(&self, problems: &mut Vec<Problem>) {
+        let dir = &self.state.dir;
+        if let Some((name, why)) = dir.ancestors().find(|part| part.exists()).and_then(unsuitable) {
+            problems.push(self.problem("state.dir", unsuitable_place(name, why)));
+        }
+    }
+
     fn check_state_dir(&self, problems: &mut Vec<Problem>) {
         let dir = &self.state.dir;
         let message = match existing(dir) {
@@ -83,7 +118,7 @@ impl Config {
                 format!("is open to other users (mode {:04o}); run: chmod 0700 {}", mode(&found), dir.display())
             }
             Ok(Some(_)) => match unsuitable(dir) {
-                Some((name, why)) => format!("lies on {name}: {why}; name a directory on a disk of this machine"),
+                Some((name, why)) => unsuitable_place(name, why),
                 None => match apart(dir) {
                     Some(name) => format!(
                         "is not on one file system: {name}/ is on another than media/; mount the disk at {} itself",
@@ -168,6 +203,7 @@ impl Loaded {
     pub fn check_before_init(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         self.config.check_socket_path(&mut problems);
+        self.config.check_place(&mut problems);
         self.sourced(problems)
     }
 
@@ -185,11 +221,28 @@ fn apart(state: &Path) -> Option<&'static str> {
     ["incoming", "uploads"].into_iter().find(|name| device(name).is_some_and(|device| device != media))
 }
 
+/// Where `path` lies: links followed as far as it is there, and the rest as it is written.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = absolute.ancestors().find_map(|part| Some((fs::canonicalize(part).ok()?, part)));
+    there.map_or_else(
+        || absolute.clone(),
+        |(real, part)| match absolute.strip_prefix(part) {
+            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+            _ => real,
+        },
+    )
+}
+
 /// The file system that `dir` lies on, and what is wrong with it, if something is.
 fn unsuitable(dir: &Path) -> Option<(&'static str, &'static str)> {
     // 32 bits in a word that may extend their sign.
     let found = rustix::fs::statfs(dir).ok()?.f_type & 0xffff_ffff;
     UNSUITABLE.iter().find(|(kind, _, _)| *kind == found).map(|(_, name, why)| (*name, *why))
+}
+
+fn unsuitable_place(name: &str, why: &str) -> String {
+    format!("lies on {name}: {why}; name a directory on a disk of this machine")
 }
 
 /// What stands at `path`, `None` if nothing.
@@ -226,7 +279,9 @@ mod tests {
         set_mode(&config.state.master_key_file, 0o600);
         config.server.tls_certificate_file = Some(certificate_file);
         config.server.tls_key_file = Some(key_file);
-        config.ui.static_dir = Some(dir.path().to_owned());
+        let public = dir.path().join("static");
+        fs::create_dir(&public).unwrap();
+        config.ui.static_dir = Some(public);
         (dir, config)
     }
 
@@ -352,6 +407,30 @@ mod tests {
         config.ui.static_dir = None;
         config.state.dir = dir.path().join("cert.pem");
         assert_eq!(only_problem(&config).0, "state.dir");
+    }
+
+    #[test]
+    fn public_files_that_are_secret_under_another_name_are_refused() {
+        let (dir, mut config) = sound();
+        let link = dir.path().join("public");
+        std::os::unix::fs::symlink(&config.state.dir, &link).unwrap();
+        fs::create_dir(dir.path().join("beside")).unwrap();
+        for public in [link.clone(), link.join("not-there-yet"), dir.path().join("beside/../state")] {
+            config.ui.static_dir = Some(public);
+            let problems = config.check_before_serving();
+            let found: Vec<_> =
+                problems.iter().map(|problem| (problem.key.as_str(), problem.message.as_str())).collect();
+            assert!(
+                matches!(found[..], [("ui.static_dir", said)] if said.starts_with("overlaps state.dir")),
+                "{found:?}"
+            );
+        }
+        config.ui.static_dir = Some(dir.path().join("beside"));
+        assert_eq!(config.check_environment(), []);
+        // The twin: the secret is the link.
+        config.state.dir = dir.path().join("linked");
+        std::os::unix::fs::symlink(dir.path().join("beside"), &config.state.dir).unwrap();
+        assert!(config.check_before_serving().iter().any(|problem| problem.key == "ui.static_dir"));
     }
 
     #[test]

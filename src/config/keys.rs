@@ -215,7 +215,11 @@ pub(super) static KEYS: [Key; 38] = [
         reason: "From anyone else the header is a visitor's invention and would dodge every limit per address. At \
                  most 256, no networks.",
         set: |config, given| {
-            let address = |text: &str| text.parse().ok().map(|address: IpAddr| address.to_canonical());
+            // 0.0.0.0 is nobody's address, and not everybody's.
+            let address = |text: &str| {
+                let address: Option<IpAddr> = text.parse().ok();
+                address.map(|address| address.to_canonical()).filter(|address| !address.is_unspecified())
+            };
             given.list(address).map(|value| config.server.trusted_proxies = value)
         },
         show: |config| Some(toml_list(&config.server.trusted_proxies)),

@@ -8,7 +8,7 @@ use super::keys::{KEYS, Key, Preset};
 use super::layers::Layer;
 use super::problem::{PROBLEMS_MAX, Problem, Source};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A configuration together with where each of its values was written.
 #[derive(Clone, Debug)]
@@ -138,6 +138,26 @@ fn refuse_contradictions(loaded: &Loaded, problems: &mut Vec<Problem>) {
         );
         found.push(Problem::of_key("server.plain_http", "true", loaded.source("server.plain_http"), message));
     }
+    let url = &server.public_url;
+    if !server.plain_http && url.starts_with("http://") && !is_refused("server.public_url") {
+        let message = "is http, and this server speaks TLS; write https, or set server.plain_http = true behind a proxy \
+                       that ends TLS";
+        found.push(Problem::of_key("server.public_url", &toml_text(url), loaded.source("server.public_url"), message));
+    }
+    if server.plain_http
+        && let Some(path) = &server.tls_certificate_file
+        && !pair.into_iter().any(is_refused)
+    {
+        let message = "is never shown where server.plain_http = true; remove one of the two";
+        found.push(Problem::of_key(pair[0], &toml_text(path.display()), loaded.source(pair[0]), message));
+    }
+    let (each, all) = ("server.max_connections_per_address", "server.max_connections");
+    if server.max_connections_per_address > server.max_connections && !is_refused(each) && !is_refused(all) {
+        let message =
+            format!("is above {all} = {}; lower it, or write 0 for a quarter of that", server.max_connections);
+        let value = server.max_connections_per_address.to_string();
+        found.push(Problem::of_key(each, &value, loaded.source(each), message));
+    }
     let disk = &loaded.config.disk;
     let marks = [
         ("disk.warn_percent", disk.warn_percent),
@@ -150,23 +170,9 @@ fn refuse_contradictions(loaded: &Loaded, problems: &mut Vec<Problem>) {
             found.push(Problem::of_key(name, &value.to_string(), loaded.source(name), message));
         }
     }
-    if let Some(public) = &loaded.config.ui.static_dir {
-        let state = &loaded.config.state;
-        let secret = [
-            ("state.dir", Some(&state.dir)),
-            ("state.master_key_file", Some(&state.master_key_file).filter(|path| !path.as_os_str().is_empty())),
-            ("server.tls_key_file", server.tls_key_file.as_ref()),
-        ];
-        let overlapping = |path: &PathBuf| path.starts_with(public) || public.starts_with(path);
-        let overlaps = secret.into_iter().find_map(|(name, path)| Some((name, path.filter(|path| overlapping(path))?)));
-        found.extend(overlaps.map(|(name, path)| {
-            let message = format!(
-                "overlaps {name} ({}), and everything in it is public; name a directory of its own",
-                path.display()
-            );
-            let value = toml_text(public.display());
-            Problem::of_key("ui.static_dir", &value, loaded.source("ui.static_dir"), message)
-        }));
+    if let (Some(public), Some(message)) = (&loaded.config.ui.static_dir, loaded.config.overlap(Path::to_owned)) {
+        let value = toml_text(public.display());
+        found.push(Problem::of_key("ui.static_dir", &value, loaded.source("ui.static_dir"), message));
     }
     problems.extend(found);
 }

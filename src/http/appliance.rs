@@ -25,6 +25,7 @@ pub async fn status(app: web::Data<App>) -> Result<HttpResponse, Problem> {
         "stateDir": app.state().path().display().to_string(),
         "organizations": organizations,
         "freeBytes": room.free_bytes,
+        "freeFiles": room.free_files,
         "usedPercent": room.used_percent,
         "healthy": is_healthy(&concerns),
         "concerns": health::list(&concerns),

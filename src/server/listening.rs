@@ -60,7 +60,16 @@ fn inherited() -> std::io::Result<Vec<TcpListener>> {
     let mut handed = ListenFd::from_env();
     let sockets: Vec<Option<TcpListener>> =
         (0..handed.len()).map(|number| handed.take_tcp_listener(number)).collect::<Result<_, _>>()?;
-    Ok(sockets.into_iter().flatten().collect())
+    let sockets: Vec<TcpListener> = sockets.into_iter().flatten().collect();
+    for socket in &sockets {
+        // As of a socket unit with Accept=yes, or of inetd: a connection, and not where they come in.
+        if !rustix::net::sockopt::socket_acceptconn(socket)? {
+            return Err(std::io::Error::other(
+                "a socket was handed over that does not listen; set Accept=no in its unit",
+            ));
+        }
+    }
+    Ok(sockets)
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {

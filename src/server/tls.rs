@@ -21,7 +21,7 @@ pub(super) struct Certificate {
     read: Mutex<[Option<Stamp>; 2]>,
 }
 
-/// What changes when a file does: modification time in seconds and nanoseconds, size, inode.
+/// What changes when a file does, or who may read it: change time in seconds and nanoseconds, size, inode.
 type Stamp = (i64, i64, u64, u64);
 
 impl Certificate {
@@ -82,7 +82,7 @@ impl ResolvesServerCert for Certificate {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let found = std::fs::metadata(path).ok()?;
-    Some((found.mtime(), found.mtime_nsec(), found.size(), found.ino()))
+    Some((found.ctime(), found.ctime_nsec(), found.size(), found.ino()))
 }
 
 fn sentence(problems: &[Problem]) -> String {
@@ -140,5 +140,11 @@ mod tests {
         certificate.reload().unwrap();
         assert!(!certificate.has_changed_on_disk());
         assert!(shown() != old);
+        // What the log asks for is a change, too.
+        for mode in [0o644, 0o600] {
+            std::fs::set_permissions(directory.path().join("key.pem"), std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(certificate.has_changed_on_disk());
+            assert_eq!(certificate.reload().is_ok(), mode == 0o600);
+        }
     }
 }

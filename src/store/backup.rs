@@ -15,15 +15,16 @@ use super::verify::{
     MissingMedia, Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_lacking,
 };
 use crate::domain::{
-    AssetKey, Embed, EndedSession, Kind, MediaFile, Organization, OrganizationId, PrivateKey, PublishableKey, Record,
-    SignIn, SigningKey, Timestamp, Upload, Video, Visibility, hex, limits,
+    AssetKey, Embed, EndedSession, Kind, MediaFile, MediaFileId, Organization, OrganizationId, PrivateKey,
+    PublishableKey, Record, SignIn, SigningKey, Timestamp, Upload, Video, Visibility, hex, limits,
 };
 use rustix::fs::Access;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -275,7 +276,7 @@ fn write_backup(
     let to_media = to.join("media");
     private_directory(&to_media).map_err(io_error(&to_media))?;
     let (media_files, missing_media) =
-        link_media(&records, media, &to_media, |bytes| check(disk.check_room(bytes), bytes))?;
+        link_media(&records, media, &to_media, &HashSet::new(), |bytes| check(disk.check_room(bytes), bytes))?;
     let (journal_bytes, journal_sha256) = sha256_of(&journal_path).map_err(io_error(&journal_path))?;
     let manifest = Manifest {
         format: FORMAT,
@@ -307,11 +308,12 @@ fn share_room(one: &Path, other: &Path) -> io::Result<bool> {
 
 /// Puts every media file that `records` name into another directory, and syncs it; answers how many, and which could not be
 /// had. Media files never change, so that one inode may serve both sides. Those that can't be linked are copied, where
-/// `check_room` has room for all of them.
+/// `check_room` has room for all of them; those named by `without` are left out.
 fn link_media(
     records: &Records,
     from: &Path,
     to: &Path,
+    without: &HashSet<MediaFileId>,
     check_room: impl Fn(u64) -> Result<(), BackupError>,
 ) -> Result<(usize, Vec<MissingMedia>), BackupError> {
     let (mut count, mut missing, mut apart, mut apart_bytes) = (0, Vec::new(), Vec::new(), 0);
@@ -328,7 +330,12 @@ fn link_media(
     for file in records.of::<MediaFile>(Kind::MediaFile) {
         let file = file.map_err(io::Error::other).map_err(io_error(from))?;
         let (source, copy) = (from.join(file.id.to_string()), to.join(file.id.to_string()));
-        if let Some(why) = why_not_to_be_had(&source, &file) {
+        let why = if without.contains(&file.id) {
+            Some("it is damaged".to_owned())
+        } else {
+            why_not_to_be_had(&source, &file)
+        };
+        if let Some(why) = why {
             leave_out(&file, &why)?;
             continue;
         }
@@ -345,7 +352,7 @@ fn link_media(
         check_room(apart_bytes)?;
     }
     for (file, source, copy) in apart {
-        let copied = std::fs::copy(&source, &copy).and_then(|_| std::fs::File::open(&copy)?.sync_all());
+        let copied = self::copy(&source, &copy).and_then(|()| std::fs::File::open(&copy)?.sync_all());
         let Err(error) = copied else {
             count += 1;
             continue;
@@ -363,6 +370,12 @@ fn link_media(
     sync_directory(to).map_err(io_error(to))?;
     missing.sort_unstable();
     Ok((count, missing))
+}
+
+/// Copies a file: one of our own, whatever the other's mode is.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::copy(from, to)?;
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o600))
 }
 
 /// Why a media file can't be part of a backup, if that can be told without reading it.
@@ -432,12 +445,20 @@ pub fn restore_backup(
     backup: &Path,
     into: &Path,
     known: Option<&Path>,
+    without_damaged: bool,
     now: Timestamp,
 ) -> Result<BackupReport, BackupError> {
     let checked = verify_backup(backup)?;
-    if let Some(problem) = checked.problems.first() {
-        return Err(BackupError::NotWhole { path: backup.to_owned(), what: problem.clone() });
+    // Each damaged file is one of the problems.
+    let can_do_without = checked.problems.len() == checked.damaged.len();
+    if !(checked.problems.is_empty() || can_do_without && without_damaged) {
+        let mut what = checked.problems.join("; ");
+        if can_do_without {
+            what.push_str("; to restore the rest, say --without-damaged");
+        }
+        return Err(BackupError::NotWhole { path: backup.to_owned(), what });
     }
+    let damaged: HashSet<MediaFileId> = checked.damaged.into_iter().collect();
     let records = replay(&backup.join("journal"))?;
     let (known, known_state) = read_known(known)?;
     let state = StateDir::create(into).map_err(|error| match error {
@@ -446,15 +467,16 @@ pub fn restore_backup(
     })?;
     let media = into.join("media");
     private_directory(&media).map_err(io_error(&media))?;
-    let (media_files, missing_media) = link_media(&records, &backup.join("media"), &media, |_| Ok(()))?;
-    if missing_media != checked.missing {
+    let (media_files, missing_media) = link_media(&records, &backup.join("media"), &media, &damaged, |_| Ok(()))?;
+    let expected = damaged.into_iter().chain(checked.missing.iter().map(|missing| missing.file));
+    if missing_media.iter().map(|missing| missing.file).collect::<HashSet<_>>() != expected.collect() {
         let what = "media files of it are gone, or can't be read, since it was checked".to_owned();
         return Err(BackupError::NotWhole { path: backup.to_owned(), what });
     }
     let mut report =
         BackupReport { seq: records.seq, media_files, missing_media, known_state, ..BackupReport::default() };
     let journal_path = into.join("journal");
-    std::fs::copy(backup.join("journal"), &journal_path).map_err(io_error(&journal_path))?;
+    copy(&backup.join("journal"), &journal_path).map_err(io_error(&journal_path))?;
     let mut journal = Journal::open(&journal_path, 0, |_| {})?;
     let ops = merged(&records, known.as_ref(), &mut report).map_err(io::Error::other).map_err(io_error(backup))?;
     append_all(&mut journal, &ops, now).map_err(io_error(&journal_path))?;
@@ -468,14 +490,25 @@ pub fn restore_backup(
 fn read_known(directory: Option<&Path>) -> Result<(Option<Records>, KnownState), BackupError> {
     // A running server would go on revoking behind our back. Its lock comes before anything else is looked at: a directory
     // that lost a file or is open to others may be served all the same.
-    let is_used = |directory: &&Path| ["lock", "journal"].iter().any(|name| directory.join(name).exists());
-    let _lock = match directory.filter(is_used).map(StateDir::lock) {
+    let Some(directory) = directory else { return Ok((None, KnownState::Absent)) };
+    let (lock, journal) = (is_there(&directory.join("lock"))?, is_there(&directory.join("journal"))?);
+    let _lock = match (lock || journal).then(|| StateDir::lock(directory)) {
         Some(Err(error @ StateDirError::InUse(_))) => return Err(error.into()),
-        // What can't be locked, on a disk that is read-only, nobody serves.
+        Some(Err(StateDirError::Io { path, error })) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(BackupError::Io { path, error });
+        }
+        // What can't be locked, on a disk that is read-only or fails, nobody serves.
         other => other.and_then(Result::ok),
     };
-    let holds_records = |directory: &&Path| directory.join("journal").exists() && !StateDir::is_unfinished(directory);
-    let Some(directory) = directory.filter(holds_records) else { return Ok((None, KnownState::Absent)) };
+    if !journal || StateDir::is_unfinished(directory) {
+        return Ok((None, KnownState::Absent));
+    }
+    let path = directory.join("journal");
+    if let Err(error) = std::fs::File::open(&path)
+        && error.kind() == io::ErrorKind::PermissionDenied
+    {
+        return Err(BackupError::Io { path, error });
+    }
     let (records, damage) = replay_readable(&directory.join("journal"));
     Ok(match damage {
         None => (Some(records), KnownState::Whole),
@@ -484,6 +517,17 @@ fn read_known(directory: Option<&Path>) -> Result<(Option<Records>, KnownState),
             (Some(records), KnownState::Partial)
         }
     })
+}
+
+/// Whether a file is there. Whoever may not look is not told that it isn't; where a disk fails, it is looked at.
+fn is_there(path: &Path) -> Result<bool, BackupError> {
+    match path.try_exists() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(BackupError::Io { path: path.to_owned(), error })
+        }
+        Err(_) => Ok(true),
+        Ok(is_there) => Ok(is_there),
+    }
 }
 
 /// Appends operations in as many commits as their number and size take.

@@ -273,7 +273,8 @@ fn refuse_taken(path: &Path) -> Result<(), StateDirError> {
     for entry in std::fs::read_dir(path).map_err(StateDirError::at(path))? {
         let name = entry.map_err(StateDirError::at(path))?.file_name();
         // The lock is made before anything is written, and says nothing; backups are of another state.
-        has_others |= name != "lock" && name != "backups";
+        // ext4 makes a directory of its own in the root of a disk.
+        has_others |= name != "lock" && name != "backups" && name != "lost+found";
     }
     if has_others && !StateDir::is_unfinished(path) { Err(StateDirError::Exists(path.to_owned())) } else { Ok(()) }
 }

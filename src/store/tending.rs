@@ -189,15 +189,17 @@ impl Writer {
 }
 
 fn tell(room: &Room) {
-    let (used_percent, free_bytes) = (room.used_percent, room.free_bytes);
+    let (used_percent, free_bytes, free_files) = (room.used_percent, room.free_bytes, room.free_files);
     match room.fullness {
-        Fullness::Roomy => tracing::info!(used_percent, free_bytes, "the disk has room again"),
-        Fullness::Filling => tracing::warn!(used_percent, free_bytes, "the disk is filling; uploads still work"),
+        Fullness::Roomy => tracing::info!(used_percent, free_bytes, free_files, "the disk has room again"),
+        Fullness::Filling => {
+            tracing::warn!(used_percent, free_bytes, free_files, "the disk is filling; uploads still work");
+        }
         Fullness::NoUploads => {
-            tracing::warn!(used_percent, free_bytes, "the disk is nearly full; no upload is taken");
+            tracing::warn!(used_percent, free_bytes, free_files, "the disk is nearly full; no upload is taken");
         }
         Fullness::NoChanges => {
-            tracing::error!(used_percent, free_bytes, "the disk is full; only revoking and deleting works");
+            tracing::error!(used_percent, free_bytes, free_files, "the disk is full; only revoking and deleting works");
         }
     }
 }

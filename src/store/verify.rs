@@ -189,9 +189,7 @@ fn verify_audit(records: &Records, report: &mut VerifyReport) {
 fn problem_of(directory: &Path, file: &MediaFile) -> Option<String> {
     match sha256_of(&directory.join("media").join(file.id.to_string())) {
         Ok((size, sha256)) if size == file.size_bytes && sha256 == file.sha256 => None,
-        Ok((size, _)) => {
-            Some(format!("is damaged ({size} bytes on disk, {} stored); put it back from a backup", file.size_bytes))
-        }
+        Ok((size, _)) => Some(format!("is damaged ({size} bytes on disk, {} stored)", file.size_bytes)),
         Err(error) => Some(format!("can't be read: {error}")),
     }
 }

@@ -2,8 +2,8 @@
 //! was revoked.
 
 use crate::support::{
-    Claims, Dice, FIXTURE, Reply, Server, copy_directory, files_below, first_difference, packaged, progressive_uri,
-    run, sign,
+    Claims, Dice, FIXTURE, Reply, Server, as_root, copy_directory, files_below, first_difference, packaged,
+    progressive_uri, run, sign,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -486,4 +486,56 @@ fn a_path_that_no_json_holds_is_refused_by_name() {
     let long = server.scratch().join("n".repeat(250));
     let said = server.verb(&["backup", "create", long.to_str().unwrap()]).expect(1);
     assert!(said.errors.contains("the name is too long"), "{}", said.errors);
+}
+
+#[test]
+fn a_start_under_a_wrong_master_key_after_a_restore_spoils_nothing() {
+    let mut server = Server::start();
+    let (video, embed) = server.video("private");
+    let backup = back_up(&server, "backup");
+    assert!(server.stop());
+    let (state, into) = (server.state(), server.scratch().join("restored"));
+    let arguments = ["backup", "restore", backup.to_str().unwrap(), "--into", into.to_str().unwrap()];
+    server.verb(&arguments).expect(0);
+    std::fs::rename(&state, server.scratch().join("before")).unwrap();
+    std::fs::rename(&into, &state).unwrap();
+    let key = state.join("master.key");
+    write_key(&key, "ab".repeat(32).as_bytes());
+    let log = server.try_serve().expect_err("it starts under another master key");
+    assert!(log.contains("does not open signing key"), "{log}");
+    std::fs::remove_file(&key).unwrap();
+    write_key(&key, &std::fs::read(server.scratch().join("before/master.key")).unwrap());
+    server.serve();
+    server.playback(&embed, Some(&server.token(&video))).expect(200);
+}
+
+#[test]
+fn who_may_not_look_into_the_present_state_restores_nothing() {
+    let server = Server::start();
+    let backup = back_up(&server, "backup");
+    let key = made_now(&server, "/signing-keys");
+    server.admin(Method::POST, &format!("/signing-keys/{}/revoke", text(&key, "id")), &json!({})).expect(200);
+    // The backup and the program are everybody's, the state is not.
+    let open = tempfile::tempdir().unwrap();
+    copy_directory(&backup, &open.path().join("backup"));
+    std::fs::copy(env!("CARGO_BIN_EXE_screener"), open.path().join("screener")).unwrap();
+    std::fs::write(open.path().join("config.toml"), format!("[state]\ndir = {:?}\n", server.state())).unwrap();
+    let opened = as_root("chmod").arg("-R").arg("a+rwX").arg(open.path()).status().unwrap();
+    assert!(opened.success());
+    let into = open.path().join("restored");
+    let said = as_root("setpriv")
+        .args(["--reuid=65534", "--clear-groups"])
+        .arg(open.path().join("screener"))
+        .args(["backup", "restore"])
+        .arg(open.path().join("backup"))
+        .arg("--into")
+        .arg(&into)
+        .arg("--config")
+        .arg(open.path().join("config.toml"))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.status.code(), Some(1), "{errors}");
+    assert!(errors.contains(server.state().to_str().unwrap()) && errors.contains("ermission denied"), "{errors}");
+    assert!(!into.exists(), "it was restored without what the present state knows");
 }

@@ -69,6 +69,25 @@ fn init_refuses_to_run_twice_and_changes_nothing() {
 }
 
 #[test]
+fn init_makes_nothing_that_can_not_be_served() {
+    let (directory, config) = configured("");
+    for name in ["", " ", "two\nlines", &"x".repeat(201)] {
+        let said = run(&["init", "--name", name, "--config", &config]).expect(1);
+        assert!(said.errors.contains("--name must be 1 to 200 characters"), "{}", said.errors);
+    }
+    assert!(!directory.path().join("state").exists(), "something was made");
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let there = memory.path().join("state");
+    let said =
+        run_with(&["init", "--config", &config], &[("SCREENER__STATE__DIR", there.to_str().unwrap())]).expect(78);
+    assert!(said.errors.contains("lies on tmpfs") && !there.exists(), "{}", said.errors);
+    // A disk of its own has a directory of its file system's.
+    std::fs::create_dir_all(directory.path().join("state/lost+found")).unwrap();
+    std::fs::set_permissions(directory.path().join("state"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    run(&["init", "--config", &config]).expect(0);
+}
+
+#[test]
 fn the_keys_of_init_work_and_a_new_organization_starts_closed() {
     let mut server = Server::start();
     // The harness has initialised it with the same verb; what it was handed is what these calls use.

@@ -22,6 +22,7 @@ pub async fn read(admin: Admin, app: web::Data<App>) -> Result<HttpResponse, Pro
             "freeBytes": system.room.free_bytes,
             "totalBytes": system.room.total_bytes,
             "keptFreeBytes": system.room.floor_bytes,
+            "freeFiles": system.room.free_files,
             "usedPercent": system.room.used_percent,
             "fullness": match system.room.fullness {
                 Fullness::Roomy => "roomy",

@@ -172,22 +172,28 @@ fn what_can_not_be_linked_is_copied_where_there_is_room_for_all_of_it() {
         std::fs::write(here.path().join(name), name).unwrap();
     }
     let bytes = names.iter().map(String::len).sum::<usize>() as u64;
-    let refused = link_media(&records, here.path(), elsewhere.path(), |asked| {
+    let refused = link_media(&records, here.path(), elsewhere.path(), &HashSet::new(), |asked| {
         assert_eq!(asked, bytes);
         Err(BackupError::NotEmpty(PathBuf::from("full")))
     });
     assert!(matches!(refused, Err(BackupError::NotEmpty(_))));
     assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0);
-    assert_eq!(link_media(&records, here.path(), elsewhere.path(), |_| Ok(())).unwrap(), (3, Vec::new()));
+    assert_eq!(
+        link_media(&records, here.path(), elsewhere.path(), &HashSet::new(), |_| Ok(())).unwrap(),
+        (3, Vec::new())
+    );
     for name in &names {
         assert_eq!(std::fs::read_to_string(elsewhere.path().join(name)).unwrap(), *name);
     }
     // What can be linked asks for no room.
     let beside = tempfile::tempdir_in("target").unwrap();
     let nobody_asks = |_| Err(BackupError::NotEmpty(PathBuf::from("full")));
-    assert_eq!(link_media(&records, here.path(), beside.path(), nobody_asks).unwrap(), (3, Vec::new()));
+    assert_eq!(
+        link_media(&records, here.path(), beside.path(), &HashSet::new(), nobody_asks).unwrap(),
+        (3, Vec::new())
+    );
     // A file that is there already is no reason to copy over it.
-    assert!(link_media(&records, here.path(), beside.path(), |_| Ok(())).is_err());
+    assert!(link_media(&records, here.path(), beside.path(), &HashSet::new(), |_| Ok(())).is_err());
 }
 
 /// A backup by hand of a journal that names three media files, of which only the first can be had; and those it lacks.
@@ -226,9 +232,12 @@ fn a_backup_without_what_can_not_be_had_is_made_checked_and_restored_and_names_i
     let told = verify_backup(&backup).unwrap();
     assert_eq!((told.media_files, &told.missing, told.problems), (1, &missing, Vec::new()));
     let into = directory.path().join("restored");
-    let report = restore_backup(&backup, &into, None, Timestamp::from_secs(3)).unwrap();
+    let locked = std::fs::Permissions::from_mode(0o400);
+    std::fs::set_permissions(backup.join("journal"), locked).unwrap();
+    let report = restore_backup(&backup, &into, None, false, Timestamp::from_secs(3)).unwrap();
     assert_eq!((report.media_files, &report.missing_media), (1, &missing));
     assert_eq!(replay(&into.join("journal")).unwrap().rows.len(), 3);
+    assert_eq!(into.join("journal").metadata().unwrap().permissions().mode() & 0o777, 0o600, "it is the server's own");
     // One that is put back is missed no more; a wrong one is damage.
     let put_back = backup.join("media").join(missing[0].file.to_string());
     std::fs::write(&put_back, "film").unwrap();
@@ -236,6 +245,12 @@ fn a_backup_without_what_can_not_be_had_is_made_checked_and_restored_and_names_i
     assert_eq!((told.media_files, told.missing, told.problems), (2, missing[1..].to_vec(), Vec::new()));
     std::fs::write(&put_back, "fiml").unwrap();
     assert_eq!(verify_backup(&backup).unwrap().problems.len(), 1);
+    // The rest can be restored all the same, by whoever says so.
+    let into = directory.path().join("rest");
+    let refused = restore_backup(&backup, &into, None, false, Timestamp::from_secs(4)).unwrap_err().to_string();
+    assert!(refused.contains("--without-damaged") && !into.exists(), "{refused}");
+    let report = restore_backup(&backup, &into, None, true, Timestamp::from_secs(4)).unwrap();
+    assert_eq!((report.media_files, &report.missing_media), (1, &missing));
     // The twin: what was in it and is gone is damage, too.
     std::fs::remove_file(&put_back).unwrap();
     std::fs::remove_file(backup.join("media").join(Uuid::from_u128(1).to_string())).unwrap();
@@ -259,7 +274,7 @@ fn where_most_of_the_media_is_gone_no_backup_is_made() {
             };
             put(&mut records, &file);
         }
-        link_media(&records, from.path(), to.path(), |_| Ok(()))
+        link_media(&records, from.path(), to.path(), &HashSet::new(), |_| Ok(()))
     };
     let (count, missing) = lacking(limits::BACKUP_MISSING_FILES).unwrap();
     assert_eq!((count, missing.len()), (0, limits::BACKUP_MISSING_FILES));

@@ -20,7 +20,7 @@ pub use media::{
     FIXTURE, assert_no_media, film_head, packaged, packaged_into, packs_to, padded, picture_head, progressive_uri,
 };
 pub use process::{
-    Dice, Process, Ran, copy_directory, descriptors, files_below, first_difference, kill_now, run, run_with,
+    Dice, Process, Ran, as_root, copy_directory, descriptors, files_below, first_difference, kill_now, run, run_with,
     send_signal, terminate,
 };
 pub use server::{Options, Server, log_directory, screener};
