@@ -1,9 +1,10 @@
 //! Clients that don't behave: heads that come byte by byte, tokens that nobody signed, ranges of everything.
 
-use crate::client::{Target, on_a_thread};
-use crate::figures::Waits;
+use crate::client::{Line, Target, on_a_thread};
+use crate::figures::{Statuses, Waits};
 use crate::viewers::open;
-use std::cell::Cell;
+use screener::domain::limits;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +12,33 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::time::{Instant, Interval, interval, sleep, sleep_until};
 
-/// What they did.
-#[derive(Default, Clone, Copy)]
+/// One slow head begins so long after the one before it, in milliseconds.
+const STAGGER_MS: u64 = 2;
+/// Longest that a slow connection lasts, in milliseconds: the time that a head has, and what the server may linger. Its
+/// handshake takes milliseconds.
+const TURN_MS: u64 = (limits::REQUEST_HEAD_S + limits::LINGER_S) * 1_000;
+/// How long those who were slow hold on to their connections when they have stopped: longer than the server may take to
+/// end them.
+const HELD: Duration = crate::FREED.saturating_add(Duration::from_secs(5));
+
+/// What they did, and what came of it.
+#[derive(Default)]
 pub struct Told {
-    /// Slow connections that the server cut; each came back.
+    /// Slow connections that the server ended before the attack was over; each came back.
     pub cut: u64,
-    /// Forged tokens that were answered.
-    pub tokens: u64,
-    /// Requests for many ranges that were answered.
-    pub ranges: u64,
+    /// Slow connections that could not be made.
+    pub not_made: u64,
+    /// Slow connections that the server had not ended [`HELD`] after they had stopped.
+    pub kept: u64,
+    /// Answers to forged tokens.
+    pub tokens: Statuses,
+    /// Answers to requests for many ranges.
+    pub ranges: Statuses,
+}
+
+/// How many slow connections a server that keeps its limits ends at least in an attack of so many seconds.
+pub fn least_cuts(slow: usize, seconds: usize) -> u64 {
+    (0..slow as u64).map(|number| (seconds as u64 * 1_000).saturating_sub(number * STAGGER_MS) / TURN_MS).sum()
 }
 
 /// What a flood is of.
@@ -29,7 +48,8 @@ enum Kind {
     Ranges,
 }
 
-/// Begins them all; `over` ends them.
+/// Begins them all; `over` ends them. Those who were slow with their heads say nothing more then, and stay until the server
+/// has ended them.
 pub fn begin(
     target: &Arc<Target>,
     slow: usize,
@@ -39,16 +59,24 @@ pub fn begin(
 ) -> JoinHandle<Told> {
     let (target, over) = (Arc::clone(target), Arc::clone(over));
     on_a_thread(async move || {
-        let told = Rc::new(Cell::new(Told::default()));
+        let told = Rc::new(RefCell::new(Told::default()));
         let began = Instant::now();
         let mut tasks = Vec::new();
         for number in 0..slow {
             let (target, over, told) = (Arc::clone(&target), Arc::clone(&over), Rc::clone(&told));
             tasks.push(tokio::task::spawn_local(async move {
-                sleep_until(began + Duration::from_millis(number as u64 * 2)).await;
+                sleep_until(began + Duration::from_millis(number as u64 * STAGGER_MS)).await;
                 while !over.load(Ordering::Relaxed) {
-                    let _ = drip(&target, &over).await;
-                    told.set(Told { cut: told.get().cut + 1, ..told.get() });
+                    let Ok(mut line) = target.connect().await else {
+                        told.borrow_mut().not_made += 1;
+                        sleep(Duration::from_millis(100)).await;
+                        continue;
+                    };
+                    if drip(&mut line, &over).await {
+                        told.borrow_mut().cut += 1;
+                    } else if !hold(&mut line).await {
+                        told.borrow_mut().kept += 1;
+                    }
                 }
             }));
         }
@@ -66,7 +94,7 @@ pub fn begin(
         for task in tasks {
             task.await.unwrap();
         }
-        told.get()
+        told.take()
     })
 }
 
@@ -76,7 +104,7 @@ async fn flood(
     over: &AtomicBool,
     tick: &mut Interval,
     kind: Kind,
-    told: &Cell<Told>,
+    told: &RefCell<Told>,
 ) -> std::io::Result<()> {
     let mut line = target.connect().await?;
     let request = match kind {
@@ -89,25 +117,35 @@ async fn flood(
     };
     while !over.load(Ordering::Relaxed) {
         tick.tick().await;
-        line.exchange(&request).await?;
-        let so_far = told.get();
-        told.set(match kind {
-            Kind::Tokens => Told { tokens: so_far.tokens + 1, ..so_far },
-            Kind::Ranges => Told { ranges: so_far.ranges + 1, ..so_far },
-        });
+        let status = line.exchange(&request).await?.status;
+        let mut told = told.borrow_mut();
+        match kind {
+            Kind::Tokens => told.tokens.note(status),
+            Kind::Ranges => told.ranges.note(status),
+        }
     }
     Ok(())
 }
 
-/// A head that comes at one byte a second until the server has had enough.
-async fn drip(target: &Target, over: &AtomicBool) -> std::io::Result<()> {
-    let mut line = target.connect().await?;
-    line.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: ").await?;
+/// A head that comes at one byte a second: whether the server had enough of it before the attack was over.
+async fn drip(line: &mut Line, over: &AtomicBool) -> bool {
+    let mut next: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: ";
     while !over.load(Ordering::Relaxed) {
-        line.send(b"x").await?;
-        if line.ends_within(Duration::from_secs(1)).await {
-            return Ok(());
+        if line.send(next).await.is_err() || line.ends_within(Duration::from_secs(1)).await {
+            return true;
+        }
+        next = b"x";
+    }
+    false
+}
+
+/// Says nothing more, and holds on until the server ends the connection: whether it does.
+async fn hold(line: &mut Line) -> bool {
+    let until = Instant::now() + HELD;
+    while Instant::now() < until {
+        if line.ends_within(until - Instant::now()).await {
+            return true;
         }
     }
-    Ok(())
+    false
 }

@@ -1,6 +1,36 @@
 //! What was measured.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
+
+/// Which statuses answers had, and how often.
+#[derive(Default)]
+pub struct Statuses(BTreeMap<u16, u64>);
+
+impl Statuses {
+    /// Notes one answer.
+    pub fn note(&mut self, status: u16) {
+        *self.0.entry(status).or_default() += 1;
+    }
+
+    /// How many answers there were.
+    pub fn count(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// Whether there were answers, and none of another status than these.
+    pub fn are_all_of(&self, expected: &[u16]) -> bool {
+        !self.0.is_empty() && self.0.keys().all(|status| expected.contains(status))
+    }
+}
+
+impl fmt::Display for Statuses {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each: Vec<String> = self.0.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+        formatter.write_str(&each.join(", "))
+    }
+}
 
 /// How long answers took to begin, and what went wrong.
 #[derive(Default)]
