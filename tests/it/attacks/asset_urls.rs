@@ -1,14 +1,14 @@
 //! Group D: forged asset URLs by the thousand, and what a good one does when many or others use it.
 
 use super::forged_urls::{Allowed, Forged, Others, single_changes, structural};
-use super::tries;
+use super::{slack, tries};
 use crate::asset_urls::{Watched, video_with_everything, watch, watch_video};
 use crate::support::{Dice, Exchange, FIXTURE, Line, Process, Server, Wire, ask_all, assert_no_media, packaged};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A refusal tells nothing of the file: no bytes, no validators, no length.
 fn judge(forged: &Forged, answer: Option<&Exchange>) -> Result<(), String> {
@@ -141,6 +141,8 @@ fn endless_urls_cost_little_time() {
 #[test]
 fn a_flood_of_forged_urls_is_served_nothing_and_hinders_nobody() {
     const FLOODERS: u8 = 4;
+    /// In how long 99 of 100 requests of the viewer are to be answered.
+    const WITHIN: Duration = Duration::from_millis(100);
     let server = Server::start();
     let good = watch(&server, "private");
     let (fields, _) = good.grant.rsplit_once('.').unwrap();
@@ -180,12 +182,14 @@ fn a_flood_of_forged_urls_is_served_nothing_and_hinders_nobody() {
     });
     waits.sort();
     let (count, took) = (asked.into_inner(), began.elapsed());
+    let (within, bound) = (waits[waits.len() * 99 / 100], WITHIN * slack());
     println!(
-        "D37 PASS forged={count} served=0 per_second={:.0} viewer_requests={} viewer_p99={:?}",
+        "D37 {} forged={count} served=0 per_second={:.0} viewer_requests={} viewer_p99={within:?} bound={bound:?}",
+        if within <= bound { "PASS" } else { "FAIL" },
         count as f64 / took.as_secs_f64(),
-        waits.len(),
-        waits[waits.len() * 99 / 100]
+        waits.len()
     );
+    assert!(within <= bound, "99 of 100 requests of the viewer within {within:?}, not {bound:?}");
 }
 
 #[test]

@@ -24,9 +24,10 @@ const ALGORITHMS: [(&str, usize); 14] = [
     ("none", 0),
 ];
 /// Vectors with strings that somebody could take for a token of ours.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("json_web_signature_test.json", "jws"),
     ("json_web_crypto_test.json", "jws"),
+    ("json_web_key_test.json", "jws"),
     ("json_web_encryption_test.json", "jwe"),
 ];
 

@@ -1,6 +1,6 @@
 //! Group C: revocation under load, keys by the thousand, and what no other test does to a key.
 
-use super::tries;
+use super::{slack, tries};
 use crate::revocation::{OnDrop, Viewing, busy_server, new_key, revoke_key};
 use crate::support::{Claims, Server, Wire, sign, wait_for};
 use base64::Engine;
@@ -24,6 +24,8 @@ struct Round {
 #[test]
 fn sixty_four_players_are_refused_from_the_answer_on() {
     const PLAYERS: usize = 64;
+    /// In how long 99 of 100 revocations are to be answered.
+    const WITHIN: Duration = Duration::from_millis(50);
     let rounds = tries(25, 1_000);
     let server = busy_server();
     let (video, embed) = server.video("private");
@@ -105,16 +107,17 @@ fn sixty_four_players_are_refused_from_the_answer_on() {
     });
     let late = late.into_inner().unwrap();
     waits.sort();
+    let (within, bound) = (waits[waits.len() * 99 / 100], WITHIN * slack());
     println!(
         "R10 {} revocations={rounds} players={PLAYERS} accepted_before={} refused_after={} accepted_after={} \
-         revoked_within_p99={:?}",
-        if late.is_empty() { "PASS" } else { "FAIL" },
+         revoked_within_p99={within:?} bound={bound:?}",
+        if late.is_empty() && within <= bound { "PASS" } else { "FAIL" },
         accepted.load(Ordering::SeqCst),
         refused.load(Ordering::SeqCst),
-        late.len(),
-        waits[waits.len() * 99 / 100]
+        late.len()
     );
     assert_eq!(late, Vec::<String>::new());
+    assert!(within <= bound, "99 of 100 revocations within {within:?}, not {bound:?}");
     assert!(accepted.load(Ordering::SeqCst) >= PLAYERS * rounds);
     assert!(refused.load(Ordering::SeqCst) >= PLAYERS * rounds);
 }

@@ -1,6 +1,6 @@
 //! Group A: what takes more than one bad token to tell. The tables of bad tokens are `hostile_tokens`.
 
-use super::{jose, tries};
+use super::{jose, slack, tries};
 use crate::hostile_tokens::{Forge, Hostile, INVALID, hostile};
 use crate::support::{Claims, Dice, Exchange, Line, Options, Process, Server, ask_all, now, sign, wait_for};
 use reqwest::Method;
@@ -111,6 +111,8 @@ impl Bad {
 /// Figure R7 of the list.
 #[test]
 fn no_bad_token_is_accepted() {
+    /// Tokens a second, over TLS.
+    const PER_SECOND: f64 = 5_000.0;
     let server = unlimited();
     let forge = Forge::new(&server);
     let token = forge.valid();
@@ -136,17 +138,22 @@ fn no_bad_token_is_accepted() {
     let per_second = all.len() as f64 / began.elapsed().as_secs_f64();
     let statuses = statuses.into_inner().unwrap();
     let count = |range: std::ops::Range<u16>| statuses.range(range).map(|(_, count)| count).sum::<usize>();
-    let verdict = if wrong.is_empty() { "PASS" } else { "FAIL" };
+    let found = (count(200..300), count(500..600), count(403..404));
+    let least = PER_SECOND / f64::from(slack());
+    let is_met = wrong.is_empty() && found == (0, 0, expected) && per_second >= least;
+    let verdict = if is_met { "PASS" } else { "FAIL" };
     println!(
         "R7 {verdict} bad_tokens={} accepted={} server_errors={} forbidden={} expected_forbidden={expected} \
-         tables={from_tables} jose={made} wycheproof={vectors} per_second={per_second:.0}",
+         tables={from_tables} jose={made} wycheproof={vectors} per_second={per_second:.0} \
+         least_per_second={least:.0}",
         all.len(),
-        count(200..300),
-        count(500..600),
-        count(403..404),
+        found.0,
+        found.1,
+        found.2,
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!((count(200..300), count(500..600), count(403..404)), (0, 0, expected));
+    assert_eq!(found, (0, 0, expected));
+    assert!(per_second >= least, "{per_second:.0} tokens a second, not {least:.0}");
     server.playback(&forge.embed, Some(&token)).expect(200);
 }
 
@@ -283,6 +290,8 @@ fn one_token_plays_a_thousand_times_at_once_and_not_once_more_after_its_second()
 fn whoever_guesses_tokens_is_held_up_alone() {
     /// Guesses a second in the long form.
     const RATE: usize = 10;
+    /// In how long 99 of 100 viewers are to be answered.
+    const WITHIN: Duration = Duration::from_millis(100);
     let config = "[limits]\nplayback_per_second = 5\nplayback_burst = 20\n".into();
     let server = Server::with(Options { config, ..Options::default() });
     let (video, embed) = server.video("private");
@@ -290,7 +299,7 @@ fn whoever_guesses_tokens_is_held_up_alone() {
     let address = |last: u8| IpAddr::from(Ipv4Addr::new(127, 0, 0, last));
     let mut attacker = Line::from_address(&server, address(2));
     let guesses = tries(60, 600);
-    let (began, mut refused, mut held_up, mut slowest) = (Instant::now(), 0, 0, Duration::ZERO);
+    let (began, mut refused, mut held_up, mut waits) = (Instant::now(), 0, 0, Vec::new());
     for guess in 0..guesses {
         if guesses > 60 {
             let at = Duration::from_millis((guess * 1_000 / RATE) as u64);
@@ -311,13 +320,18 @@ fn whoever_guesses_tokens_is_held_up_alone() {
             let mut viewer = Line::from_address(&server, address(u8::try_from(3 + guess / 4 % 200).unwrap()));
             let asked = Instant::now();
             let answer = play(&mut viewer, &server.publishable_key, &embed, &token).unwrap();
-            slowest = slowest.max(asked.elapsed());
+            waits.push(asked.elapsed());
             assert_eq!(answer.status(), 200, "guess {guess}: a viewer is refused: {}", answer.code());
         }
     }
+    waits.sort();
+    let (within, bound) = (waits[waits.len() * 99 / 100], WITHIN * slack());
     println!(
-        "A56 guesses={guesses} refused={refused} held_up={held_up} slowest_viewer={slowest:?} (with its handshake)"
+        "A56 {} guesses={guesses} refused={refused} held_up={held_up} viewer_p99={within:?} (with its handshake) \
+         bound={bound:?}",
+        if within <= bound { "PASS" } else { "FAIL" }
     );
+    assert!(within <= bound, "99 of 100 viewers within {within:?}, not {bound:?}");
     assert!(refused >= 20 && held_up > 0, "{refused} refused, {held_up} held up");
     // Neither the key nor the video has suffered: not even for other calls with the same key.
     server.playback(&embed, Some(&token)).expect(200);
