@@ -2,6 +2,7 @@
 //! comes back, and the store has what it needs.
 
 use super::connections::{allow_many_files, used};
+use super::tries;
 use crate::support::{Dice, Options, Process, Server, Wire, padded, path_of, plain, progressive_uri, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -145,7 +146,7 @@ fn connections_that_break_off_leave_nothing() {
     let path = path_of(progressive_uri(&answer));
     drop(used(&server));
     let before = process.descriptors();
-    for number in 0..1_000 {
+    for number in 0..tries(1_000, 10_000) {
         let mut socket = plain(&server);
         match number % 3 {
             0 => {}
@@ -177,7 +178,7 @@ fn connections_that_break_off_leave_nothing() {
 #[test]
 fn random_bytes_bring_nothing_down() {
     let connections = std::env::var("SCREENER_RANDOM_CONNECTIONS").ok().and_then(|count| count.parse().ok());
-    let connections: u64 = connections.unwrap_or(1_500);
+    let connections: u64 = connections.unwrap_or(tries(1_500, 100_000) as u64);
     let server = Server::start();
     let process = Process(server.pid());
     let mut dice = Dice::seeded("random bytes");

@@ -1,5 +1,6 @@
 //! Uploads by strangers, in odd shapes, at the same time and broken off (attacks I01–I42, as far as no other file has them).
 
+use super::tries;
 use crate::dashboard;
 use crate::support::{
     FIXTURE, Server, Wire, answers, film, packaged, padded, path_of, progressive_uri, terminate, wait_for,
@@ -232,9 +233,9 @@ fn what_a_film_is_besides_leaves_with_no_answer() {
 #[test]
 fn of_two_pieces_for_one_place_one_is_taken() {
     let server = Server::start();
-    let source = padded(MIB);
-    let path = begin(&server, source.len());
     let step = 8 << 10;
+    let source = padded(tries(128, 1_000) * step);
+    let path = begin(&server, source.len());
     let mut at = 0;
     // Two connections that stay, so that the pieces race and not the handshakes.
     let mut wires = [Wire::connect(&server), Wire::connect(&server)];
@@ -271,6 +272,7 @@ fn of_two_pieces_for_one_place_one_is_taken() {
 #[test]
 fn the_same_film_of_many_is_kept_for_each_of_them() {
     let server = Server::start();
+    let each = tries(20, 25);
     let (other, other_publishable) = server.other_organization();
     let upload = |key: &str| {
         let made = server.admin_as(key, Method::POST, "/videos", &json!({ "title": "Same", "visibility": "public" }));
@@ -282,14 +284,14 @@ fn the_same_film_of_many_is_kept_for_each_of_them() {
     };
     let (ours, theirs): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
         let (upload, own, other) = (&upload, &server.private_key, &other);
-        let all: Vec<_> = (0..20).map(|_| (scope.spawn(|| upload(own)), scope.spawn(|| upload(other)))).collect();
+        let all: Vec<_> = (0..each).map(|_| (scope.spawn(|| upload(own)), scope.spawn(|| upload(other)))).collect();
         all.into_iter().map(|(ours, theirs)| (ours.join().unwrap(), theirs.join().unwrap())).unzip()
     });
-    assert_eq!(files(&server, "media").len(), 40 * 3);
+    assert_eq!(files(&server, "media").len(), 2 * each * 3);
     for (video, _) in &ours {
         server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
     }
-    assert_eq!(files(&server, "media").len(), 20 * 3);
+    assert_eq!(files(&server, "media").len(), each * 3);
     let bearer = format!("Bearer {other_publishable}");
     for (_, embed) in &theirs {
         let answer = server.play(&format!("/api/v1/embeds/{embed}/playback"), &[("authorization", &bearer)]);
@@ -302,24 +304,35 @@ fn the_same_film_of_many_is_kept_for_each_of_them() {
 #[test]
 fn a_hundred_uploads_that_break_off_leave_nothing() {
     let server = Server::start();
+    let cookie = dashboard::signed_in(&server);
     let (video, embed) = server.video("public");
     let source = padded(MIB);
     let path = begin(&server, 200 * MIB);
+    // A form whose file has begun.
+    let part = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp4\"\r\n\r\n";
     let mut sent = 0;
-    for number in 0..100 {
+    for number in 0..tries(100, 1_000) {
+        if number % 4 == 2 {
+            wait_for("the others to be gone", Duration::from_secs(10), || files(&server, "incoming").is_empty());
+        }
         let mut wire = Wire::connect(&server);
         match number % 4 {
             0 => wire.send_raw(source_head(&server, &video, "Content-Length: 8388608\r\n").as_bytes()).unwrap(),
             1 => wire.send_raw(source_head(&server, &video, "Transfer-Encoding: chunked\r\n").as_bytes()).unwrap(),
             2 => {
-                let form = "Content-Type: multipart/form-data; boundary=b\r\nSec-Fetch-Site: same-origin\r\n";
-                let head =
-                    format!("POST /dashboard/videos HTTP/1.1\r\nHost: a\r\n{form}Content-Length: 8388608\r\n\r\n");
+                let head = format!(
+                    "POST /dashboard/videos HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\nSec-Fetch-Site: same-origin\r\n\
+                     Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 8388608\r\n\r\n{part}"
+                );
                 wire.send_raw(head.as_bytes()).unwrap();
             }
             _ => wire.send_raw(patch_head(&server, &path, sent, 200 * MIB - sent).as_bytes()).unwrap(),
         }
         let _ = wire.send_raw(&source[..100_000]);
+        if number % 4 == 2 {
+            // Its sender is known, so that the file is taken until it breaks off.
+            wait_for("the file to begin", Duration::from_secs(10), || !files(&server, "incoming").is_empty());
+        }
         drop(wire);
         if number % 4 == 3 {
             // A line that has ended lets go of its upload.
@@ -333,6 +346,8 @@ fn a_hundred_uploads_that_break_off_leave_nothing() {
     }
     wait_for("what was begun to be gone", Duration::from_secs(10), || files(&server, "incoming").is_empty());
     assert_eq!((files(&server, "uploads").len(), files(&server, "media").len()), (1, 3));
+    // The one that plays, and that of the upload in pieces.
+    assert_eq!(server.all("videos").len(), 2);
     let request = server.request(Method::DELETE, &path).bearer_auth(&server.private_key);
     assert_eq!(request.header("tus-resumable", "1.0.0").send().unwrap().status(), 204);
     assert!(files(&server, "uploads").is_empty());
