@@ -230,8 +230,18 @@ pub fn uris(playlist: &str) -> Vec<String> {
         .collect()
 }
 
-/// The hostile films, each with what is wrong with it; made once.
-pub fn corpus() -> Vec<(String, PathBuf)> {
+/// A film made to do harm.
+pub struct HostileFilm {
+    /// What is wrong with it.
+    pub name: String,
+    /// Where it lies.
+    pub file: PathBuf,
+    /// What must become of it, `plays` or `refused`; `None` where either will do.
+    pub verdict: Option<String>,
+}
+
+/// The hostile films; made once.
+pub fn corpus() -> Vec<HostileFilm> {
     sources();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let made = target.join("hostile");
@@ -239,6 +249,12 @@ pub fn corpus() -> Vec<(String, PathBuf)> {
     let status = Command::new(script).args([&made, &target.join("sources")]).status().unwrap();
     assert!(status.success(), "make-hostile failed");
     let listing: Value = serde_json::from_slice(&std::fs::read(made.join("hostile.json")).unwrap()).unwrap();
-    let names = listing["names"].as_array().unwrap().iter().enumerate();
-    names.map(|(at, name)| (name.as_str().unwrap().to_owned(), made.join(format!("{:04}.mp4", at + 1)))).collect()
+    let films = listing["films"].as_array().unwrap().iter().enumerate();
+    films
+        .map(|(at, film)| HostileFilm {
+            name: film["name"].as_str().unwrap().to_owned(),
+            file: made.join(format!("{:04}.mp4", at + 1)),
+            verdict: film["verdict"].as_str().map(str::to_owned),
+        })
+        .collect()
 }
