@@ -2,11 +2,11 @@
 
 use super::{slack, tries};
 use crate::revocation::{OnDrop, Viewing, busy_server, new_key, revoke_key};
-use crate::support::{Claims, Server, Wire, sign, wait_for};
+use crate::support::{Claims, Line, Options, Server, Wire, sign, wait_for};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -120,6 +120,54 @@ fn sixty_four_players_are_refused_from_the_answer_on() {
     assert!(within <= bound, "99 of 100 revocations within {within:?}, not {bound:?}");
     assert!(accepted.load(Ordering::SeqCst) >= PLAYERS * rounds);
     assert!(refused.load(Ordering::SeqCst) >= PLAYERS * rounds);
+}
+
+/// What a viewer is admitted on may have changed when the answer is made: then the viewer is looked at anew, and told what
+/// holds by then.
+#[test]
+fn whoever_asks_while_a_video_is_reclassified_is_told_what_holds_then() {
+    const PLAYERS: usize = 9;
+    let config = "[limits]\nplayback_per_second = 0\norganization_per_second = 0\n".to_owned();
+    let server = Server::with(Options { config, ..Options::default() });
+    let (video, embed) = server.video("private");
+    let token = server.token(&video);
+    let (asked, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for player in 0..PLAYERS {
+            let (server, embed, token, asked, done) = (&server, &embed, &token, &asked, &done);
+            scope.spawn(move || {
+                let mut line = Line::to(server);
+                let target = format!("/api/v1/embeds/{embed}/playback");
+                let page = format!("/embed/{embed}?token={token}");
+                let key = format!("Bearer {}", server.publishable_key);
+                let (key, token) = (("Authorization", key.as_str()), ("x-moviie-playback-token", token.as_str()));
+                while !done.load(Ordering::SeqCst) {
+                    let answer = match player % 3 {
+                        0 => line.ask("GET", &target, &[key, token]),
+                        1 => line.ask("GET", &page, &[]),
+                        _ => line.ask("GET", &target, &[key]),
+                    };
+                    let answer = answer.expect("an answer");
+                    // A token opens the video as either, and without one it depends: but it is always one of the two.
+                    let is_right = match (answer.status(), answer.code().as_str()) {
+                        (200, "") => true,
+                        (401, "playback_token_missing") => player % 3 == 2,
+                        _ => false,
+                    };
+                    assert!(is_right, "player {player}: {} {}", answer.status(), answer.code());
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        let _done = OnDrop(|| done.store(true, Ordering::SeqCst));
+        for visibility in ["public", "private"].into_iter().cycle().take(tries(200, 2_000)) {
+            let before = asked.load(Ordering::SeqCst);
+            let body = json!({ "visibility": visibility });
+            server.admin(Method::PATCH, &format!("/videos/{video}"), &body).expect(200);
+            wait_for("some asking", Duration::from_secs(20), || asked.load(Ordering::SeqCst) >= before + PLAYERS);
+        }
+    });
+    server.playback(&embed, None).expect_code(401, "playback_token_missing");
 }
 
 /// Signing keys made several at a time: id and secret of each.
