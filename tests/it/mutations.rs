@@ -1,5 +1,5 @@
 //! What the fuzz targets hold to, on stable and in short: the texts that each begins with, and what becomes of them
-//! under random edits. `fuzz/run` goes on from there, guided by coverage.
+//! under random edits, in bounded time. `fuzz/run` goes on from there, guided by coverage, and bounds memory too.
 //!
 //! `SCREENER_MUTATIONS` says how many of each.
 
@@ -9,6 +9,11 @@ mod properties;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+/// How long one run may compute: as in `fuzz/lib.rs`, and ten times that where the build is not optimised.
+const RUN_TIME: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 100 });
 
 /// One edit of a text, at a place that follows from its length.
 #[derive(Debug, Clone)]
@@ -71,9 +76,22 @@ fn edit() -> impl Strategy<Value = Edit> {
     ]
 }
 
+/// What this thread has computed until now. Others' work on the same machine does not count.
+fn computed() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
+}
+
+/// Runs `hold`, and fails where it computes longer than it may.
+fn bounded(hold: fn(&[u8]), text: &[u8]) {
+    let began = computed();
+    hold(text);
+    let took = computed() - began;
+    assert!(took <= RUN_TIME, "{took:?} were computed");
+}
+
 /// Checks every seed, and then as many changed ones as are asked for.
 fn check(seeds: &[&'static [u8]], usual: u32, hold: fn(&[u8])) {
-    seeds.iter().for_each(|seed| hold(seed));
+    seeds.iter().for_each(|seed| bounded(hold, seed));
     let cases = std::env::var("SCREENER_MUTATIONS")
         .map_or(usual, |count| count.parse().expect("SCREENER_MUTATIONS is a number"));
     let config = Config { cases, failure_persistence: None, ..Config::default() };
@@ -83,7 +101,7 @@ fn check(seeds: &[&'static [u8]], usual: u32, hold: fn(&[u8])) {
         text
     });
     let outcome = TestRunner::new(config).run(&mutated, |text| {
-        hold(&text);
+        bounded(hold, &text);
         Ok(())
     });
     if let Err(failure) = outcome {
