@@ -18,7 +18,7 @@ mod seams;
 mod segment_indexes;
 mod sign_ins;
 #[cfg(test)]
-mod test_app;
+pub(crate) mod test_app;
 mod transcode;
 mod uploads;
 

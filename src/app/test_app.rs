@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 /// Runs `test` with an app and its clock in seconds, and then `check` with the state directory when the runtime has ended.
-pub(super) fn with_app(test: impl AsyncFnOnce(Arc<App>, Arc<AtomicI64>), check: impl FnOnce(&Path)) {
+pub(crate) fn with_app(test: impl AsyncFnOnce(Arc<App>, Arc<AtomicI64>), check: impl FnOnce(&Path)) {
     let directory = tempfile::tempdir().unwrap();
     let config = Config::default_for(directory.path().join("state"));
     let path = config.state.dir.clone();
@@ -29,7 +29,7 @@ pub(super) fn with_app(test: impl AsyncFnOnce(Arc<App>, Arc<AtomicI64>), check: 
 }
 
 /// A video without a source, of a new organization.
-pub(super) async fn pending_video(app: &App) -> (OrganizationId, VideoId) {
+pub(crate) async fn pending_video(app: &App) -> (OrganizationId, VideoId) {
     let organization = new_organization(app, Actor::Appliance, "Acme".to_owned()).await.unwrap().organization.id;
     let now = app.now();
     let id = VideoId::from_random(app.random());
@@ -39,7 +39,7 @@ pub(super) async fn pending_video(app: &App) -> (OrganizationId, VideoId) {
 }
 
 /// Makes one change.
-pub(super) async fn put(app: &App, now: Timestamp, change: impl FnOnce(&mut crate::store::Draft<'_>) + Send + 'static) {
+pub(crate) async fn put(app: &App, now: Timestamp, change: impl FnOnce(&mut crate::store::Draft<'_>) + Send + 'static) {
     let written = app.store.write(now, move |draft| {
         change(draft);
         Ok::<_, WriteError>(())
@@ -48,7 +48,7 @@ pub(super) async fn put(app: &App, now: Timestamp, change: impl FnOnce(&mut crat
 }
 
 /// Bytes as something received.
-pub(super) async fn received(app: &App, bytes: &'static [u8]) -> Received {
+pub(crate) async fn received(app: &App, bytes: &'static [u8]) -> Received {
     let mut incoming = app.media.receive(MediaFileId::from_random(app.random()), u64::MAX).await.unwrap();
     incoming.write(Bytes::from_static(bytes)).await.unwrap();
     incoming.finish().await.unwrap()

@@ -9,6 +9,8 @@ mod crypto;
 mod gate;
 mod playback_token;
 mod sessions;
+#[cfg(test)]
+mod wycheproof;
 
 pub use asset_grant::{AssetKeyring, Grant, Purpose};
 pub use credentials::{Credential, mint};

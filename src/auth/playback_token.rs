@@ -173,7 +173,7 @@ fn check_times(claims: &Map<String, Value>, max_lifetime_s: u32, now: i64) -> Re
     Ok(())
 }
 
-fn mac_matches(signed: &str, mac_text: &str, secret: &[u8]) -> bool {
+pub(super) fn mac_matches(signed: &str, mac_text: &str, secret: &[u8]) -> bool {
     let key = DecodingKey::from_secret(secret);
     jsonwebtoken::crypto::verify(mac_text, signed.as_bytes(), &key, Algorithm::HS256).unwrap_or(false)
 }
@@ -188,11 +188,11 @@ pub fn mint_token(kid: SigningKeyId, secret: &[u8], video: VideoId, issued_at: i
 }
 
 /// Bytes of a part: base64url without padding, canonical (no stray bits), not empty.
-fn read_part(text: &str) -> Option<Vec<u8>> {
+pub(super) fn read_part(text: &str) -> Option<Vec<u8>> {
     if text.is_empty() { None } else { BASE64_URL_SAFE_NO_PAD.decode(text).ok() }
 }
 
-fn read_object(text: &str) -> Option<Map<String, Value>> {
+pub(super) fn read_object(text: &str) -> Option<Map<String, Value>> {
     match json::read(&read_part(text)?) {
         Ok(Value::Object(members)) => Some(members),
         Ok(_) | Err(_) => None,

@@ -5,14 +5,14 @@ use super::blocked::{Blocked, LOOK_AGAIN_S};
 use super::extract::{Admin, path_id};
 use super::headers::{lone, single};
 use super::oembed;
-use super::playback::{Subject, open_session};
+use super::playback::{Subject, open_session, until_settled};
 use super::problem::{Problem, ProblemCode};
 use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
 use super::ui::{Ui, compressed, takes_brotli};
 use crate::app::App;
 use crate::auth::{Caller, PageOrigin, ViewerRequest, admit_viewer};
-use crate::domain::{EmbedId, Origin, OriginRule, limits};
+use crate::domain::{EmbedId, Origin, OriginRule};
 use crate::media::master_playlist;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -153,16 +153,17 @@ async fn admit_with_playlists(
     rates: &RateLimits,
     mut subject: Subject,
 ) -> Result<Value, Problem> {
-    for _ in 0..limits::ADMISSIONS {
-        if let Some(mut answer) = admit(request, app, rates, &subject)? {
-            if let (Some(inline), Some(members)) = (inline(app, &subject).await?, answer.as_object_mut()) {
-                members.insert("inline".to_owned(), inline);
-            }
-            return Ok(answer);
+    until_settled(async || {
+        let Some(mut answer) = admit(request, app, rates, &subject)? else {
+            subject = Subject::find(app, subject.embed.id).await?.ok_or_else(Problem::not_found)?;
+            return Ok(None);
+        };
+        if let (Some(inline), Some(members)) = (inline(app, &subject).await?, answer.as_object_mut()) {
+            members.insert("inline".to_owned(), inline);
         }
-        subject = Subject::find(app, subject.embed.id).await?.ok_or_else(Problem::not_found)?;
-    }
-    Err(Problem::changing())
+        Ok(Some(answer))
+    })
+    .await
 }
 
 /// What a start would have to ask for before it knows its first segment: the playlists, and the names of the init and

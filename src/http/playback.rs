@@ -60,10 +60,9 @@ async fn answer(
     let now = app.now();
     let id = path_id(request, EmbedId::parse).map_err(later)?;
     let page = page_of_origin(request);
-    for _ in 0..limits::ADMISSIONS {
-        let subject = Subject::find(app, id).await.map_err(later)?;
-        let subject =
-            subject.filter(|subject| subject.organization.id == owner).ok_or_else(|| later(Problem::not_found()))?;
+    let body = until_settled(async || {
+        let subject = Subject::find(app, id).await?;
+        let subject = subject.filter(|subject| subject.organization.id == owner).ok_or_else(Problem::not_found)?;
         let viewer = admit_viewer(
             &ViewerRequest {
                 organization: &subject.organization,
@@ -75,17 +74,24 @@ async fn answer(
             },
             |kid| app.verifying_key(owner, kid),
             now,
-        )
-        .map_err(|denied| later(denied.into()))?;
-        rates.count_viewer(&viewer).map_err(later)?;
+        )?;
+        rates.count_viewer(&viewer)?;
         if let Some(key) = viewer.authority() {
             app.note_use(key, now);
         }
-        if let Some(body) = open_session(app, &subject, &viewer, &app.config.server.public_url, now).map_err(later)? {
-            return Ok((body, owner));
+        open_session(app, &subject, &viewer, &app.config.server.public_url, now)
+    });
+    body.await.map(|body| (body, owner)).map_err(later)
+}
+
+/// What `attempt` comes to; made anew where what it rested on has changed meanwhile, and 503 where that goes on and on.
+pub async fn until_settled<T>(mut attempt: impl AsyncFnMut() -> Result<Option<T>, Problem>) -> Result<T, Problem> {
+    for _ in 0..limits::ADMISSIONS {
+        if let Some(settled) = attempt().await? {
+            return Ok(settled);
         }
     }
-    Err(later(Problem::changing()))
+    Err(Problem::changing())
 }
 
 /// What the `Origin` header says of the page.
@@ -281,5 +287,94 @@ impl Urls {
         let body = with(self.asset(uri), "renewToken", self.renew_token.as_str());
         let body = with(body, "endsAt", grant.ends_at.to_string());
         with(body, "endsInSeconds", grant.ends_at.secs() - now.secs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::test_app::{pending_video, put, received, with_app};
+    use crate::auth::{TokenDenied, mint_token};
+    use crate::domain::{Actor, SigningKey, Visibility};
+
+    const FILM: &[u8] = include_bytes!("../../tests/fixtures/h264_aac.mp4");
+
+    #[actix_web::test]
+    async fn what_never_settles_is_given_up_and_a_refusal_ends_it() {
+        let mut attempts = 0;
+        let endless = until_settled::<()>(async || {
+            attempts += 1;
+            Ok(None)
+        });
+        let problem = endless.await.unwrap_err();
+        assert_eq!((problem.status().as_u16(), problem.code(), attempts), (503, "video_changing", limits::ADMISSIONS));
+        let mut left = limits::ADMISSIONS;
+        let last = until_settled(async || {
+            left -= 1;
+            Ok((left == 0).then_some("settled"))
+        });
+        assert_eq!(last.await.unwrap(), "settled");
+        let refused = until_settled::<()>(async || Err(Problem::not_found()));
+        assert_eq!(refused.await.unwrap_err().code(), "not_found");
+    }
+
+    #[test]
+    fn what_changes_between_admission_and_session_opens_none() {
+        let test = async |app: std::sync::Arc<App>, _| {
+            let (organization, video) = pending_video(&app).await;
+            app.ingest(Actor::Appliance.into(), video, received(&app, FILM).await).await.unwrap();
+            let now = app.now();
+            let embed = Embed { id: EmbedId::from_random(app.random()), organization, video, created_at: now };
+            let embed_id = embed.id;
+            let made = crate::app::new_signing_key(&app, organization, "one".to_owned());
+            let (key, kid) = (made.record.clone(), made.record.id);
+            put(&app, now, move |draft| {
+                let mut owner: Organization = draft.find(organization.0).unwrap();
+                owner.settings.token_access = true;
+                draft.put(&owner);
+                draft.put(&embed);
+                draft.put(&key);
+            })
+            .await;
+            let token = mint_token(kid, made.secret.expose().as_bytes(), video, now.secs(), 60).unwrap();
+            let find = async || Subject::find(&app, embed_id).await.unwrap().unwrap();
+            let admit = |subject: &Subject, token: Option<&str>| {
+                let request = ViewerRequest {
+                    organization: &subject.organization,
+                    video: &subject.video,
+                    caller: Caller::EmbedPage,
+                    page: &PageOrigin::Unsaid,
+                    own_origin: &app.own_origin,
+                    token: Ok(token),
+                };
+                admit_viewer(&request, |kid| app.verifying_key(organization, kid), now)
+            };
+            let opens =
+                |subject: &Subject, viewer: &Viewer| open_session(&app, subject, viewer, "", now).unwrap().is_some();
+
+            let subject = find().await;
+            let viewer = admit(&subject, None).unwrap();
+            assert!(opens(&subject, &viewer), "the twin: nothing has changed");
+            put(&app, now, move |draft| {
+                let mut changed: Video = draft.find(video.0).unwrap();
+                changed.classify(Visibility::Private);
+                draft.put(&changed);
+            })
+            .await;
+            assert!(!opens(&subject, &viewer), "it was public when it was looked at");
+
+            let subject = find().await;
+            assert!(admit(&subject, None).is_err());
+            let viewer = admit(&subject, Some(&token)).unwrap();
+            assert!(opens(&subject, &viewer), "the twin");
+            put(&app, now, move |draft| {
+                let key: SigningKey = draft.find(kid.0).unwrap();
+                draft.put(&SigningKey { revoked_at: Some(now), ..key });
+            })
+            .await;
+            assert!(!opens(&subject, &viewer), "its key was good when it was looked at");
+            assert!(matches!(admit(&subject, Some(&token)), Err(Denied::Token(TokenDenied::Revoked))));
+        };
+        with_app(test, |_| {});
     }
 }

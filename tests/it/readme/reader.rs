@@ -107,6 +107,7 @@ impl Reader {
         }
         symlink(env!("CARGO_BIN_EXE_screener"), root.join("clone/target/release/screener")).unwrap();
         symlink(repository().join("systemd"), root.join("clone/systemd")).unwrap();
+        symlink(repository().join("docs"), root.join("clone/docs")).unwrap();
         symlink(repository().join("tests/clients/node_modules"), root.join("clone/node_modules")).unwrap();
         for (fixture, name) in [
             ("h264_aac.mp4", "lesson.mp4"),
@@ -153,7 +154,7 @@ impl Reader {
     /// Types a block into a shell; what it printed. Any command that fails, fails the test.
     pub fn run(&self, block: &str) -> String {
         let mut script = block.to_owned();
-        for place in ["/etc/", "/usr/local/bin/", "/var/lib/", "/mnt/"] {
+        for place in ["/etc/", "/usr/local/", "/var/lib/", "/mnt/"] {
             script = script.replace(&format!(" {place}"), &format!(" {}{place}", self.directory.path().display()));
         }
         self.interpret(&["bash", "-euo", "pipefail", "-s"], &script)
