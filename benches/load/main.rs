@@ -189,6 +189,7 @@ fn attack(sizes: &Sizes) -> bool {
     let freed = come_back(&|| is_near(process.descriptors() as u64, descriptors as u64));
     let told = attackers.join().unwrap();
     let shrunk = come_back(&|| is_near(process.memory_kib(), kib));
+    let after_kib = process.memory_kib();
     done.store(true, Ordering::Relaxed);
     let waits: Waits = running.join().unwrap();
     let p99 = waits.percentile(99);
@@ -212,7 +213,7 @@ fn attack(sizes: &Sizes) -> bool {
         waits.errors,
         exact_mib(kib),
         mib(most_kib),
-        exact_mib(process.memory_kib()),
+        exact_mib(after_kib),
         waits.first_error.map(|error| format!("; the first error: {error}")).unwrap_or_default(),
     );
     passed

@@ -10,7 +10,7 @@ mod gate;
 mod playback_token;
 mod sessions;
 #[cfg(test)]
-mod wycheproof;
+mod tests;
 
 pub use asset_grant::{AssetKeyring, Grant, Purpose};
 pub use credentials::{Credential, mint};

@@ -15,10 +15,11 @@ use actix_web::web::Data;
 use bytes::{Buf, Bytes, BytesMut};
 use rustls::ServerConfig;
 use socket2::SockRef;
+use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -93,6 +94,52 @@ impl Line {
             _place: place,
         };
         Ok((line, peer))
+    }
+
+    /// Waits until the first head is whole, or can't become one any more. actix-http takes 20 KiB for a connection at once:
+    /// whoever only knocks, or is slow about a head, is not given them.
+    ///
+    /// # Errors
+    /// Nothing was asked in time, or before `stopping`. A head that was begun has got its refusal then.
+    pub(super) async fn asked(mut self, stopping: impl Future<Output = ()>) -> io::Result<Self> {
+        let mut stopping = pin!(stopping);
+        let asked = poll_fn(|context| match self.poll_first_head(context) {
+            // Whoever has begun is heard out.
+            Poll::Pending if self.held.is_empty() => stopping.as_mut().poll(context).map(|()| Ok(false)),
+            other => other,
+        });
+        if asked.await? {
+            return Ok(self);
+        }
+        // Whoever has asked nothing is owed no answer.
+        if !self.held.is_empty() {
+            self.refuse(Refusal::SlowHead);
+        }
+        poll_fn(|context| Pin::new(&mut self).poll_shutdown(context)).await?;
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// Whether something was asked, be it what can't be answered; within the time for a head.
+    fn poll_first_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            let mut scratch = [MaybeUninit::uninit(); AHEAD_BYTES];
+            let mut come = ReadBuf::uninit(&mut scratch);
+            match self.stream.poll_read(context, &mut come)? {
+                Poll::Pending if self.intake.is_late(context) => return Poll::Ready(Ok(false)),
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => {}
+            }
+            let come = come.filled();
+            self.held.extend_from_slice(come);
+            self.has_ended = come.is_empty();
+            if self.has_ended {
+                return Poll::Ready(Ok(!self.held.is_empty()));
+            }
+            let is_line = come.contains(&b'\n');
+            if self.held.len() >= limits::HEAD_BYTES || is_line && !may_become_a_head(&self.held) {
+                return Poll::Ready(Ok(true));
+            }
+        }
     }
 
     /// What the handlers of its requests know it by: how far a request is, and what cuts an answer.
@@ -304,6 +351,12 @@ impl AsyncWrite for Line {
         let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(Duration::from_secs(limits::LINGER_S))));
         if parting.as_mut().poll(context).is_ready() { Poll::Ready(Ok(())) } else { self.poll_discard(context) }
     }
+}
+
+/// Whether a head has begun so and is not whole yet.
+fn may_become_a_head(bytes: &[u8]) -> bool {
+    let mut lines = [httparse::EMPTY_HEADER; limits::HEADERS + 1];
+    matches!(httparse::Request::new(&mut lines).parse(bytes), Ok(httparse::Status::Partial))
 }
 
 /// A connection answers at once, keeps little unsent, and gives up on a peer that acknowledges nothing.

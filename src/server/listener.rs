@@ -58,9 +58,12 @@ where
             // The lines see to it, for each request.
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(Duration::from_secs(limits::LINGER_S))
-            .graceful_shutdown_signal(move || {
+            .graceful_shutdown_signal({
                 let stopping = stopping.clone();
-                async move { stopping.notified().await }
+                move || {
+                    let stopping = stopping.clone();
+                    async move { stopping.notified().await }
+                }
             })
             .on_connect_ext(|line: &Line, data| line.note(data));
         let routes = routes().into_factory().map_err(|error| actix_web::Error::error_response(&error));
@@ -70,7 +73,11 @@ where
             let crowd_of = peer.and_then(|peer| rates.crowd_of(peer.ip()));
             let place = crowd_of.map_or(Ok(None), |address| crowd.enter(address)).map_err(|Full| ());
             // What does not get as far as a request is nobody's concern: scanners knock all day.
-            async move { Line::open(socket, tls, app, place?).await.map_err(drop) }
+            let stopping = stopping.clone();
+            async move {
+                let (line, peer) = Line::open(socket, tls, app, place?).await.map_err(drop)?;
+                Ok::<_, ()>((line.asked(stopping.notified()).await.map_err(drop)?, peer))
+            }
         })
         .and_then(http.h1(map_config(routes, |()| AppConfig::default())).map_err(drop))
     };
