@@ -60,6 +60,9 @@ pub const COMMIT_BYTES: usize = 1 << 20;
 pub const GROUP_COMMITS: usize = 64;
 /// Changes that may wait for the writer; more are answered 503.
 pub const WRITE_QUEUE: usize = 1_024;
+/// Longest time that the writer may be at one group of changes before that is told, in seconds: a disk that syncs takes
+/// milliseconds, and one that resets itself some ten seconds.
+pub const WRITER_STUCK_S: u64 = 30;
 /// Records of one kind that are changed in one commit: below [`COMMIT_OPERATIONS`], with room for what goes with them.
 pub const RECORDS_PER_COMMIT: usize = 60;
 /// Captions of one video, one of a language: all of them are removed in one commit with it.

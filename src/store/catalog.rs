@@ -10,7 +10,7 @@ use super::opening::Opened;
 use super::rows::Rows;
 use super::tending::Watch;
 use super::write_error::WriteError;
-use super::writer::{Job, Shared, Urgency, Writer, job};
+use super::writer::{AtWork, Job, Shared, Urgency, Writer, job};
 use crate::domain::{Kind, MediaFileId, OrganizationId, Record, Timestamp, limits};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -80,6 +80,7 @@ impl Catalog {
             rows: Rows::new(index, lists, place),
             access: RwLock::new(access),
             is_journal_unsound: AtomicBool::new(false),
+            at_work: AtWork::default(),
             changed: watch::Sender::new(0),
         });
         let (sender, receiver) = mpsc::channel(limits::WRITE_QUEUE);
@@ -155,6 +156,7 @@ impl Catalog {
     /// Has the writer put right what the disk has refused and may take now: the journal, the index, the reserve. To be
     /// called every [`limits::STORE_TEND_S`]; never waits.
     pub fn tend(&self) {
+        self.shared.at_work.tell(Instant::now());
         if let Some(jobs) = self.lock_jobs().as_ref() {
             // A writer with so much to do is tended another time.
             let _ = jobs.try_send(Job::Tend);
@@ -259,9 +261,10 @@ impl Catalog {
             return StoreHealth::Failing;
         }
         let is_unsound = self.shared.is_journal_unsound.load(Ordering::SeqCst);
+        let is_stuck = self.shared.at_work.is_stuck(Instant::now());
         let room = self.disk.room();
         match room {
-            _ if is_unsound => StoreHealth::ReadOnly,
+            _ if is_unsound || is_stuck => StoreHealth::ReadOnly,
             Ok(room) if room.is_read_only => StoreHealth::ReadOnly,
             Ok(room) => StoreHealth::Working(room.fullness),
             Err(_) => StoreHealth::ReadOnly,

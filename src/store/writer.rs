@@ -17,7 +17,8 @@ use super::write_error::WriteError;
 use crate::domain::{OrganizationId, Timestamp, limits};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What happens to a change once its record is on disk, or failed to get there.
@@ -55,8 +56,43 @@ pub(super) struct Shared {
     pub access: RwLock<Access>,
     /// Whether the journal takes no change.
     pub is_journal_unsound: AtomicBool,
+    /// Since when the writer has been at what it is doing.
+    pub at_work: AtWork,
     /// Counts changes of what decides access, so that bodies in flight can look again.
     pub changed: watch::Sender<u64>,
+}
+
+/// Since when the writer has been at what it is doing: a disk that fails may keep it for ever, in a read or a sync.
+#[derive(Default)]
+pub(super) struct AtWork {
+    since: Mutex<Option<Instant>>,
+    /// Whether it was told that it takes too long.
+    is_told: AtomicBool,
+}
+
+impl AtWork {
+    pub fn set(&self, since: Option<Instant>) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        if since.is_none() && self.is_told.swap(false, Ordering::SeqCst) {
+            tracing::info!("the disk has let the writer go; changes are made again");
+        }
+    }
+
+    /// Whether it takes longer than any disk that works.
+    pub fn is_stuck(&self, now: Instant) -> bool {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| now.duration_since(since) > Duration::from_secs(limits::WRITER_STUCK_S))
+    }
+
+    /// Tells it, once.
+    pub fn tell(&self, now: Instant) {
+        if self.is_stuck(now) && !self.is_told.swap(true, Ordering::SeqCst) {
+            tracing::error!(
+                seconds = limits::WRITER_STUCK_S,
+                "the disk keeps the writer: no change is made until it lets go; look at the disk (dmesg), and do not restart"
+            );
+        }
+    }
 }
 
 pub(super) struct Writer {
@@ -80,6 +116,7 @@ impl Writer {
         let mut group = Vec::with_capacity(limits::GROUP_COMMITS);
         self.tend();
         while self.jobs.blocking_recv_many(&mut group, limits::GROUP_COMMITS) > 0 {
+            self.shared.at_work.set(Some(Instant::now()));
             let mut changes = Vec::new();
             for job in group.drain(..) {
                 match job {
@@ -91,6 +128,7 @@ impl Writer {
                 }
             }
             self.commit(changes);
+            self.shared.at_work.set(None);
         }
         self.shared.rows.close();
     }
@@ -300,6 +338,20 @@ where
 mod tests {
     use super::*;
     use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn a_writer_that_a_disk_keeps_is_stuck_until_it_is_let_go() {
+        let (at_work, began) = (AtWork::default(), Instant::now());
+        let after = |seconds| began + Duration::from_secs(seconds);
+        assert!(!at_work.is_stuck(after(1_000_000)), "it has nothing to do");
+        at_work.set(Some(began));
+        assert!(!at_work.is_stuck(after(limits::WRITER_STUCK_S)));
+        assert!(at_work.is_stuck(after(limits::WRITER_STUCK_S + 1)));
+        at_work.tell(after(limits::WRITER_STUCK_S + 1));
+        assert!(at_work.is_told.load(Ordering::SeqCst));
+        at_work.set(None);
+        assert!(!at_work.is_stuck(after(limits::WRITER_STUCK_S + 1)) && !at_work.is_told.load(Ordering::SeqCst));
+    }
 
     #[test]
     fn a_full_disk_is_no_refusal_where_the_journal_may_hold_the_change() {

@@ -118,6 +118,22 @@ test('an upload survives two cut lines, a pause, and a page that is loaded again
   assert.equal((await server.admin('GET', '/videos')).items.filter(({ title }) => title === 'broken line').length, 1);
 });
 
+test('a film that is chosen again for other viewers is not gone on with as it was', async () => {
+  const film = paddedFilm('for whom.mp4', FILM_BYTES);
+  await page.getByLabel('Who may watch').selectOption('public');
+  await chooseFilms(page, film);
+  await received(4 * MIB);
+  await page.reload();
+  const public_ = await newest();
+  await page.getByLabel('Who may watch').selectOption('private');
+  await chooseFilms(page, film);
+  await inQueue(page, film).getByText('is uploaded').waitFor({ timeout: 60_000 });
+  const { items } = await server.admin('GET', '/videos');
+  const made = items.filter(({ title }) => title === 'for whom');
+  assert.deepEqual(made.map(({ visibility, status }) => [visibility, status === 'pending_upload']).toSorted(), [['private', false], ['public', true]]);
+  assert.equal(made.find(({ visibility }) => visibility === 'public').id, public_.videoId);
+});
+
 test('an upload survives a server that is killed', async (t) => {
   const film = paddedFilm('killed server.mp4', FILM_BYTES);
   await chooseFilms(page, film);
