@@ -112,10 +112,14 @@ pub async fn run(
     // Until here a signal ends the process on the spot, which loses nothing. From here on it is heard: one that comes
     // right after the server says that it serves is no accident.
     let signals = Signals::new()?;
-    let socket = listening::listen_for_appliance(&socket_path).or_else(|error| match app.disk.give_up_reserve() {
-        // Where the disk has room for no file more, or not a byte, the reserve is one.
-        Some(_) => listening::listen_for_appliance(&socket_path),
-        None => Err(error),
+    let socket = listening::listen_for_appliance(&socket_path).or_else(|error| match &error {
+        // Where the disk has room for no file more, the reserve is one.
+        ServeError::Socket { error: full, .. }
+            if full.kind() == std::io::ErrorKind::StorageFull && app.disk.give_up_reserve().is_some() =>
+        {
+            listening::listen_for_appliance(&socket_path)
+        }
+        _ => Err(error),
     })?;
     app.condition.note_certificate_end(certificate.as_ref().and_then(|certificate| certificate.ends_at()));
     let base_url = app.config.server.public_url.clone();

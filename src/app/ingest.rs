@@ -40,9 +40,13 @@ impl App {
         let facts = match facts {
             Ok(facts) => facts,
             Err(unplayable) => {
+                let upload = received.upload();
                 received.discard().await;
                 let error = IngestError::from(unplayable);
                 if let IngestError::Unplayable(reason) = &error {
+                    if upload.is_some_and(|upload| !self.is_open_upload(upload)) {
+                        return Err(IngestError::UploadGone);
+                    }
                     self.note_unplayable(mandate, video, None, reason.clone()).await?;
                 }
                 return Err(error);

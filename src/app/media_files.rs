@@ -113,6 +113,11 @@ impl App {
         .await
     }
 
+    /// Whether an upload is there and has not become anything.
+    pub(super) fn is_open_upload(&self, id: MediaFileId) -> bool {
+        self.store.access().upload(id).is_some_and(|upload| upload.is_open())
+    }
+
     /// How a received file came.
     pub(super) fn arrival_of(&self, received: &Received) -> Arrival {
         received.upload().map_or_else(|| Arrival::Sent(self.quota()), Arrival::Upload)
@@ -203,8 +208,7 @@ impl App {
 
     /// Takes files away that no record came to name. One that is a whole upload goes back to where it came from.
     async fn take_back(&self, kept: Vec<MediaFileId>) {
-        let (uploads, others): (Vec<_>, Vec<_>) =
-            kept.into_iter().partition(|id| self.store.access().upload(*id).is_some_and(|upload| upload.is_open()));
+        let (uploads, others): (Vec<_>, Vec<_>) = kept.into_iter().partition(|id| self.is_open_upload(*id));
         for id in uploads {
             if let Err(error) = self.uploads.directory.put_back(id, &self.media).await {
                 tracing::warn!(upload = %id, %error, "an upload's file stays in media/; the next start takes it back");

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::media::{Package, Unplayable, keyframe_bits_per_s};
 use crate::store::{IndexError, MediaError, Received, StoredMedia, WriteError};
-use places::{Place, Places};
+use places::{Place, Places, Urgency};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -140,9 +140,9 @@ impl App {
         }
     }
 
-    /// A place for a film of `organization`, when it is its turn.
-    pub(super) async fn packaging_place(&self, organization: OrganizationId) -> Place {
-        self.packaging.places.take(organization).await
+    /// A place for a film of `organization` whose sender waits, when it is its turn.
+    pub(super) async fn awaited_place(&self, organization: OrganizationId) -> Place {
+        self.packaging.places.take(organization, Urgency::Awaited).await
     }
 
     /// Whether what is being packaged is to go on.
@@ -221,7 +221,7 @@ impl App {
         organization: OrganizationId,
         job: &Arc<Job>,
     ) -> Result<PackagedFiles, IngestError> {
-        let place = self.packaging_place(organization).await;
+        let place = self.packaging.places.take(organization, Urgency::Behind).await;
         let media = self.open_media(what.file()).map_err(|unserved| MediaError::Io(io::Error::other(unserved)))?;
         let (app, job) = (Arc::clone(self), Arc::clone(job));
         let (label, origin) = match what {

@@ -11,8 +11,21 @@ use std::sync::Arc;
 impl App {
     /// Packages a received file as a quality of a video, in place of a former one of this label, and says where its
     /// segments begin at other times than the source's. The video's source must still be `of`: what was sent is a quality
-    /// of that film. The file is gone either way.
+    /// of that film. The file is gone either way. It goes on when the caller goes away, as with a source.
     pub async fn add_rendition(
+        self: &Arc<Self>,
+        mandate: Mandate,
+        id: VideoId,
+        label: String,
+        of: MediaFileId,
+        received: Received,
+    ) -> Result<(Video, Vec<String>), IngestError> {
+        let app = Arc::clone(self);
+        let added = tokio::spawn(async move { app.add_rendition_to_the_end(mandate, id, label, of, received).await });
+        added.await.unwrap_or_else(|error| Err(MediaError::Io(io::Error::other(error)).into()))
+    }
+
+    async fn add_rendition_to_the_end(
         self: &Arc<Self>,
         mandate: Mandate,
         id: VideoId,
@@ -25,7 +38,7 @@ impl App {
         let own = source_quality(&video, of, &label)?;
         let media = received.media().ok_or_else(|| MediaError::Io(io::Error::other("the upload's file was lost")))?;
         let arrival = self.arrival_of(&received);
-        let place = self.packaging_place(video.organization).await;
+        let place = self.awaited_place(video.organization).await;
         let app = Arc::clone(self);
         let work = {
             let label = label.clone();
@@ -38,7 +51,7 @@ impl App {
         let packaged = tokio::task::spawn_blocking(work).await;
         received.discard().await;
         let packaged: PackagedFiles = packaged.map_err(|error| MediaError::Io(io::Error::other(error)))??;
-        let problems = match self.compare(&own, &packaged).await {
+        let problems = match self.compare(id, of, own, &packaged).await {
             Ok(problems) => problems,
             Err(error) => {
                 packaged.discard().await;
@@ -65,18 +78,35 @@ impl App {
     }
 
     /// Where a quality differs from the source's own, which has to be about as long.
-    async fn compare(&self, own: &Rendition, packaged: &PackagedFiles) -> Result<Vec<String>, IngestError> {
+    async fn compare(
+        &self,
+        id: VideoId,
+        of: MediaFileId,
+        mut own: Rendition,
+        packaged: &PackagedFiles,
+    ) -> Result<Vec<String>, IngestError> {
         check_length(packaged.rendition.duration_ms, own.duration_ms)?;
-        let source_index = self.segment_index(own).await.map_err(|error| match error {
-            // The source was replaced, or packaged anew, meanwhile.
-            Unserved::Gone => IngestError::SourceChanged,
-            error => MediaError::Io(io::Error::other(error)).into(),
-        })?;
+        let source_index = loop {
+            match self.segment_index(&own).await {
+                Ok(index) => break index,
+                // The source was replaced meanwhile, or packaged anew.
+                Err(Unserved::Gone) => {
+                    let video: Option<Video> =
+                        self.store.find(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
+                    let now = source_quality(&video.ok_or(IngestError::VideoGone)?, of, &packaged.rendition.label)?;
+                    if now.index == own.index {
+                        return Err(MediaError::Io(io::Error::other(Unserved::Gone)).into());
+                    }
+                    own = now;
+                }
+                Err(error) => return Err(MediaError::Io(io::Error::other(error)).into()),
+            }
+        };
         let index = SegmentIndex::decode(&packaged.index_bytes().await.map_err(MediaError::from)?);
         let mut problems = index.map(|index| differences(&source_index, &index)).unwrap_or_default();
         if own.audio.is_some() != packaged.rendition.audio.is_some() {
             let has = |rendition: &Rendition| if rendition.audio.is_some() { "has" } else { "has no" };
-            problems.push(format!("It {} sound, and the source {} any.", has(&packaged.rendition), has(own)));
+            problems.push(format!("It {} sound, and the source {} any.", has(&packaged.rendition), has(&own)));
         }
         Ok(problems)
     }

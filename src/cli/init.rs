@@ -16,8 +16,15 @@ pub(super) struct InitArgs {
     #[command(flatten)]
     pub(super) common: Common,
     /// What people call the organization
-    #[arg(long, default_value = "My organization")]
+    #[arg(long, default_value = "My organization", value_parser = name)]
     name: String,
+}
+
+/// The same as the API takes.
+fn name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let wrong = || format!("must be 1 to {} characters, none of them control characters", limits::NAME_CHARS);
+    if is_name(name) { Ok(name.to_owned()) } else { Err(wrong()) }
 }
 
 pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
@@ -27,10 +34,7 @@ pub(super) fn run(args: &InitArgs) -> anyhow::Result<()> {
         return Err(Misconfigured(problems).into());
     }
     let config = loaded.config;
-    let name = args.name.trim().to_owned();
-    if !is_name(&name) {
-        return Err(anyhow!("--name must be 1 to {} characters, none of them control characters", limits::NAME_CHARS));
-    }
+    let name = args.name.clone();
     let made = actix_web::rt::System::new().block_on(async move {
         let state = create_state(&config.state.dir, &config.state.master_key_file)?;
         let app = App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?;

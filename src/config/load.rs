@@ -151,13 +151,6 @@ fn refuse_contradictions(loaded: &Loaded, problems: &mut Vec<Problem>) {
         let message = "is never shown where server.plain_http = true; remove one of the two";
         found.push(Problem::of_key(pair[0], &toml_text(path.display()), loaded.source(pair[0]), message));
     }
-    let (each, all) = ("server.max_connections_per_address", "server.max_connections");
-    if server.max_connections_per_address > server.max_connections && !is_refused(each) && !is_refused(all) {
-        let message =
-            format!("is above {all} = {}; lower it, or write 0 for a quarter of that", server.max_connections);
-        let value = server.max_connections_per_address.to_string();
-        found.push(Problem::of_key(each, &value, loaded.source(each), message));
-    }
     let disk = &loaded.config.disk;
     let marks = [
         ("disk.warn_percent", disk.warn_percent),

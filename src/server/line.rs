@@ -100,23 +100,22 @@ impl Line {
     /// whoever only knocks, or is slow about a head, is not given them.
     ///
     /// # Errors
-    /// Nothing was asked in time, or before `stopping`. A head that was begun has got its refusal then.
+    /// Nothing was asked in time, or before `stopping`. A head that took too long has got its refusal then.
     pub(super) async fn asked(mut self, stopping: impl Future<Output = ()>) -> io::Result<Self> {
         let mut stopping = pin!(stopping);
         let asked = poll_fn(|context| match self.poll_first_head(context) {
-            // Whoever has begun is heard out.
-            Poll::Pending if self.held.is_empty() => stopping.as_mut().poll(context).map(|()| Ok(false)),
+            // actix-http reads nothing more of a connection by then.
+            Poll::Pending => stopping.as_mut().poll(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into())),
             other => other,
         });
-        if asked.await? {
-            return Ok(self);
-        }
-        // Whoever has asked nothing is owed no answer.
-        if !self.held.is_empty() {
-            self.refuse(Refusal::SlowHead);
+        match asked.await {
+            Ok(true) => return Ok(self),
+            // Whoever has asked nothing is owed no answer.
+            Ok(false) if !self.held.is_empty() => self.refuse(Refusal::SlowHead),
+            _ => {}
         }
         poll_fn(|context| Pin::new(&mut self).poll_shutdown(context)).await?;
-        Err(io::ErrorKind::TimedOut.into())
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 
     /// Whether something was asked, be it what can't be answered; within the time for a head.
@@ -129,14 +128,14 @@ impl Line {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => {}
             }
-            let come = come.filled();
+            let (come, is_first) = (come.filled(), self.held.is_empty());
             self.held.extend_from_slice(come);
             self.has_ended = come.is_empty();
             if self.has_ended {
                 return Poll::Ready(Ok(!self.held.is_empty()));
             }
-            let is_line = come.contains(&b'\n');
-            if self.held.len() >= limits::HEAD_BYTES || is_line && !may_become_a_head(&self.held) {
+            let is_looked_at = is_first || come.contains(&b'\n');
+            if self.held.len() >= limits::HEAD_BYTES || is_looked_at && !may_become_a_head(&self.held) {
                 return Poll::Ready(Ok(true));
             }
         }

@@ -72,8 +72,12 @@ fn init_refuses_to_run_twice_and_changes_nothing() {
 fn init_makes_nothing_that_can_not_be_served() {
     let (directory, config) = configured("");
     for name in ["", " ", "two\nlines", &"x".repeat(201)] {
-        let said = run(&["init", "--name", name, "--config", &config]).expect(1);
-        assert!(said.errors.contains("--name must be 1 to 200 characters"), "{}", said.errors);
+        let said = run(&["init", "--name", name, "--config", &config]).expect(2);
+        assert!(
+            said.errors.contains("--name") && said.errors.contains("must be 1 to 200 characters"),
+            "{}",
+            said.errors
+        );
     }
     assert!(!directory.path().join("state").exists(), "something was made");
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();

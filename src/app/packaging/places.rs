@@ -16,8 +16,23 @@ struct Turns {
     /// not listed.
     organizations: HashMap<OrganizationId, Taken>,
     /// Who waits, in the order in which they came.
-    waiting: Vec<(OrganizationId, oneshot::Sender<Place>)>,
+    waiting: Vec<Waiting>,
     turn: u64,
+}
+
+struct Waiting {
+    organization: OrganizationId,
+    urgency: Urgency,
+    grant: oneshot::Sender<Place>,
+}
+
+/// Whether somebody waits for what is done at a place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::app) enum Urgency {
+    /// A client waits for its answer.
+    Awaited,
+    /// It is done behind everybody's back.
+    Behind,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -34,7 +49,7 @@ pub(in crate::app) struct Place {
 
 impl Places {
     /// Takes a place for a film of `organization`, as soon as there is one and it is its turn.
-    pub(super) async fn take(self: &Arc<Self>, organization: OrganizationId) -> Place {
+    pub(super) async fn take(self: &Arc<Self>, organization: OrganizationId, urgency: Urgency) -> Place {
         loop {
             let granted = {
                 let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +61,7 @@ impl Places {
                 // Who comes now has waited for no turn yet.
                 let turn = turns.turn;
                 turns.organizations.entry(organization).or_insert(Taken { places: 0, last_turn: turn });
-                turns.waiting.push((organization, grant));
+                turns.waiting.push(Waiting { organization, urgency, grant });
                 granted
             };
             // It is granted sooner or later: whoever has a place hands it on.
@@ -69,24 +84,25 @@ impl Turns {
     }
 
     /// Takes a place back, and grants it to who waits of the organization that has the fewest, and of several to the one
-    /// that has waited for its turn the longest.
-    fn hand_on(&mut self, organization: OrganizationId) -> Option<(OrganizationId, oneshot::Sender<Place>)> {
+    /// that has waited for its turn the longest; within one, what is awaited goes first.
+    fn hand_on(&mut self, organization: OrganizationId) -> Option<Waiting> {
         if let Some(taken) = self.organizations.get_mut(&organization) {
             taken.places = taken.places.saturating_sub(1);
         }
         // Whoever does not wait any more is passed over, all of them at once: a stop leaves thousands.
-        self.waiting.retain(|(_, grant)| !grant.is_closed());
+        self.waiting.retain(|one| !one.grant.is_closed());
         let of = |one: &OrganizationId| self.organizations.get(one).copied().unwrap_or_default();
-        let next = (0..self.waiting.len()).min_by_key(|at| {
-            let taken = self.waiting.get(*at).map(|(waits, _)| of(waits)).unwrap_or_default();
-            (taken.places, taken.last_turn, *at)
+        let next = self.waiting.iter().enumerate().min_by_key(|(at, one)| {
+            let taken = of(&one.organization);
+            (taken.places, taken.last_turn, one.urgency, *at)
         });
-        let next = next.map(|at| self.waiting.remove(at));
-        if let Some((waited, _)) = &next {
-            self.grant(*waited);
+        let next = next.map(|(at, _)| at).map(|at| self.waiting.remove(at));
+        if let Some(next) = &next {
+            self.grant(next.organization);
         }
         let waiting = &self.waiting;
-        self.organizations.retain(|one, taken| taken.places > 0 || waiting.iter().any(|(waits, _)| waits == one));
+        self.organizations
+            .retain(|one, taken| taken.places > 0 || waiting.iter().any(|waits| waits.organization == *one));
         next
     }
 }
@@ -94,7 +110,7 @@ impl Turns {
 impl Drop for Place {
     fn drop(&mut self) {
         let next = self.places.0.lock().unwrap_or_else(PoisonError::into_inner).hand_on(self.organization);
-        if let Some((organization, grant)) = next {
+        if let Some(Waiting { organization, grant, .. }) = next {
             // Whoever has ceased to wait just now drops it in their turn.
             drop(grant.send(Self { places: Arc::clone(&self.places), organization }));
         }
@@ -115,8 +131,10 @@ mod tests {
     /// the longest goes.
     fn served(asking: &[u8]) -> Vec<u8> {
         let places = Arc::new(Places::default());
-        let mut waiting: Vec<(u8, BoxFuture<'_, Place>)> =
-            asking.iter().map(|number| (*number, places.take(organization(*number)).boxed())).collect();
+        let mut waiting: Vec<(u8, BoxFuture<'_, Place>)> = asking
+            .iter()
+            .map(|number| (*number, places.take(organization(*number), Urgency::Behind).boxed()))
+            .collect();
         let (mut served, mut working) = (Vec::new(), Vec::new());
         loop {
             let mut still = Vec::new();
@@ -147,9 +165,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_waits_for_goes_before_what_is_done_behind_its_organizations_back() {
+        let places = Arc::new(Places::default());
+        let take = |urgency| places.take(organization(1), urgency).boxed();
+        let mut held: Vec<Place> =
+            (0..limits::SOURCES_PACKAGED_AT_ONCE).filter_map(|_| take(Urgency::Behind).now_or_never()).collect();
+        let mut behind = take(Urgency::Behind);
+        assert!((&mut behind).now_or_never().is_none());
+        let mut awaited = take(Urgency::Awaited);
+        assert!((&mut awaited).now_or_never().is_none());
+        drop(held.pop());
+        assert!((&mut behind).now_or_never().is_none());
+        drop((&mut awaited).now_or_never().expect("it goes first"));
+        assert!((&mut behind).now_or_never().is_some());
+    }
+
+    #[test]
     fn whoever_comes_again_and_again_keeps_nobody_waiting() {
         let places = Arc::new(Places::default());
-        let take = |number| places.take(organization(number)).boxed();
+        let take = |number| places.take(organization(number), Urgency::Behind).boxed();
         let mut held: Vec<Place> = [98, 99].into_iter().filter_map(|number| take(number).now_or_never()).collect();
         let mut waits = take(1);
         assert!((&mut waits).now_or_never().is_none());
@@ -168,10 +202,11 @@ mod tests {
     #[test]
     fn a_stop_with_many_who_wait_ends_them_all_at_once() {
         let places = Arc::new(Places::default());
-        let held: Vec<Place> =
-            (0..limits::SOURCES_PACKAGED_AT_ONCE).filter_map(|_| places.take(organization(1)).now_or_never()).collect();
+        let held: Vec<Place> = (0..limits::SOURCES_PACKAGED_AT_ONCE)
+            .filter_map(|_| places.take(organization(1), Urgency::Behind).now_or_never())
+            .collect();
         let mut waiting: Vec<BoxFuture<'_, Place>> =
-            (0..20_000).map(|_| places.take(organization(1)).boxed()).collect();
+            (0..20_000).map(|_| places.take(organization(1), Urgency::Behind).boxed()).collect();
         assert!(waiting.iter_mut().all(|place| place.now_or_never().is_none()));
         drop(waiting);
         drop(held);
@@ -187,10 +222,11 @@ mod tests {
     #[test]
     fn a_place_that_nobody_waits_for_any_more_goes_to_the_next() {
         let places = Arc::new(Places::default());
-        let held: Vec<Place> =
-            (0..limits::SOURCES_PACKAGED_AT_ONCE).filter_map(|_| places.take(organization(1)).now_or_never()).collect();
-        let mut gone = places.take(organization(2)).boxed();
-        let mut waits = places.take(organization(3)).boxed();
+        let held: Vec<Place> = (0..limits::SOURCES_PACKAGED_AT_ONCE)
+            .filter_map(|_| places.take(organization(1), Urgency::Behind).now_or_never())
+            .collect();
+        let mut gone = places.take(organization(2), Urgency::Behind).boxed();
+        let mut waits = places.take(organization(3), Urgency::Behind).boxed();
         assert!((&mut gone).now_or_never().is_none() && (&mut waits).now_or_never().is_none());
         drop(gone);
         drop(held);
