@@ -53,12 +53,14 @@ class Cut:
         threads = start_writers(self.running, self.library, self.notes)
         try:
             done = until()
+            # Whoever waits from here on waits for a server that is stopped, or that strace still holds.
+            faults = list(self.notes.faults)
             cut_power(self.running.process, self.disk.image, self.after.image)
         finally:
             self.running.kill()
             for thread in threads:
                 thread.join(timeout=15)
-        for fault in self.notes.faults:
+        for fault in faults:
             self.made.fault(f"{self.when}: before the cut, {fault}")
         return done
 
