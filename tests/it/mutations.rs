@@ -115,6 +115,12 @@ fn a_changed_film_is_refused_or_packaged_as_its_index_says() {
 }
 
 #[test]
+fn a_film_that_fuzzing_found_slow_is_judged_in_time() {
+    // Sixteen runs of 124,750 frames that are only counted, in 20 KB.
+    bounded(properties::media::hold, include_bytes!("../fixtures/counted_frames.mp4"));
+}
+
+#[test]
 fn changed_captions_and_pictures_are_refused_or_of_a_form_that_browsers_take() {
     check(properties::extras::SEEDS, 20_000, properties::extras::hold);
 }
