@@ -226,8 +226,11 @@ impl App {
         let waits = matches!(video.status, VideoStatus::PendingUpload | VideoStatus::Error);
         let whole = if waits { self.uploads.lines.whole() } else { Vec::new() };
         let access = self.store.access();
-        let is_its_source =
-            |upload: &Arc<Upload>| upload.video == video.id && upload.rendition.is_none() && upload.is_open();
+        let is_its_source = |upload: &Arc<Upload>| {
+            // One that is in the record by now, and the record was read just before.
+            let was_kept = video.status == VideoStatus::PendingUpload && upload.refusal.is_none();
+            upload.video == video.id && upload.rendition.is_none() && (upload.is_open() || was_kept)
+        };
         if whole.iter().filter_map(|id| access.upload(*id)).any(is_its_source) {
             VideoStatus::Processing
         } else {

@@ -99,3 +99,22 @@ fn an_upload_that_was_deleted_before_it_was_kept_is_not_kept() {
     };
     with_app(test, |_| {});
 }
+
+#[test]
+fn a_record_that_was_read_just_before_its_upload_was_kept_is_being_processed() {
+    let test = async |app: Arc<App>, _| {
+        let id = begin(&app, 10).await;
+        let upload = app.store.access().upload(id).cloned().unwrap();
+        let before: Video = app.store.find(upload.video.0).await.unwrap().unwrap();
+        assert_eq!(app.status_of(&before), VideoStatus::PendingUpload);
+        app.uploads.lines.put_off(id);
+        let kept = Upload { received_at: Some(app.now()), ..Upload::clone(&upload) };
+        put(&app, app.now(), move |draft| draft.put(&kept)).await;
+        assert_eq!(app.status_of(&before), VideoStatus::Processing);
+        let refused =
+            Upload { refusal: Some("no film".to_owned()), received_at: Some(app.now()), ..Upload::clone(&upload) };
+        put(&app, app.now(), move |draft| draft.put(&refused)).await;
+        assert_eq!(app.status_of(&before), VideoStatus::PendingUpload, "nothing came of it");
+    };
+    with_app(test, |_| {});
+}
