@@ -12,28 +12,17 @@ static MEMORY: PeakAlloc = PeakAlloc;
 /// What one run may take beyond what was taken before it, in bytes: the longest index that a film may have, read whole.
 const RUN_BYTES: usize = 64 << 20;
 
-/// How long one run may compute. Others' work on the same machine does not count. The program itself has 100 ms
-/// (`tests/it/mutations.rs`); counting coverage and memory takes two to three times as long.
-const RUN_TIME: Duration = Duration::from_millis(300);
-
-/// How often it is run for the least of its times: others take caches, and half of a core, from it.
-const ATTEMPTS: usize = 3;
+/// How long one run may compute. Others' work on the same machine does not count.
+const RUN_TIME: Duration = Duration::from_millis(100);
 
 /// Runs `property`, and fails where it took more memory or time than it may.
-pub fn bounded(property: impl Fn()) {
-    let mut least = Duration::MAX;
-    for _ in 0..ATTEMPTS {
-        let (before, began) = (MEMORY.current_usage(), computed());
-        MEMORY.reset_peak_usage();
-        property();
-        let (taken, computed) = (MEMORY.peak_usage().saturating_sub(before), computed() - began);
-        assert!(taken <= RUN_BYTES, "{taken} bytes were taken");
-        least = least.min(computed);
-        if least <= RUN_TIME {
-            return;
-        }
-    }
-    panic!("{least:?} were computed");
+pub fn bounded(property: impl FnOnce()) {
+    let (before, began) = (MEMORY.current_usage(), computed());
+    MEMORY.reset_peak_usage();
+    property();
+    let (taken, computed) = (MEMORY.peak_usage().saturating_sub(before), computed() - began);
+    assert!(taken <= RUN_BYTES, "{taken} bytes were taken");
+    assert!(computed <= RUN_TIME, "{computed:?} were computed");
 }
 
 /// What this thread has computed until now.

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import http.client
 import json
+import time
 
 
 class Gone(Exception):
@@ -39,12 +40,15 @@ class Admin:
     def send(self, method, path, raw=None, headers=None):
         """The answer, whatever it is, and its body."""
         headers = {"Authorization": f"Bearer {self.key}", **(headers or {})}
+        began = time.monotonic()
         try:
             self.connection.request(method, f"/admin/v1{path}", raw, headers)
             answer = self.connection.getresponse()
             return answer, answer.read()
         except TimeoutError as error:
-            raise Hung(f"{method} {path} was not answered within {self.connection.timeout} s") from error
+            hung = Hung(f"{method} {path} was not answered within {self.connection.timeout} s")
+            hung.began = began
+            raise hung from error
         except (OSError, http.client.HTTPException) as error:
             raise Gone(f"{method} {path}: {error!r}") from error
 

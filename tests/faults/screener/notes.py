@@ -30,6 +30,8 @@ class Notes:
 
     def __init__(self):
         self.lock, self.count, self.faults = threading.Lock(), 0, []
+        # When a request that was never answered began, by its fault.
+        self.hung = {}
         self.allowed, self.secrets, self.uploads = {}, {}, {}
         # The video that sources are uploaded to, and what was answered last of all: a thing and its value.
         self.shown = self.latest = None
@@ -84,7 +86,9 @@ class Notes:
         try:
             writer(*arguments)
         except Hung as hung:
-            self.faults.append(f"{writer.__name__}: {hung}")
+            sentence = f"{writer.__name__}: {hung}"
+            self.hung[sentence] = hung.began
+            self.faults.append(sentence)
         except Gone:
             pass
         except Exception as error:  # noqa: BLE001 - a fault of any kind must be seen

@@ -1,5 +1,7 @@
 """A disk whose power is cut: an image to begin with, what is written to it, and what a server makes of the copy."""
 
+import time
+
 from . import disk, journal
 from .comparison import compare
 from .disk import Disk, cut_power
@@ -7,6 +9,9 @@ from .library import Library
 from .notes import Notes
 from .server import WITHOUT_FSYNC, Server
 from .writers import prepare, start_writers
+
+# A request that was not answered for so long when the power was cut hung, in seconds.
+SILENT_S = 2
 
 
 class Before:
@@ -53,15 +58,16 @@ class Cut:
         threads = start_writers(self.running, self.library, self.notes)
         try:
             done = until()
-            # Whoever waits from here on waits for a server that is stopped, or that strace still holds.
-            faults = list(self.notes.faults)
+            cut_at = time.monotonic()
             cut_power(self.running.process, self.disk.image, self.after.image)
         finally:
             self.running.kill()
             for thread in threads:
                 thread.join(timeout=15)
-        for fault in faults:
-            self.made.fault(f"{self.when}: before the cut, {fault}")
+        for fault in self.notes.faults:
+            # Of a request that began just before it, the silence is the cut's.
+            if self.notes.hung.get(fault, 0) < cut_at - SILENT_S:
+                self.made.fault(f"{self.when}: before the cut, {fault}")
         return done
 
     def look_at_copy(self):
