@@ -33,8 +33,7 @@ impl App {
         of: MediaFileId,
         received: Received,
     ) -> Result<(Video, Vec<String>), IngestError> {
-        let video = self.store.find::<Video>(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
-        let video = video.ok_or(IngestError::VideoGone)?;
+        let video = self.video_now(id).await?.ok_or(IngestError::VideoGone)?;
         let own = source_quality(&video, of, &label)?;
         let media = received.media().ok_or_else(|| MediaError::Io(io::Error::other("the upload's file was lost")))?;
         let arrival = self.arrival_of(&received);
@@ -71,9 +70,14 @@ impl App {
         Ok((kept.await?, problems))
     }
 
+    /// A video's record, if there is one.
+    async fn video_now(&self, id: VideoId) -> Result<Option<Video>, IngestError> {
+        Ok(self.store.find(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?)
+    }
+
     /// A video's source, if it has one.
     pub(super) async fn source_of(&self, id: VideoId) -> Result<MediaFileId, IngestError> {
-        let video = self.store.find::<Video>(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
+        let video = self.video_now(id).await?;
         video.and_then(|video| video.source).map(|source| source.file).ok_or(IngestError::SourceChanged)
     }
 
@@ -91,9 +95,8 @@ impl App {
                 Ok(index) => break index,
                 // The source was replaced meanwhile, or packaged anew.
                 Err(Unserved::Gone) => {
-                    let video: Option<Video> =
-                        self.store.find(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
-                    let now = source_quality(&video.ok_or(IngestError::VideoGone)?, of, &packaged.rendition.label)?;
+                    let video = self.video_now(id).await?.ok_or(IngestError::VideoGone)?;
+                    let now = source_quality(&video, of, &packaged.rendition.label)?;
                     if now.index == own.index {
                         return Err(MediaError::Io(io::Error::other(Unserved::Gone)).into());
                     }
@@ -113,7 +116,7 @@ impl App {
 
     /// Drops the quality of this label. One that was made here is not made again; the source's own stays.
     pub async fn drop_rendition(&self, mandate: Mandate, id: VideoId, label: String) -> Result<Video, IngestError> {
-        let video = self.store.find::<Video>(id.0).await.map_err(io::Error::other).map_err(MediaError::from)?;
+        let video = self.video_now(id).await?;
         let is_own = |one: &Rendition| one.origin == RenditionOrigin::Source && one.label == label;
         if video.is_some_and(|video| video.renditions.iter().any(is_own)) {
             return Err(IngestError::LabelTaken);

@@ -92,6 +92,24 @@ fn init_makes_nothing_that_can_not_be_served() {
 }
 
 #[test]
+fn the_master_key_is_exchanged_for_another_one_while_nobody_serves() {
+    let mut server = Server::start();
+    let (video, embed) = server.video("private");
+    let (old, new) = (server.state().join("master.key"), server.scratch().join("new.key"));
+    let rotate = |server: &Server, file: &Path| server.verb(&["key", "rotate-master", file.to_str().unwrap()]);
+    let said = rotate(&server, &new).expect(1);
+    assert!(said.errors.contains("in use by another screener process") && !new.exists(), "{}", said.errors);
+    assert!(server.stop());
+    let said = rotate(&server, &old).expect(1);
+    assert!(said.errors.contains("is the master key in use"), "{}", said.errors);
+    rotate(&server, &new).expect(0);
+    assert!(server.try_serve().expect_err("the old key still opens it").contains("does not open signing key"));
+    std::fs::rename(&new, &old).unwrap();
+    server.serve();
+    server.playback(&embed, Some(&server.token(&video))).expect(200);
+}
+
+#[test]
 fn the_keys_of_init_work_and_a_new_organization_starts_closed() {
     let mut server = Server::start();
     // The harness has initialised it with the same verb; what it was handed is what these calls use.
