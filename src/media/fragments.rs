@@ -3,14 +3,24 @@
 //! Runs are read in place: `mp4_atom::Trun` makes 40 bytes of every 4, which at our limit would be 160 MiB.
 
 use super::boxes::{Boxes, child, decode, required, u32_at};
-use super::source::{MAX_SAMPLES_PER_TRACK, MAX_TRACKS, MediaData, Unplayable};
+use super::source::{MAX_SAMPLES_PER_TRACK, MediaData, Unplayable};
 use super::track::SourceTrack;
 use mp4_atom::{Mehd, Mvhd, Tfhd, Trex};
 
-/// What `mvex` says of each track's samples where their fragments do not.
-pub(super) fn read_defaults(mvex: &[u8]) -> Result<Vec<Trex>, Unplayable> {
-    let trexes = Boxes::new(mvex).filter(|each| !matches!(each, Ok((kind, _)) if kind != b"trex"));
-    trexes.take(MAX_TRACKS).map(|each| decode(each?.1)).collect()
+/// What `mvex` says of the samples of the tracks `ids`, where their fragments do not: of each what is said first.
+pub(super) fn read_defaults(mvex: &[u8], ids: &[u32]) -> Result<Vec<Trex>, Unplayable> {
+    let mut defaults: Vec<Trex> = Vec::new();
+    for each in Boxes::new(mvex) {
+        let (kind, body) = each?;
+        if kind == *b"trex" {
+            let trex: Trex = decode(body)?;
+            // Bounded by the number of tracks.
+            if ids.contains(&trex.track_id) && defaults.iter().all(|known| known.track_id != trex.track_id) {
+                defaults.push(trex);
+            }
+        }
+    }
+    Ok(defaults)
 }
 
 /// What the movie says about all of its fragments (`mvex`).
@@ -23,18 +33,12 @@ pub(super) struct FragmentDefaults {
 impl FragmentDefaults {
     pub(super) fn read(mvex: &[u8], tracks: &[SourceTrack]) -> Result<Self, Unplayable> {
         let duration = child(mvex, *b"mehd")?.map(decode::<Mehd>).transpose()?.map(|mehd| mehd.fragment_duration);
-        let mut defaults: Vec<Trex> = Vec::new();
-        for each in Boxes::new(mvex) {
-            let (kind, body) = each?;
-            if kind == *b"trex" {
-                let trex: Trex = decode(body)?;
-                // Bounded by the number of tracks: one each, and the first counts.
-                let is_new = defaults.iter().all(|known| known.track_id != trex.track_id);
-                if is_new && tracks.iter().any(|track| track.id == trex.track_id) {
-                    defaults.push(trex);
-                }
-            }
+        let ids: Vec<u32> = tracks.iter().map(|track| track.id).collect();
+        if (1..).zip(&ids).any(|(later, id)| ids.get(later..).unwrap_or_default().contains(id)) {
+            // Whose a fragment is could not be told.
+            return Err(Unplayable::Damaged("two of its tracks have the same number"));
         }
+        let defaults = read_defaults(mvex, &ids)?;
         Ok(Self { tracks: defaults, duration })
     }
 

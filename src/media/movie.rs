@@ -52,25 +52,31 @@ pub(super) struct Edit {
 
 impl Movie {
     pub(super) fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Self, Unplayable> {
+        // What would be too much work to walk over is refused by its sums.
         let facts = read_source(source)?;
-        let top = TopLevel::walk(source)?;
+        let mut top = TopLevel::walk(source)?;
         let moov = read_body(source, &top.moov)?;
         let movie: Mvhd = decode(required(&moov, *b"mvhd")?)?;
-        let is_fragmented = child(&moov, *b"mvex")?.is_some();
-        let defaults = child(&moov, *b"mvex")?.map(read_defaults).transpose()?.unwrap_or_default();
-        let (mut video, mut audio) = (None, None);
+        let mvex = child(&moov, *b"mvex")?;
+        if mvex.is_none() {
+            // Without it a movie has no fragments (§8.8.1), and those that stand there were not added up.
+            top.moofs.clear();
+        }
+        let (mut video, mut audio, mut ids) = (None, None, Vec::new());
         let traks = Boxes::new(&moov).filter(|each| !matches!(each, Ok((kind, _)) if kind != b"trak"));
         for (each, facts) in traks.zip(&facts.tracks) {
             let (_, trak) = each?;
+            ids.push(decode::<Tkhd>(required(trak, *b"tkhd")?)?.track_id);
             let slot = match facts.kind {
                 TrackKind::Video => &mut video,
                 TrackKind::Audio => &mut audio,
                 TrackKind::Other => continue,
             };
             if facts.played == Some(true) {
-                *slot = Some(MovieTrack::read(&moov, trak, facts, &movie, is_fragmented)?);
+                *slot = Some(MovieTrack::read(&moov, trak, facts, &movie, mvex.is_some())?);
             }
         }
+        let defaults = mvex.map(|mvex| read_defaults(mvex, &ids)).transpose()?.unwrap_or_default();
         Ok(Self { moov, top, defaults, tracks: facts.tracks, video, audio })
     }
 
@@ -80,8 +86,7 @@ impl Movie {
         source: &'a S,
         track: &MovieTrack,
     ) -> Result<Samples<'a, S>, Unplayable> {
-        let defaults = self.defaults.iter().find(|trex| trex.track_id == track.id);
-        let fragments = Fragments { track_id: track.id, defaults, moofs: &self.top.moofs };
+        let fragments = Fragments { track_id: track.id, defaults: &self.defaults, moofs: &self.top.moofs };
         let stbl = self.moov.get(track.stbl.clone()).unwrap_or_default();
         Samples::new(source, &self.top.media, stbl, fragments)
     }

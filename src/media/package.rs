@@ -11,7 +11,7 @@ use super::fragment_out::{Fragment, Shift, init_part, segment_index_box};
 use super::movie::{Movie, MovieTrack};
 use super::segment_index::{Segment, SegmentIndex};
 use super::source::{
-    AIMED_SEGMENTS, MAX_DURATION_MS, MAX_GROWTH, MAX_GROWTH_BYTES, MAX_SEGMENT_BYTES, ReadAt, Unplayable, read_source,
+    AIMED_SEGMENTS, MAX_DURATION_MS, MAX_GROWTH, MAX_GROWTH_BYTES, MAX_SEGMENT_BYTES, ReadAt, Unplayable,
 };
 use crate::domain::{AudioFormat, Track, TrackKind, VideoFormat};
 use kept::{Cursor, Lead, Span, convert};
@@ -62,8 +62,6 @@ impl Package {
     /// # Errors
     /// What can't be played as it is.
     pub fn plan<S: ReadAt + ?Sized>(source: &S, segment_s: u32) -> Result<Self, Unplayable> {
-        // What would be too much work to walk over is refused by its sums, whoever brings it.
-        read_source(source)?;
         let movie = Movie::read(source)?;
         let played = movie.tracks.iter().filter(|track| track.played == Some(true));
         let segment_s = lengthened(segment_s, played.map(|track| track.duration_ms).max().unwrap_or(0));

@@ -60,7 +60,8 @@ impl<S: ?Sized> Clone for Samples<'_, S> {
 #[derive(Clone)]
 pub(super) struct Fragments<'a> {
     pub(super) track_id: u32,
-    pub(super) defaults: Option<&'a Trex>,
+    /// Of every track.
+    pub(super) defaults: &'a [Trex],
     pub(super) moofs: &'a [Place],
 }
 
@@ -264,7 +265,7 @@ fn read_fragment(
         }
         let tfhd: Tfhd = decode(required(traf, *b"tfhd")?)?;
         let is_ours = tfhd.track_id == fragments.track_id;
-        let trex = fragments.defaults.filter(|_| is_ours);
+        let trex = fragments.defaults.iter().find(|trex| trex.track_id == tfhd.track_id);
         let base = tfhd.base_data_offset.unwrap_or(if tfhd.default_base_is_moof { moof_at } else { data_end });
         data_end = base;
         if is_ours && let Some(stated) = child(traf, *b"tfdt")?.and_then(stated_decode_time) {

@@ -1,5 +1,6 @@
 //! What is accepted, what is refused, and that nothing panics. Fixtures: `tests/fixtures/make.sh`.
 
+use super::fragments::read_defaults;
 use super::source::{MAX_BOXES, MAX_MOOV_BYTES, MAX_TRACKS};
 use super::track::language;
 use super::{Package, ReadAt, SourceFacts, Unplayable, read_source};
@@ -97,6 +98,37 @@ fn fragments_are_added_up() {
     // ffmpeg leaves 6.5 ms between the first samples of the two and says 2.007 s itself.
     let tracks = vec![video("vp09", 2007, 96, 64), audio("Opus", 2007)];
     assert_eq!(facts(FRAGMENTED), SourceFacts { duration_ms: 2007, tracks });
+}
+
+/// A fragment with `frames` empty frames of the first track.
+fn counted_fragment(frames: u32) -> Vec<u8> {
+    let tfhd = boxed("tfhd", &[[0; 4], 1_u32.to_be_bytes()].concat());
+    let trun = boxed("trun", &[[0; 4], frames.to_be_bytes()].concat());
+    boxed("moof", &boxed("traf", &[tfhd, trun].concat()))
+}
+
+#[test]
+fn fragments_that_a_movie_does_not_announce_are_no_part_of_it() {
+    let film = [H264_AAC, &counted_fragment(400_000)].concat();
+    assert_eq!(facts(&film), facts(H264_AAC));
+    assert_eq!(packaged(&film).0, packaged(H264_AAC).0);
+}
+
+#[test]
+fn fragments_of_two_tracks_with_one_number_are_refused() {
+    let second = patched(FRAGMENTED, "tkhd", 1, 16, &1_u32.to_be_bytes());
+    assert!(refusal(&second).to_string().contains("two of its tracks have the same number"));
+    // Without fragments nothing depends on it.
+    let second = patched(H264_AAC, "tkhd", 1, 16, &1_u32.to_be_bytes());
+    assert_eq!(facts(&second), facts(H264_AAC));
+}
+
+#[test]
+fn what_is_said_of_other_tracks_crowds_out_no_default() {
+    let trex = |id: u32, bytes: u32| boxed("trex", &[0, id, 1, 0, bytes, 0].map(u32::to_be_bytes).concat());
+    let mvex = (2..40).chain([1, 1]).zip(0..).map(|(id, bytes)| trex(id, bytes)).collect::<Vec<_>>().concat();
+    let defaults = read_defaults(&mvex, &[1]).expect("each can be read");
+    assert_eq!(defaults.iter().map(|trex| trex.default_sample_size).collect::<Vec<_>>(), [38]);
 }
 
 #[test]
