@@ -263,10 +263,11 @@ pub(super) static KEYS: [Key; 38] = [
     Key {
         name: "state.index_cache_mib",
         form: Form::Integer { min: 8, max: 4096 },
-        preset: Preset::Value("64"),
+        preset: Preset::Value("32"),
         unit: "MiB",
         meaning: "Memory the index may use to cache records.",
-        reason: "64 MiB holds the records of about 100,000 videos.",
+        reason: "Holds the records of about 50,000 videos; of a larger library some are read from disk, which takes well \
+                 below a millisecond. What decides who may watch is always in memory.",
         set: |config, given| given.number().map(|value| config.state.index_cache_mib = value),
         show: |config| Some(config.state.index_cache_mib.to_string()),
     },
