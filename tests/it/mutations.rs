@@ -1,5 +1,5 @@
 //! What the fuzz targets hold to, on stable and in short: the texts that each begins with, and what becomes of them
-//! under random edits, in bounded time. `fuzz/run` goes on from there, guided by coverage, and bounds memory too.
+//! under random edits, in bounded time and memory. `fuzz/run` goes on from there, guided by coverage.
 //!
 //! `SCREENER_MUTATIONS` says how many of each.
 
@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// How long one run may compute: as in `fuzz/lib.rs`, and ten times that where the build is not optimised.
 const RUN_TIME: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 100 });
+
+/// What one run may take, in bytes: as in `fuzz/lib.rs`.
+const RUN_BYTES: u64 = 64 << 20;
 
 /// One edit of a text, at a place that follows from its length.
 #[derive(Debug, Clone)]
@@ -81,12 +84,25 @@ fn computed() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
-/// Runs `hold`, and fails where it computes longer than it may.
+/// Runs `hold`, and fails where it computes longer or takes more memory than it may.
 fn bounded(hold: fn(&[u8]), text: &[u8]) {
     let began = computed();
-    hold(text);
+    let taken = allocation_counter::measure(|| hold(text)).bytes_max;
     let took = computed() - began;
     assert!(took <= RUN_TIME, "{took:?} were computed");
+    assert!(taken <= RUN_BYTES, "{taken} bytes were taken");
+}
+
+#[test]
+fn what_takes_too_long_or_too_much_memory_is_seen() {
+    let outcome = |hold: fn(&[u8])| std::panic::catch_unwind(|| bounded(hold, b""));
+    assert!(outcome(|_| drop(std::hint::black_box(vec![1_u8; 60 << 20]))).is_ok());
+    assert!(outcome(|_| drop(std::hint::black_box(vec![1_u8; 65 << 20]))).is_err());
+    assert!(outcome(|_| {
+        let began = computed();
+        while computed() - began <= RUN_TIME {}
+    })
+    .is_err());
 }
 
 /// Checks every seed, and then as many changed ones as are asked for.
