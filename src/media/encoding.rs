@@ -103,28 +103,55 @@ fn video(name: BoxKind, body: &[u8]) -> Result<Encoding, Unplayable> {
     Ok(Encoding { entry: bytes.into_vec(), codec, nal_units, channels: 0, sample_rate_hz: 0 })
 }
 
-fn audio(name: BoxKind, body: &[u8]) -> Result<Encoding, Unplayable> {
-    let word = |at: usize| u32_at(body, at).ok_or(UNREADABLE);
-    let version = word(8)? >> 16;
-    let (mut channels, mut rate) = (u16::try_from(word(16)? >> 16).unwrap_or(0), word(24)? >> 16);
+/// A sound's configuration of that kind, in its sample entry.
+fn sound_config(entry: &[u8], kind: BoxKind) -> Option<&[u8]> {
     // QuickTime's versions 1 and 2 put more fields before the child boxes; version 1 in an ISO file does not.
-    let starts: &[usize] = match version {
+    let starts: &[usize] = match u32_at(entry, 8)? >> 16 {
         0 => &[28],
         1 => &[44, 28],
         _ => &[64],
     };
+    starts.iter().find_map(|start| {
+        let children = entry.get(*start..).unwrap_or_default();
+        find(children, kind).or_else(|| find(find(children, *b"wave")?, kind))
+    })
+}
+
+/// The codec of an `mp4a` entry that is none of those that browsers play under this name: MPEG-4 and MPEG-2 audio, MP3, and
+/// Dolby Digital, as the registration authority of MP4 numbers them (mp4ra.org, object types).
+pub(super) fn other_sound(entry: &[u8]) -> Option<String> {
+    const PLAYED: [&str; 8] =
+        ["mp4a.40", "mp4a.66", "mp4a.67", "mp4a.68", MPEG2_SOUND, MPEG1_SOUND, "mp4a.A5", "mp4a.A6"];
+    let (codec, _) = mpeg4_audio_codec(sound_config(entry, *b"esds")?)?;
+    let is_played = codec.get(..7).is_some_and(|object| PLAYED.contains(&object));
+    (!is_played).then_some(codec)
+}
+
+/// Sound of ISO/IEC 13818-3 and 11172-3, of which layer III is MP3.
+const MPEG2_SOUND: &str = "mp4a.69";
+const MPEG1_SOUND: &str = "mp4a.6B";
+
+impl Encoding {
+    /// Whether this is called by the name of MP3, which layers I and II share, and a frame that begins with `head` is of
+    /// one of those (ISO/IEC 11172-3 §2.4.2.3).
+    pub(super) fn is_below_mp3(&self, head: [u8; 2]) -> bool {
+        let [sync, word] = head;
+        let has_layers = [MPEG2_SOUND, MPEG1_SOUND].contains(&self.codec.as_str());
+        has_layers && sync == 0xff && word & 0xe0 == 0xe0 && word >> 1 & 3 != 1
+    }
+}
+
+fn audio(name: BoxKind, body: &[u8]) -> Result<Encoding, Unplayable> {
+    let word = |at: usize| u32_at(body, at).ok_or(UNREADABLE);
+    let version = word(8)? >> 16;
+    let (mut channels, mut rate) = (u16::try_from(word(16)? >> 16).unwrap_or(0), word(24)? >> 16);
     if version == 2 {
         let bits = u64::from(word(32)?) << 32 | u64::from(word(36)?);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
         let stated = f64::from_bits(bits) as u32;
         (channels, rate) = (u16::try_from(word(40)?).unwrap_or(0), stated);
     }
-    let config = |kind: BoxKind| {
-        starts.iter().find_map(|start| {
-            let children = body.get(*start..).unwrap_or_default();
-            find(children, kind).or_else(|| find(find(children, *b"wave")?, kind))
-        })
-    };
+    let config = |kind: BoxKind| sound_config(body, kind);
     // Where a decoder puts out something else than the entry says.
     let mut output = None;
     let (name, codec, kind, config) = match &name {

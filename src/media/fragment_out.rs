@@ -98,7 +98,10 @@ impl FragmentTrack {
         self.has_composition |= sample.composition != 0;
         self.samples = self.samples.saturating_add(1);
         self.bytes = self.bytes.saturating_add(sample.bytes.into());
-        if self.samples > MAX_SAMPLES_PER_FRAGMENT || self.bytes > MAX_SEGMENT_BYTES {
+        if self.samples > MAX_SAMPLES_PER_FRAGMENT {
+            return Err(Unplayable::LongSegment);
+        }
+        if self.bytes > MAX_SEGMENT_BYTES {
             return Err(Unplayable::NoKeyframes);
         }
         Ok(())

@@ -64,7 +64,7 @@ pub(super) fn add_fragment(
             continue;
         }
         let tfhd: Tfhd = decode(required(traf, *b"tfhd")?)?;
-        let Some(track) = tracks.iter_mut().find(|track| track.id == tfhd.track_id) else { continue };
+        let mut track = tracks.iter_mut().find(|track| track.id == tfhd.track_id);
         let trex = defaults.tracks.iter().find(|trex| trex.track_id == tfhd.track_id);
         let duration = tfhd.default_sample_duration.or(trex.map(|trex| trex.default_sample_duration)).unwrap_or(0);
         let bytes = tfhd.default_sample_size.or(trex.map(|trex| trex.default_sample_size)).unwrap_or(0);
@@ -76,6 +76,10 @@ pub(super) fn add_fragment(
                 continue;
             }
             let run = Run::read(trun, duration, bytes)?;
+            let start = run.data_offset.map_or(Some(data_end), |offset| base.checked_add_signed(offset.into()));
+            let start = start.ok_or(Unplayable::IndexPastEnd)?;
+            data_end = start.saturating_add(run.bytes);
+            let Some(track) = &mut track else { continue };
             track.samples = track.samples.saturating_add(run.samples);
             if track.samples > MAX_SAMPLES_PER_TRACK {
                 return Err(Unplayable::TooManySamples);
@@ -83,10 +87,7 @@ pub(super) fn add_fragment(
             let sum = track.sum_of_durations.checked_add(run.duration);
             track.sum_of_durations = sum.ok_or(Unplayable::TooLong)?;
             track.sum_of_bytes = track.sum_of_bytes.saturating_add(run.bytes);
-            let start = run.data_offset.map_or(Some(data_end), |offset| base.checked_add_signed(offset.into()));
-            let start = start.ok_or(Unplayable::IndexPastEnd)?;
             media.check(start, run.bytes)?;
-            data_end = start.saturating_add(run.bytes);
         }
     }
     Ok(())

@@ -68,6 +68,9 @@ impl Package {
         let spans = |track: &Option<MovieTrack>| -> Result<Option<Span>, Unplayable> {
             track.as_ref().map(|track| Span::find(movie.samples(source, track)?, track)).transpose()
         };
+        if let Some(track) = &movie.audio {
+            check_layer(source, &movie, track)?;
+        }
         let (video_span, audio_span) = (spans(&movie.video)?, spans(&movie.audio)?);
         let scale = |track: &Option<MovieTrack>| track.as_ref().map_or(1, |track| track.timescale);
         let (video_scale, audio_scale) = (scale(&movie.video), scale(&movie.audio));
@@ -81,7 +84,7 @@ impl Package {
         let lead = |span: &Span, track: &MovieTrack| {
             let to_zero = convert(earliest.0, earliest.1, track.timescale);
             let edit = track.edit.delay.saturating_sub(track.edit.from).saturating_sub(to_zero);
-            let until = track.edit.until.map(|until| until.saturating_add(edit));
+            let until = track.edit.until.filter(|_| !span.is_hidden).map(|until| until.saturating_add(edit));
             let shift = Shift::new(edit, span.first_decoded, span.least_composition);
             let longest = MAX_DURATION_MS.saturating_mul(track.timescale.into()) / 1_000;
             Lead { skip: span.skip, keep: span.keep, shift, until, longest }
@@ -255,6 +258,19 @@ impl Package {
             copy.flush()?;
         }
         Ok(())
+    }
+}
+
+/// Refuses MPEG audio of layers I and II, which has the name of MP3.
+fn check_layer<S: ReadAt + ?Sized>(source: &S, movie: &Movie, track: &MovieTrack) -> Result<(), Unplayable> {
+    let mut head = [0; 2];
+    match movie.samples(source, track)?.next()? {
+        Some(first) if first.bytes >= 2 => source.read_exact_at(&mut head, first.offset)?,
+        _ => return Ok(()),
+    }
+    match track.encoding.is_below_mp3(head) {
+        true => Err(Unplayable::AudioCodec("MPEG audio, layer I or II".to_owned())),
+        false => Ok(()),
     }
 }
 

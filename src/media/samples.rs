@@ -39,7 +39,10 @@ pub(super) struct Samples<'a, S: ?Sized> {
     given: usize,
     /// The sample behind the one that was given out last.
     ahead: Option<Sample>,
+    /// When the sample that was read last ends, by its own word.
     decode_time: u64,
+    /// When it begins.
+    last: u64,
     seen: u64,
 }
 
@@ -75,7 +78,7 @@ impl<'a, S: ReadAt + ?Sized> Samples<'a, S> {
     ) -> Result<Self, Unplayable> {
         let tables = Some(TableSamples::read(stbl)?);
         let fragment = Arc::from([]);
-        Ok(Self { source, media, tables, fragments, fragment, given: 0, ahead: None, decode_time: 0, seen: 0 })
+        Ok(Self { source, media, tables, fragments, fragment, given: 0, ahead: None, decode_time: 0, last: 0, seen: 0 })
     }
 
     /// The next sample, all of which is media; `None` behind the last. It lasts until the one behind it begins:
@@ -101,6 +104,7 @@ impl<'a, S: ReadAt + ?Sized> Samples<'a, S> {
         if self.seen > MAX_SAMPLES_PER_TRACK {
             return Err(Unplayable::TooManySamples);
         }
+        self.last = sample.decode_time;
         let next = sample.decode_time.checked_add(sample.duration.into());
         self.decode_time = next.filter(|time| *time < MAX_TIME).ok_or(Unplayable::TooLong)?;
         Ok(Some(sample))
@@ -123,7 +127,7 @@ impl<'a, S: ReadAt + ?Sized> Samples<'a, S> {
             // Two fragments' samples are not held at once.
             self.fragment = Arc::from([]);
             let body = read_body(self.source, moof)?;
-            self.fragment = read_fragment(&body, moof.at, &self.fragments, self.decode_time)?.into();
+            self.fragment = read_fragment(&body, moof.at, &self.fragments, self.last, self.decode_time)?.into();
             self.given = 0;
         }
     }
@@ -248,11 +252,13 @@ impl<'a> TableSamples<'a> {
     }
 }
 
-/// Reads one track's samples out of a fragment that begins at `moof_at`.
+/// Reads one track's samples out of a fragment that begins at `moof_at`. The sample before them began at `last`, and says
+/// that it ends at `decode_time`.
 fn read_fragment(
     moof: &[u8],
     moof_at: u64,
     fragments: &Fragments<'_>,
+    mut last: u64,
     mut decode_time: u64,
 ) -> Result<Vec<Sample>, Unplayable> {
     let mut samples = Vec::new();
@@ -269,8 +275,9 @@ fn read_fragment(
         let base = tfhd.base_data_offset.unwrap_or(if tfhd.default_base_is_moof { moof_at } else { data_end });
         data_end = base;
         if is_ours && let Some(stated) = child(traf, *b"tfdt")?.and_then(stated_decode_time) {
-            // Times that run backwards are damage; they go on from where they were.
-            decode_time = stated.max(decode_time);
+            // Writers guess how long the last sample of a fragment lasts; by too much each time, the track would fall
+            // behind. Times that run backwards are damage; they go on from where they were.
+            decode_time = if stated >= last { stated } else { decode_time };
         }
         let defaults = Defaults {
             duration: tfhd.default_sample_duration.or(trex.map(|trex| trex.default_sample_duration)).unwrap_or(0),
@@ -289,7 +296,7 @@ fn read_fragment(
                 }
                 for mut sample in run {
                     sample.offset = offset;
-                    sample.decode_time = decode_time;
+                    (sample.decode_time, last) = (decode_time, decode_time);
                     offset = offset.checked_add(sample.bytes.into()).ok_or(Unplayable::IndexPastEnd)?;
                     let next = decode_time.checked_add(sample.duration.into());
                     decode_time = next.filter(|time| *time < MAX_TIME).ok_or(Unplayable::TooLong)?;

@@ -5,6 +5,7 @@
 
 use super::boxes::{BoxKind, Boxes, child, decode, required};
 use super::fragments::{FragmentDefaults, add_fragment};
+use super::samples::MAX_SAMPLES_PER_FRAGMENT;
 use super::track::{Layout, Playback, SourceTrack, known, to_ms};
 use crate::domain::{Track, TrackKind};
 use mp4_atom::Mvhd;
@@ -165,6 +166,12 @@ pub enum Unplayable {
     /// Above `MAX_SEGMENT_BYTES`.
     #[error("the video has no keyframe for more than {} MiB; export it with a keyframe every few seconds", MAX_SEGMENT_BYTES >> 20)]
     NoKeyframes,
+    /// Above `MAX_SAMPLES_PER_FRAGMENT`.
+    #[error(
+        "more than {MAX_SAMPLES_PER_FRAGMENT} frames of picture or sound follow one keyframe; export the video with a \
+         keyframe every few seconds, up to the end of its sound"
+    )]
+    LongSegment,
     /// Above `MAX_SEGMENTS`.
     #[error("the video would be cut into more than {MAX_SEGMENTS} segments; upload it in parts")]
     TooManySegments,
@@ -192,6 +199,10 @@ pub fn read_source(source: &(impl ReadAt + ?Sized)) -> Result<SourceFacts, Unpla
         let stated_ms = known(movie.duration).map(|stated| to_ms(stated, movie.timescale));
         return verdict(&tracks, Layout::Plain, stated_ms, source.len());
     };
+    if top.has_tail {
+        // Of a film in fragments it may be the next one's beginning.
+        return Err(Unplayable::CutShort);
+    }
     let defaults = FragmentDefaults::read(mvex, &tracks)?;
     drop(moov);
     for moof in &top.moofs {
@@ -207,9 +218,12 @@ fn verdict(
     stated_ms: Option<u64>,
     file_bytes: u64,
 ) -> Result<SourceFacts, Unplayable> {
-    // Pictures without their sound, or sound without its pictures, would play and puzzle: each kind must play.
+    // Pictures without their sound, or sound without its pictures, would play and puzzle: each kind must play, but for what
+    // is switched off, such as the pictures of a podcast's chapters.
+    let plays = tracks.iter().any(SourceTrack::is_playable);
     for kind in [TrackKind::Video, TrackKind::Audio] {
-        let mut of_kind = tracks.iter().filter(|track| track.kind == kind && track.samples > 0);
+        let counts = |track: &&SourceTrack| track.kind == kind && track.samples > 0 && (track.is_enabled || !plays);
+        let mut of_kind = tracks.iter().filter(counts);
         let unsupported = of_kind.clone().find(|track| track.playback == Playback::Unsupported);
         if let Some(track) = unsupported
             && !of_kind.any(SourceTrack::is_playable)
@@ -263,6 +277,8 @@ pub(super) struct TopLevel {
     pub(super) moov: Place,
     pub(super) moofs: Vec<Place>,
     pub(super) media: MediaData,
+    /// Whether something stands behind the last box that is none.
+    has_tail: bool,
 }
 
 /// What of a file is media: the bodies of its `mdat` boxes (ISO/IEC 14496-12 §8.1.1). An index that points elsewhere would
@@ -298,10 +314,16 @@ impl TopLevel {
         let mut moov = None;
         let mut moofs = Vec::new();
         let mut media = MediaData { bodies: Vec::new(), file_bytes: source.len() };
-        let mut at = 0;
-        let mut seen = 0;
+        let (mut at, mut seen, mut has_tail) = (0, 0, false);
         while at < source.len() {
-            let (kind, place, end) = read_header(source, at)?;
+            let (kind, place, end) = match read_header(source, at) {
+                // Cameras and other tools leave notes of their own there.
+                Err(Unplayable::CutShort | Unplayable::Damaged(_)) if moov.is_some() && !begins_box(source, at)? => {
+                    has_tail = true;
+                    break;
+                }
+                header => header?,
+            };
             seen += 1;
             if seen > MAX_BOXES {
                 return Err(Unplayable::TooManyBoxes);
@@ -318,11 +340,21 @@ impl TopLevel {
             at = end;
         }
         match moov {
-            Some(moov) => Ok(Self { moov, moofs, media }),
+            Some(moov) => Ok(Self { moov, moofs, media, has_tail }),
             None if at == 0 => Err(Unplayable::NotMp4),
             None => Err(Unplayable::NoIndex),
         }
     }
+}
+
+/// Whether a box of a known kind begins at `at`, whatever there is of it.
+fn begins_box(source: &(impl ReadAt + ?Sized), at: u64) -> Result<bool, Unplayable> {
+    if source.len().saturating_sub(at) < 8 {
+        return Ok(false);
+    }
+    let mut kind = [0; 4];
+    source.read_exact_at(&mut kind, at.saturating_add(4))?;
+    Ok(FIRST_BOXES.contains(&kind))
 }
 
 /// Reads the header at `at`; also says where the box ends, which is past `at` and inside the file.

@@ -124,6 +124,36 @@ fn fragments_of_two_tracks_with_one_number_are_refused() {
 }
 
 #[test]
+fn a_fragment_begins_when_it_says_however_long_the_one_before_was_to_last() {
+    let moov_end = top_level_ends(FRAGMENTED).get(2).copied().expect("two boxes");
+    let mut film = FRAGMENTED.get(..moov_end).expect("inside the file").to_vec();
+    let timescale = body(FRAGMENTED, "mdhd").get(12..).and_then(|rest| rest.first_chunk()).expect("a timescale");
+    let frame = u32::from_be_bytes(*timescale) / 10;
+    // Ten frames of 100 ms each, and the next ten 990 ms later.
+    for begins in (0..10).map(|number| number * 990 * frame / 100) {
+        let tfhd = boxed("tfhd", &[0x02_0008, 1, frame].map(u32::to_be_bytes).concat());
+        let tfdt = boxed("tfdt", &[0, begins].map(u32::to_be_bytes).concat());
+        let trun = boxed("trun", &[0, 10].map(u32::to_be_bytes).concat());
+        film.extend(boxed("moof", &boxed("traf", &[tfhd, tfdt, trun].concat())));
+    }
+    assert_eq!(Package::plan(film.as_slice(), 2).expect("it can be packaged").facts().duration_ms, 9_910);
+}
+
+#[test]
+fn what_stands_behind_the_last_box_is_no_part_of_the_film() {
+    let tails: [&[u8]; 5] = [b"\n", b"\r\n", &[0; 4], b"\0\0\0\x04note", b"8db42d694ccc418790edff439fe026bf"];
+    for tail in tails {
+        let film = [MOOV_LAST, tail].concat();
+        assert_eq!(facts(&film), facts(MOOV_LAST), "{tail:?}");
+        assert_eq!(packaged(&film), packaged(MOOV_LAST), "{tail:?}");
+        // A fragmented one may be cut short there.
+        assert!(matches!(refusal(&[FRAGMENTED, tail].concat()), Unplayable::CutShort), "{tail:?}");
+    }
+    let cut = [MOOV_LAST, &boxed("mdat", &[0; 100])[..20]].concat();
+    assert!(matches!(refusal(&cut), Unplayable::CutShort));
+}
+
+#[test]
 fn what_is_said_of_other_tracks_crowds_out_no_default() {
     let trex = |id: u32, bytes: u32| boxed("trex", &[0, id, 1, 0, bytes, 0].map(u32::to_be_bytes).concat());
     let mvex = (2..40).chain([1, 1]).zip(0..).map(|(id, bytes)| trex(id, bytes)).collect::<Vec<_>>().concat();
@@ -326,6 +356,52 @@ fn an_unknown_codec_is_named() {
 }
 
 #[test]
+fn sound_that_shares_its_name_with_aac_or_mp3_is_told_apart() {
+    let object = |object: u8| patched(H264_AAC, "esds", 0, 21, &[object]);
+    for (other, name) in [(0xa9, "mp4a.A9"), (0xdd, "mp4a.DD")] {
+        assert!(matches!(refusal(&object(other)), Unplayable::AudioCodec(codec) if codec == name), "{name}");
+    }
+    // Where its first frame begins: in the first chunk of the second track.
+    let stco = place(H264_AAC, "stco", 1);
+    let at = H264_AAC.get(stco + 12..).and_then(|rest| rest.first_chunk()).expect("a chunk");
+    let at = u32::from_be_bytes(*at) as usize;
+    let layer = |word: u8| {
+        let mut film = object(0x6b);
+        film.get_mut(at..at + 2).expect("inside the file").copy_from_slice(&[0xff, word]);
+        Package::plan(film.as_slice(), 2).map(drop)
+    };
+    assert!(matches!(layer(0xfd), Err(Unplayable::AudioCodec(_))));
+    assert!(layer(0xfb).is_ok());
+}
+
+#[test]
+fn a_picture_that_is_switched_off_refuses_no_sound() {
+    let chapters = patched(H264_AAC, "avc1", 0, 0, b"jpeg");
+    assert!(matches!(refusal(&chapters), Unplayable::VideoCodec(codec) if codec == "jpeg"));
+    let chapters = patched(&chapters, "tkhd", 0, 4, &[0, 0, 0, 2]);
+    let played = facts(&chapters).tracks.iter().map(|track| track.played).collect::<Vec<_>>();
+    assert_eq!(played, [Some(false), Some(true)]);
+    // Where nothing else plays, it says what there is.
+    let nothing = patched(&chapters, "mp4a", 0, 0, b"sowt");
+    assert!(matches!(refusal(&nothing), Unplayable::VideoCodec(codec) if codec == "jpeg"));
+}
+
+#[test]
+fn the_clock_of_a_track_that_is_not_played_may_stand_still() {
+    let notes = patched(&patched(H264_AAC, "hdlr", 1, 12, b"meta"), "mdhd", 1, 16, &[0; 4]);
+    assert_eq!(facts(&notes).duration_ms, 2000);
+}
+
+#[test]
+fn an_edit_list_that_shows_nothing_is_not_followed() {
+    let silent = patched(H264_AAC, "hdlr", 1, 12, b"meta");
+    // One millisecond of what comes before the first picture.
+    let hidden = patched(&patched(&silent, "elst", 0, 12, &[0, 0, 0, 1]), "elst", 0, 16, &[0; 4]);
+    let duration_ms = |film: &[u8]| Package::plan(film, 2).expect("it can be packaged").facts().duration_ms;
+    assert!(duration_ms(&hidden).abs_diff(duration_ms(&silent)) < 100);
+}
+
+#[test]
 fn a_track_of_something_else_is_listed_and_not_played() {
     // Twelve bytes past the kind, after version, flags and a reserved word, stands the handler.
     let file = patched(H264_AAC, "hdlr", 1, 12, b"tmcd");
@@ -524,6 +600,8 @@ fn what_would_grow_to_more_than_four_times_its_size_is_refused() {
     };
     assert!(matches!(planned(300_000), Err(Unplayable::Grows)));
     assert!(matches!(planned(900_000), Ok(3)));
+    // No keyframe in 600,000 frames.
+    assert!(matches!(Package::plan(counted(300_000, 9_000_000).as_slice(), 2), Err(Unplayable::LongSegment)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::boxes::{BoxKind, Boxes, child, decode, required, u32_at};
 use super::captions::is_language_tag;
+use super::encoding::other_sound;
 use super::source::{MAX_SIDE_PX, MediaData, Unplayable};
 use super::tables::{TableTotals, claimed_samples, read_tables};
 use crate::domain::{Track, TrackKind};
@@ -37,7 +38,7 @@ pub(super) struct SourceTrack {
     /// Width and height as displayed.
     size_px: Option<(u32, u32)>,
     /// Whether it is switched on: of several sounds, writers leave one so.
-    is_enabled: bool,
+    pub(super) is_enabled: bool,
     language: Option<String>,
 }
 
@@ -58,14 +59,14 @@ impl SourceTrack {
         let mdia = required(trak, *b"mdia")?;
         let mdhd_body = required(mdia, *b"mdhd")?;
         let mdhd: Mdhd = decode(mdhd_body)?;
-        if mdhd.timescale == 0 || movie.timescale == 0 {
-            return Err(Unplayable::Damaged("a track's clock stands still"));
-        }
         let kind = match u32_at(required(mdia, *b"hdlr")?, 8).map(u32::to_be_bytes) {
             Some([b'v', b'i', b'd', b'e']) => TrackKind::Video,
             Some([b's', b'o', b'u', b'n']) => TrackKind::Audio,
             _ => TrackKind::Other,
         };
+        if movie.timescale == 0 || mdhd.timescale == 0 && kind != TrackKind::Other {
+            return Err(Unplayable::Damaged("a track's clock stands still"));
+        }
         let minf = required(mdia, *b"minf")?;
         let stbl = required(minf, *b"stbl")?;
         let entry = SampleEntry::read(required(stbl, *b"stsd")?, kind)?;
@@ -78,7 +79,7 @@ impl SourceTrack {
         let edited = child(trak, *b"edts")?.map(|edts| child(edts, *b"elst")).transpose()?.flatten().is_some();
         // An edit list shortens a track to what is shown of it; its sum is the duration in the track's header.
         let edited = known(tkhd.duration).filter(|_| edited).map(|duration| to_ms(duration, movie.timescale));
-        let stated = edited.or_else(|| known(mdhd.duration).map(|duration| to_ms(duration, mdhd.timescale)));
+        let stated = edited.or_else(|| known(mdhd.duration).map(|duration| to_ms(duration, mdhd.timescale.max(1))));
         Ok(Self {
             id: tkhd.track_id,
             kind,
@@ -88,7 +89,7 @@ impl SourceTrack {
             sum_of_durations: totals.duration,
             sum_of_bytes: totals.bytes,
             stated_duration_ms: stated,
-            timescale: mdhd.timescale,
+            timescale: mdhd.timescale.max(1),
             size_px: (kind == TrackKind::Video).then(|| displayed_size(&tkhd, entry.coded_size_px)),
             is_enabled: tkhd.enabled,
             language: language(mdia, mdhd_body),
@@ -200,14 +201,20 @@ impl SampleEntry {
             if ENCRYPTED.contains(&codec) || is_protected(body, kind) {
                 return Err(Unplayable::Encrypted);
             }
+            let other = (kind == TrackKind::Audio && codec == *b"mp4a").then(|| other_sound(body)).flatten();
             let playback = match kind {
+                TrackKind::Audio if other.is_some() => Playback::Unsupported,
                 TrackKind::Video if VIDEO_CODECS.contains(&codec) => Playback::Supported,
                 TrackKind::Audio if AUDIO_CODECS.contains(&codec) => Playback::Supported,
                 TrackKind::Video | TrackKind::Audio => Playback::Unsupported,
                 TrackKind::Other => Playback::None,
             };
             if first.as_ref().is_none_or(|first| first.playback == Playback::Supported && playback != first.playback) {
-                first = Some(Self { codec: codec_name(codec), playback, coded_size_px: coded_size(body) });
+                first = Some(Self {
+                    codec: other.unwrap_or_else(|| codec_name(codec)),
+                    playback,
+                    coded_size_px: coded_size(body),
+                });
             }
         }
         first.ok_or(Unplayable::Damaged("a track does not say how it is encoded"))

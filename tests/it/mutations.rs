@@ -98,11 +98,13 @@ fn what_takes_too_long_or_too_much_memory_is_seen() {
     let outcome = |hold: fn(&[u8])| std::panic::catch_unwind(|| bounded(hold, b""));
     assert!(outcome(|_| drop(std::hint::black_box(vec![1_u8; 60 << 20]))).is_ok());
     assert!(outcome(|_| drop(std::hint::black_box(vec![1_u8; 65 << 20]))).is_err());
-    assert!(outcome(|_| {
-        let began = computed();
-        while computed() - began <= RUN_TIME {}
-    })
-    .is_err());
+    assert!(
+        outcome(|_| {
+            let began = computed();
+            while computed() - began <= RUN_TIME {}
+        })
+        .is_err()
+    );
 }
 
 /// Checks every seed, and then as many changed ones as are asked for.

@@ -51,6 +51,8 @@ pub(super) struct Span {
     /// When the earliest sample kept is shown after its edit list; below zero is before the beginning.
     pub(super) first_shown: i64,
     pub(super) least_composition: i32,
+    /// Whether the edit list shows none of it, and is not followed to its end.
+    pub(super) is_hidden: bool,
 }
 
 impl Span {
@@ -79,7 +81,14 @@ impl Span {
                 }
                 _ => {
                     let (first_decoded, least_composition) = (sample.decode_time, sample.composition);
-                    span = Some(Self { skip: number, keep: 0, first_decoded, first_shown: at, least_composition });
+                    span = Some(Self {
+                        skip: number,
+                        keep: 0,
+                        first_decoded,
+                        first_shown: at,
+                        least_composition,
+                        is_hidden: false,
+                    });
                 }
             }
             number = number.saturating_add(1);
@@ -89,7 +98,8 @@ impl Span {
         }
         let mut span = span.ok_or(Unplayable::NoMedia)?;
         // An edit list that shows nothing of what there is would leave nothing to package.
-        let until = if last_shown > span.skip { last_shown } else { number };
+        span.is_hidden = last_shown <= span.skip;
+        let until = if span.is_hidden { number } else { last_shown };
         span.keep = until.saturating_sub(span.skip);
         Ok(span)
     }
