@@ -14,8 +14,12 @@ pub(super) const FRAME_BYTES: usize = 8;
 const MAX_JSON_BYTES: usize = limits::COMMIT_BYTES + 4096;
 /// How the JSON of every commit begins.
 const JSON_BEGINS: &[u8] = b"{\"seq\":";
+/// Longest append, in bytes: as many commits as share one sync, each at its limit.
+pub(super) const APPEND_BYTES: u64 = (limits::GROUP_COMMITS * limits::COMMIT_BYTES) as u64;
+/// Bytes of an unreadable end that are looked through at a time.
+pub(super) const WINDOW_BYTES: usize = 1 << 20;
 /// How many times its own length may be summed up in checksums when an unreadable end is looked through.
-const TIMES_SUMMED: usize = 8;
+const TIMES_SUMMED: u64 = 8;
 
 /// A commit as it stands in the file.
 pub(super) fn frame(commit: &Commit) -> io::Result<Vec<u8>> {
@@ -164,34 +168,43 @@ fn read_head(head: [u8; FRAME_BYTES], left: u64) -> Option<(usize, u32)> {
     is_possible.then_some((length, u32::from_le_bytes([c0, c1, c2, c3])))
 }
 
-/// Why what begins at `bad` is no unfinished append; `None` if it is one: no whole commit behind it says that `bad` was
-/// on disk already when it was written.
+/// Why what begins at `bad` is no unfinished append; `None` if it is one: it is no longer than one, and no whole commit behind
+/// it says that `bad` was on disk already when it was written.
 ///
 /// A frame may begin at any byte, and the checksum of each that seems to begin would take time by the square of what is
 /// there. So one is computed only where a commit's first word stands, which garbage does not have by chance. Frames don't
 /// overlap unless a length is damaged: bytes that ask for many times as much were made up, and are refused, not believed.
 fn damage_behind(file: &File, bad: u64, length: u64) -> io::Result<Option<&'static str>> {
-    let mut tail = Vec::new();
-    FileFrom { file, offset: bad }.take(length - bad).read_to_end(&mut tail)?;
-    let mut summed = 0;
-    for start in 1..tail.len() {
-        let rest = tail.get(start..).unwrap_or_default();
-        let Some((head, json)) = rest.split_first_chunk() else { break };
-        if !json.starts_with(JSON_BEGINS) {
-            continue;
-        }
-        let left = rest.len() as u64;
-        summed += read_head(*head, left).map_or(0, |(length, _)| length);
-        if summed > tail.len().saturating_mul(TIMES_SUMMED) {
-            return Ok(Some("what begins there looks like records and is none"));
-        }
-        if let Frame::Whole(commit, _) = read_frame(&mut &*rest, left)?
-            && commit.durable > bad
-        {
-            return Ok(Some("a record before the acknowledged end does not match its checksum"));
-        }
+    /// What must be seen of a frame to know whether a commit may begin there.
+    const SEEN_BYTES: usize = FRAME_BYTES + JSON_BEGINS.len();
+    let tail = length - bad;
+    if tail > APPEND_BYTES {
+        return Ok(Some("no record stands there, and more follows than is ever appended at once"));
     }
-    // A last record that was acknowledged and damaged since looks the same from here; the index, which counts what it
-    // has applied, knows better (`Catalog::open`).
-    Ok(None)
+    let (mut at, mut summed, mut window) = (bad + 1, 0, Vec::new());
+    loop {
+        window.clear();
+        FileFrom { file, offset: at }.take((length - at).min(WINDOW_BYTES as u64)).read_to_end(&mut window)?;
+        for (start, seen) in (at..).zip(window.windows(SEEN_BYTES)) {
+            let left = length - start;
+            let head = seen.first_chunk().filter(|_| seen.ends_with(JSON_BEGINS));
+            let Some((json_bytes, _)) = head.and_then(|head| read_head(*head, left)) else { continue };
+            summed += json_bytes as u64;
+            if summed > tail * TIMES_SUMMED {
+                return Ok(Some("what begins there looks like records and is none"));
+            }
+            if let Frame::Whole(commit, _) = read_frame(&mut FileFrom { file, offset: start }, left)?
+                && commit.durable > bad
+            {
+                return Ok(Some("a record before the acknowledged end does not match its checksum"));
+            }
+        }
+        // A last record that was acknowledged and damaged since looks the same from here; the index, which counts what it
+        // has applied, knows better (`Catalog::open`).
+        if window.len() < SEEN_BYTES {
+            return Ok(None);
+        }
+        // What begins in the last bytes of a window is seen in the next.
+        at += (window.len() - SEEN_BYTES + 1) as u64;
+    }
 }

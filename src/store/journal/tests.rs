@@ -1,7 +1,7 @@
 //! What a journal must survive.
 
 use super::super::op::Row;
-use super::frames::FRAME_BYTES;
+use super::frames::{APPEND_BYTES, FRAME_BYTES, WINDOW_BYTES};
 use super::*;
 use crate::domain::Kind;
 use serde_json::json;
@@ -336,6 +336,39 @@ fn a_damaged_record_before_megabytes_of_records_stops_the_start() {
     std::fs::write(&path, &bytes).unwrap();
     let opened = Journal::open(&path, 0, |_| {});
     assert!(matches!(opened, Err(JournalError::Damaged { offset, .. }) if offset == three as u64));
+}
+
+#[test]
+fn a_record_that_tells_of_damage_before_it_is_found_wherever_it_begins() {
+    // At the last places of what is looked through first, and at the first of what comes then.
+    for before in 0..32 {
+        let (_directory, path) = three_commits();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let bad = bytes.len();
+        bytes.resize(bad + WINDOW_BYTES + 8 - before, 0);
+        let (durable, at) = (bytes.len() as u64, Timestamp::from_secs(1));
+        bytes.extend(frame(&Commit { seq: 5, snapshot: false, durable, at, ops: vec![op(1, 5)] }).unwrap());
+        std::fs::write(&path, &bytes).unwrap();
+        let opened = Journal::open(&path, 0, |_| {});
+        assert!(matches!(opened, Err(JournalError::Damaged { offset, .. }) if offset == bad as u64), "{before}");
+    }
+}
+
+#[test]
+fn an_end_longer_than_any_append_is_refused_whatever_it_is_and_one_as_long_is_dropped() {
+    let (_directory, path) = three_commits();
+    let end = std::fs::metadata(&path).unwrap().len();
+    for (more, opens) in [(1, false), (1 << 40, false), (0, true)] {
+        let length = end + APPEND_BYTES + more;
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+        match Journal::open(&path, 0, |_| {}) {
+            Ok(journal) => assert!(opens && journal.seq() == 3, "{more}"),
+            Err(JournalError::Damaged { offset, .. }) => assert!(!opens && offset == end, "{more}"),
+            Err(error) => panic!("{more}: {error}"),
+        }
+        let left = std::fs::metadata(&path).unwrap().len();
+        assert_eq!(left, if opens { end } else { length }, "{more}");
+    }
 }
 
 #[test]
