@@ -7,8 +7,11 @@ use super::index::{Expected, Index, IndexError, IndexPlace, entry};
 use super::journal::{Journal, JournalError, sync_directory};
 use super::lists::Lists;
 use super::op::{Commit, Op};
+use super::remedy::with_remedy;
 use super::rows::drop_behind;
 use crate::domain::limits;
+use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
@@ -24,10 +27,11 @@ impl Opened {
     /// Opens what is in `directory`, or makes it. Where there is no room for an index, the reserve of `disk` is its room.
     pub fn at(directory: &Path, place: &IndexPlace, disk: &Disk) -> Result<Self, JournalError> {
         let path = directory.join("journal");
-        if let Some(rest) = trace_of_records(directory, &path, &place.path) {
+        let found = look_at(&path).map_err(|error| JournalError::Io { path: path.clone(), error })?;
+        if let Some(rest) = trace_of_records(directory, found.as_ref(), &place.path) {
             return Err(JournalError::Missing { path, rest });
         }
-        if !path.exists() {
+        if found.is_none() {
             Journal::create(&path)?;
             sync_directory(directory).map_err(|error| JournalError::Io { path: directory.to_owned(), error })?;
         }
@@ -44,7 +48,7 @@ impl Opened {
         let place = slot.place.clone();
         let no_index = |error: IndexError| match error.is_for_room() {
             true => JournalError::NoRoom(place.path.clone()),
-            false => JournalError::Io { path: place.path.clone(), error: std::io::Error::other(error.to_string()) },
+            false => JournalError::Io { path: place.path.clone(), error: io::Error::other(error.to_string()) },
         };
         let known_seq = slot.open_existing(disk).map_err(no_index)?;
         let mut given_up = None;
@@ -82,7 +86,7 @@ impl Opened {
         let journal = taken.read(path, known_seq)?;
         let Taken { slot, behind, filling, access, expected, unreadable, index_error } = taken;
         if let Some((seq, what)) = unreadable {
-            let error = std::io::Error::other(format!("change {seq} does not read: {what}"));
+            let error = io::Error::other(format!("change {seq} does not read: {what}"));
             return Err(JournalError::Io { path: path.to_owned(), error });
         }
         let filled = filling.map_or(Ok(()), Filling::finish);
@@ -257,7 +261,7 @@ impl IndexSlot {
                 Ok(())
             }
             // It was never made.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(IndexError::NotSetAside { path: self.place.path.clone(), error }),
         }
     }
@@ -272,15 +276,23 @@ impl IndexSlot {
     }
 }
 
+/// What stands at a path; `None` if nothing does. Of what can't be looked at, nobody knows that it is missing.
+fn look_at(path: &Path) -> io::Result<Option<Metadata>> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some).map_err(|error| with_remedy(path, error)),
+    }
+}
+
 /// What shows that there were records where the journal has none: an empty journal would forget every revocation, and
 /// every media file would be swept away.
-fn trace_of_records(directory: &Path, journal: &Path, index: &Path) -> Option<PathBuf> {
+fn trace_of_records(directory: &Path, journal: Option<&Metadata>, index: &Path) -> Option<PathBuf> {
     let media = directory.join("media");
     let has_media = std::fs::read_dir(&media).is_ok_and(|mut entries| entries.next().is_some());
-    match std::fs::metadata(journal) {
-        Ok(metadata) if metadata.len() > 0 => None,
+    match journal {
+        Some(found) if found.len() > 0 => None,
         // The first start was interrupted, unless there are media. The index says itself what it has applied.
-        Ok(_) => has_media.then_some(media),
-        Err(_) => [index, &media].into_iter().find(|path| path.exists()).map(Path::to_owned),
+        Some(_) => has_media.then_some(media),
+        None => [index, &media].into_iter().find(|path| path.exists()).map(Path::to_owned),
     }
 }

@@ -387,3 +387,23 @@ fn a_journal_that_is_gone_is_refused_where_anything_tells_of_it_and_made_where_n
     std::fs::remove_dir(path.join("media")).unwrap();
     assert_says(path, &Model::new());
 }
+
+#[test]
+fn a_journal_that_can_not_be_looked_at_is_not_called_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, mut model) = (directory.path(), Model::new());
+    change(path, &mut model, 1..3);
+    let (journal, kept) = (path.join("journal"), path.join("kept"));
+    std::fs::rename(&journal, &kept).unwrap();
+    std::os::unix::fs::symlink("journal", &journal).unwrap();
+    match open(path) {
+        Err(JournalError::Io { path, error }) => {
+            assert_eq!(path, journal);
+            assert!(error.to_string().contains("move the link away"), "{error}");
+        }
+        other => panic!("{:?}", other.err()),
+    }
+    // The twin.
+    std::fs::rename(&kept, &journal).unwrap();
+    assert_says(path, &model);
+}
