@@ -109,6 +109,10 @@ pub async fn run(
         let _patience = manager::Patience::ask_for("Opening the store");
         App::start(config, state, Box::new(SystemClock), Box::new(SystemEntropy)).await?
     };
+    // One that was just created is one from here on: its journal has the first record.
+    if StateDir::is_unfinished(app.state().path()) {
+        app.state().finish()?;
+    }
     // Until here a signal ends the process on the spot, which loses nothing. From here on it is heard: one that comes
     // right after the server says that it serves is no accident.
     let signals = Signals::new()?;

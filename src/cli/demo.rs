@@ -58,9 +58,7 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
     let state = if directory.join("format").exists() {
         StateDir::open(&directory)?
     } else {
-        let state = create_state(&directory, &config.state.master_key_file)?;
-        state.finish()?;
-        state
+        create_state(&directory, &config.state.master_key_file)?
     };
     // Left behind, it would only be clutter below the temporary directory.
     let clear_away = move || is_temporary.then(|| std::fs::remove_dir_all(&directory));

@@ -10,7 +10,8 @@
 //! dropped at the next start; damage before it is an error with its position, never skipped: it might have been a
 //! revocation. Each commit says how much was on disk when it was written (`durable`), which tells the two apart even
 //! when the commits of one group reached the disk out of order. In the head of a compacted journal, whose commits share
-//! one number, `durable` is where the commit stands, so that none can be missing.
+//! one number, `durable` is where the commit stands, so that none can be missing. A file without any commit is damaged,
+//! too: the first one is on disk before the state directory has its name.
 //!
 //! A descriptor that failed is not written to again: after a failed sync the kernel may have dropped what was written
 //! and report success the next time. A failed write is cut off again and the file opened anew; after a failed sync only
@@ -60,16 +61,9 @@ pub enum JournalError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// There is no journal where there was one.
-    #[error(
-        "{path} is missing or empty, but {rest} is there: this directory held records. Put the journal back or restore a backup"
-    )]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// What shows that there was one.
-        rest: PathBuf,
-    },
+    /// There is no journal, or an empty one, where there was one.
+    #[error("{0} is missing or empty, and this directory held records. Put the journal back or restore a backup")]
+    Missing(PathBuf),
     /// There is no room for the index.
     #[error("{0}: there is no room on the disk for the index of the records; make room, then start again")]
     NoRoom(PathBuf),
@@ -130,7 +124,8 @@ impl Journal {
         })
     }
 
-    /// Opens a journal, hands every commit to `each` in order, and drops what an interrupted append left at its end.
+    /// Opens a journal, hands every commit to `each` in order, and drops what an interrupted append left at its end. An empty
+    /// one is taken for one that was just created.
     ///
     /// # Errors
     /// [`JournalError::Older`] if it ends before commit `known_seq`, of which the caller knows that it was
@@ -165,6 +160,9 @@ impl Journal {
     pub fn inspect(path: &Path, each: impl FnMut(Commit)) -> Result<(u64, u64), JournalError> {
         let file = small_file::open_file(path, OpenOptions::new().read(true)).map_err(|error| io_error(path, error))?;
         let length = file.metadata().map_err(|error| io_error(path, error))?.len();
+        if length == 0 {
+            return Err(JournalError::Missing(path.to_owned()));
+        }
         let ReadThrough { end, seq, .. } = read_all(path, &file, length, each)?;
         Ok((seq, length - end))
     }

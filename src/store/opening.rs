@@ -9,10 +9,11 @@ use super::lists::Lists;
 use super::op::{Commit, Op};
 use super::remedy::with_remedy;
 use super::rows::drop_behind;
+use super::state_dir::StateDir;
 use crate::domain::limits;
 use std::fs::Metadata;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 
 /// Everything, as the journal tells it.
@@ -28,8 +29,11 @@ impl Opened {
     pub fn at(directory: &Path, place: &IndexPlace, disk: &Disk) -> Result<Self, JournalError> {
         let path = directory.join("journal");
         let found = look_at(&path).map_err(|error| JournalError::Io { path: path.clone(), error })?;
-        if let Some(rest) = trace_of_records(directory, found.as_ref(), &place.path) {
-            return Err(JournalError::Missing { path, rest });
+        // An empty journal would forget every revocation, and every media file would be swept away. What is no file is
+        // refused where it is opened.
+        let is_empty = found.as_ref().is_none_or(|found| found.is_file() && found.len() == 0);
+        if is_empty && StateDir::is_finished(directory) {
+            return Err(JournalError::Missing(path));
         }
         if found.is_none() {
             Journal::create(&path)?;
@@ -281,18 +285,5 @@ fn look_at(path: &Path) -> io::Result<Option<Metadata>> {
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         found => found.map(Some).map_err(|error| with_remedy(path, error)),
-    }
-}
-
-/// What shows that there were records where the journal has none: an empty journal would forget every revocation, and
-/// every media file would be swept away.
-fn trace_of_records(directory: &Path, journal: Option<&Metadata>, index: &Path) -> Option<PathBuf> {
-    let media = directory.join("media");
-    let has_media = std::fs::read_dir(&media).is_ok_and(|mut entries| entries.next().is_some());
-    match journal {
-        Some(found) if found.len() > 0 => None,
-        // The first start was interrupted, unless there are media. The index says itself what it has applied.
-        Some(_) => has_media.then_some(media),
-        None => [index, &media].into_iter().find(|path| path.exists()).map(Path::to_owned),
     }
 }

@@ -147,7 +147,7 @@ impl StateDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Makes one whole that was just created: what is in it is promised from here on.
+    /// Makes one whole that was just created: what is in it is promised from here on. Its journal must say something.
     pub fn finish(&self) -> Result<(), StateDirError> {
         let format = self.path.join("format");
         sync_directory(&self.path)
@@ -158,7 +158,12 @@ impl StateDir {
 
     /// Whether there is a directory that was created and never made whole.
     pub fn is_unfinished(path: &Path) -> bool {
-        path.join(UNFINISHED).exists() && !path.join("format").exists()
+        path.join(UNFINISHED).exists() && !Self::is_finished(path)
+    }
+
+    /// Whether it was made whole: from then on its journal says something, and what is in it is promised.
+    pub(super) fn is_finished(path: &Path) -> bool {
+        path.join("format").try_exists().unwrap_or(true)
     }
 
     /// Opens and locks an existing one.

@@ -539,6 +539,22 @@ fn the_demo_takes_a_video_of_your_own_and_keeps_a_named_state_directory() {
 }
 
 #[test]
+fn a_demo_that_was_killed_before_its_journal_said_anything_is_run_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("demo");
+    let arguments = ["demo", "--json", "--listen", "127.0.0.1:0", "--state-dir", state.to_str().unwrap()];
+    // It is killed when it writes more than 512 bytes to a file: a certificate, or the index.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -f 1; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_screener")]).args(arguments);
+    assert!(!shell.output().unwrap().status.success());
+    assert!(state.join("master.key").exists() && !state.join("format").exists());
+    let mut demo = Serving::start(&arguments);
+    demo.line();
+    assert!(state.join("format").exists());
+    assert_eq!(demo.end(), 0);
+}
+
+#[test]
 fn a_demo_that_fails_says_why_and_leaves_nothing_behind() {
     let temporary = tempfile::tempdir().unwrap();
     let unplayable = temporary.path().join("note.mp4");

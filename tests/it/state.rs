@@ -260,22 +260,22 @@ fn an_older_journal_is_refused_untouched_and_the_right_one_starts() {
 }
 
 #[test]
-fn a_journal_that_is_empty_or_gone_is_refused_and_no_media_file_is_removed() {
+fn a_journal_that_is_empty_gone_or_another_file_is_refused_and_no_media_file_is_removed() {
     let mut kept = Kept::new();
     let media = files_below(&kept.good.join("media")).len();
     for with_index in [true, false] {
-        for gone in [true, false] {
+        for bytes in [None, Some(Vec::new()), Some(vec![0; 9_000]), Some(b"of something else\n".repeat(1_000))] {
             kept.reset();
             if !with_index {
                 std::fs::remove_dir_all(kept.server.state().join("index")).unwrap();
             }
             let journal = kept.server.state().join("journal");
-            if gone {
-                std::fs::remove_file(&journal).unwrap();
-            } else {
-                truncate(&journal, 0);
+            match &bytes {
+                None => std::fs::remove_file(&journal).unwrap(),
+                Some(bytes) => std::fs::write(&journal, bytes).unwrap(),
             }
-            kept.must_refuse(&format!("gone: {gone}, index: {with_index}"), &["journal"]);
+            let what = format!("{:?} bytes, index: {with_index}", bytes.map(|bytes| bytes.len()));
+            kept.must_refuse(&what, &[journal.to_str().unwrap(), "estore a backup"]);
             assert_eq!(files_below(&kept.server.state().join("media")).len(), media);
         }
     }

@@ -136,7 +136,8 @@ fn a_state_directory_that_is_served_is_in_use_whatever_else_is_wrong_with_it() {
     let parent = tempfile::tempdir().unwrap();
     let path = parent.path().join("state");
     let state = StateDir::create(&path).unwrap();
-    Journal::create(&path.join("journal")).unwrap();
+    let mut journal = Journal::create(&path.join("journal")).unwrap();
+    append_all(&mut journal, &[Op::put(&owner(OWNER)).unwrap()], Timestamp::from_secs(1)).unwrap();
     state.finish().unwrap();
     let is_in_use = || matches!(read_known(Some(&path)), Err(BackupError::StateDir(StateDirError::InUse(_))));
     assert!(is_in_use());

@@ -373,19 +373,36 @@ fn an_index_ahead_of_the_journal_refuses_the_start_and_both_stay_as_they_are() {
 }
 
 #[test]
-fn a_journal_that_is_gone_is_refused_where_anything_tells_of_it_and_made_where_nothing_does() {
+fn a_journal_without_a_record_is_refused_untouched_in_a_directory_that_was_made_whole() {
     let directory = tempfile::tempdir().unwrap();
     let (path, mut model) = (directory.path(), Model::new());
+    let journal = path.join("journal");
+    // Until then it is made, and one that was only just made is opened.
+    assert_says(path, &model);
     assert_says(path, &model);
     change(path, &mut model, 1..3);
-    std::fs::remove_file(path.join("journal")).unwrap();
-    assert!(matches!(open(path), Err(JournalError::Missing { .. })));
-    assert!(!path.join("journal").exists());
-    lose_index(path);
-    std::fs::create_dir(path.join("media")).unwrap();
-    assert!(matches!(open(path), Err(JournalError::Missing { .. })));
-    std::fs::remove_dir(path.join("media")).unwrap();
-    assert_says(path, &Model::new());
+    std::fs::write(path.join("format"), "").unwrap();
+    assert_says(path, &model);
+    let whole = std::fs::read(&journal).unwrap();
+    for with_index in [true, false] {
+        if !with_index {
+            lose_index(path);
+        }
+        std::fs::remove_file(&journal).unwrap();
+        assert!(matches!(open(path), Err(JournalError::Missing(missing)) if missing == journal));
+        assert!(!journal.exists(), "another one was made");
+        for bytes in [Vec::new(), vec![0; whole.len()], whole[1..].to_vec(), b"of something else\n".repeat(100_000)] {
+            std::fs::write(&journal, &bytes).unwrap();
+            match open(path) {
+                Err(JournalError::Missing(_)) => assert!(bytes.is_empty()),
+                Err(JournalError::Damaged { offset: 0, .. }) => assert!(!bytes.is_empty()),
+                other => panic!("{:?}", other.err()),
+            }
+            assert!(std::fs::read(&journal).unwrap() == bytes, "it was changed");
+        }
+    }
+    std::fs::write(&journal, &whole).unwrap();
+    assert_says(path, &model);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) struct ReadThrough {
     pub(super) vouched: u64,
 }
 
-/// Hands every commit of the first `length` bytes to `each`.
+/// Hands every commit of the first `length` bytes to `each`. There must be one, unless `length` is 0.
 pub(super) fn read_all(
     path: &Path,
     file: &File,
@@ -87,6 +87,10 @@ pub(super) fn read_all(
             is_head_closed = commit.ops.is_empty();
         }
         each(commit);
+    }
+    // Zeros, or another file: the unfinished end of a journal has something before it.
+    if offset == 0 && length > 0 {
+        return Err(damaged(offset, "it does not begin with a record"));
     }
     if !is_head_closed {
         return Err(damaged(offset, "its compacted head ends too early"));

@@ -59,6 +59,11 @@ def empty(path, dice):
     return "emptied"
 
 
+def zero(path, dice):
+    overwrite(path, bytes(path.stat().st_size))
+    return "zeroed"
+
+
 def delete(path, dice):
     remove(path)
     return "deleted"

@@ -1,5 +1,6 @@
 """The journal: what it says before its acknowledged end is never skipped."""
 
+import os
 import struct
 
 from .. import harm, journal
@@ -7,6 +8,8 @@ from . import READY, REFUSED, Case, must, of_file
 
 # How often a flipped bit in the middle is drawn.
 FLIPS = 6
+# The longest append: 64 commits of a megabyte.
+APPEND_BYTES = 64 << 20
 
 
 def cases():
@@ -23,10 +26,8 @@ def cases():
         ("last record cut", last_cut),
         ("last record flipped", last_flipped),
         ("the one from before the revocations", older),
-        ("emptied", lambda scene: scene.damage("journal", harm.empty)),
-        ("deleted", lambda scene: scene.damage("journal", harm.delete)),
-        ("emptied, and the index gone", without_index(harm.empty)),
-        ("deleted, and the index gone", without_index(harm.delete)),
+        ("more at the end than is ever appended", overlong),
+        *[(f"{done}{more}", also(how)) for how, done in GONE for more, also in INDEX],
     ]
     dropped = [
         ("a torn record at the end", torn),
@@ -171,11 +172,28 @@ def older(scene):
     rewrite(scene, [(scene.original.bases["older"] / "journal").read_bytes()], "the one from before the revocations")
 
 
+def with_index(how):
+    return lambda scene: scene.damage("journal", how)
+
+
 def without_index(how):
     def damage(scene):
         harm.remove(scene.state / "index")
         scene.damage("journal", how)
     return damage
+
+
+def with_damaged_index(how):
+    def damage(scene):
+        harm.overwrite_with_garbage(scene.state / "index" / "conf", scene.dice)
+        scene.damage("journal", how)
+    return damage
+
+
+# Nothing of it is left: whoever believed that would forget everything.
+GONE = [(harm.empty, "emptied"), (harm.zero, "zeroed"), (harm.overwrite_with_garbage, "overwritten"),
+        (harm.delete, "deleted")]
+INDEX = [("", with_index), (", and the index gone", without_index), (", and the index damaged", with_damaged_index)]
 
 
 def torn(scene):
@@ -194,6 +212,14 @@ def much_garbage(scene):
     """Such as numbers that all look like lengths."""
     number = scene.dice.randrange(1 << 8, 1 << 20)
     rewrite(scene, [content(scene), struct.pack("<I", number) * (1 << 20)], f"4 MiB of the number {number} at the end")
+
+
+def overlong(scene):
+    """Of which no byte is read: a hole takes no room."""
+    path, end = scene.state / "journal", len(content(scene))
+    os.truncate(path, end + APPEND_BYTES + 1)
+    scene.done = f"journal: {APPEND_BYTES + 1} zeros behind the last record"
+    scene.named = f"{path} is damaged at byte {end}:"
 
 
 def left_over(scene):
