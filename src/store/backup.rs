@@ -341,7 +341,8 @@ fn link_media(
         }
         match std::fs::hard_link(&source, &copy) {
             Ok(()) => count += 1,
-            Err(error) if !is_for_copying(&error) => return Err(io_error(&source)(error)),
+            // The source was looked at just now: what is refused is another name for it.
+            Err(error) if !is_for_copying(&error) => return Err(io_error(&copy)(error)),
             Err(_) => {
                 apart_bytes += file.size_bytes;
                 apart.push((file, source, copy));
@@ -359,7 +360,7 @@ fn link_media(
         };
         // Either side may have failed: what reads is not to be given up for a disk that does not take it.
         match sha256_of(&source) {
-            Ok(_) => return Err(io_error(&source)(error)),
+            Ok(_) => return Err(io_error(&copy)(error)),
             Err(unreadable) => leave_out(&file, &format!("it can't be read: {unreadable}"))?,
         }
         match std::fs::remove_file(&copy) {

@@ -194,7 +194,35 @@ fn what_can_not_be_linked_is_copied_where_there_is_room_for_all_of_it() {
         (3, Vec::new())
     );
     // A file that is there already is no reason to copy over it.
-    assert!(link_media(&records, here.path(), beside.path(), &HashSet::new(), |_| Ok(())).is_err());
+    let refused = link_media(&records, here.path(), beside.path(), &HashSet::new(), |_| Ok(()));
+    assert!(matches!(refused, Err(BackupError::Io { path, .. }) if path.starts_with(beside.path())));
+}
+
+#[test]
+fn a_disk_that_does_not_take_a_copy_is_named_not_the_file_that_was_read() {
+    let (here, elsewhere) = (tempfile::tempdir_in("target").unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+    let (id, mut records) = (MediaFileId(Uuid::from_u128(1)), records(0));
+    let file = MediaFile {
+        id,
+        organization: OWNER,
+        video: VideoId(Uuid::from_u128(8)),
+        kind: MediaKind::Source,
+        size_bytes: 4,
+        sha256: String::new(),
+        created_at: Timestamp::from_secs(0),
+    };
+    put(&mut records, &file);
+    std::fs::write(here.path().join(id.to_string()), "film").unwrap();
+    let copy = elsewhere.path().join(id.to_string());
+    // Between the attempt to link and the copy, what has no room takes its place.
+    let refused = link_media(&records, here.path(), elsewhere.path(), &HashSet::new(), |_| {
+        std::os::unix::fs::symlink("/dev/full", &copy).unwrap();
+        Ok(())
+    });
+    match refused {
+        Err(BackupError::Io { path, error }) => assert_eq!((path, error.kind()), (copy, io::ErrorKind::StorageFull)),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A backup by hand of a journal that names three media files, of which only the first can be had; and those it lacks.
