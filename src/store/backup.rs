@@ -461,7 +461,7 @@ pub fn restore_backup(
     }
     let damaged: HashSet<MediaFileId> = checked.damaged.into_iter().collect();
     let records = replay(&backup.join("journal"))?;
-    let (known, known_state) = read_known(known)?;
+    let known = read_known(known)?;
     let state = StateDir::create(into).map_err(|error| match error {
         StateDirError::Exists(path) => BackupError::NotEmpty(path),
         error => error.into(),
@@ -474,26 +474,41 @@ pub fn restore_backup(
         let what = "media files of it are gone, or can't be read, since it was checked".to_owned();
         return Err(BackupError::NotWhole { path: backup.to_owned(), what });
     }
-    let mut report =
-        BackupReport { seq: records.seq, media_files, missing_media, known_state, ..BackupReport::default() };
+    let mut report = BackupReport {
+        seq: records.seq,
+        media_files,
+        missing_media,
+        known_state: known.state,
+        ..BackupReport::default()
+    };
     let journal_path = into.join("journal");
     copy(&backup.join("journal"), &journal_path).map_err(io_error(&journal_path))?;
     let mut journal = Journal::open(&journal_path, 0, |_| {})?;
-    let ops = merged(&records, known.as_ref(), &mut report).map_err(io::Error::other).map_err(io_error(backup))?;
+    let ops =
+        merged(&records, known.records.as_ref(), &mut report).map_err(io::Error::other).map_err(io_error(backup))?;
     append_all(&mut journal, &ops, now).map_err(io_error(&journal_path))?;
     std::fs::File::open(&journal_path).and_then(|file| file.sync_all()).map_err(io_error(&journal_path))?;
     state.finish()?;
     Ok(report)
 }
 
+/// What the state directory in use until now knows.
+#[derive(Default)]
+struct Known {
+    records: Option<Records>,
+    state: KnownState,
+    /// A server that starts before the restore has ended would revoke behind its back.
+    _lock: Option<StateDir>,
+}
+
 /// What the present state directory knows, and how much of it could be read: a damaged journal is a reason to restore,
-/// and what stands before the damage still counts.
-fn read_known(directory: Option<&Path>) -> Result<(Option<Records>, KnownState), BackupError> {
+/// and what stands before the damage still counts. No server starts there as long as the answer lives.
+fn read_known(directory: Option<&Path>) -> Result<Known, BackupError> {
     // A running server would go on revoking behind our back. Its lock comes before anything else is looked at: a directory
     // that lost a file or is open to others may be served all the same.
-    let Some(directory) = directory else { return Ok((None, KnownState::Absent)) };
+    let Some(directory) = directory else { return Ok(Known::default()) };
     let (lock, journal) = (is_there(&directory.join("lock"))?, is_there(&directory.join("journal"))?);
-    let _lock = match (lock || journal).then(|| StateDir::lock(directory)) {
+    let lock = match (lock || journal).then(|| StateDir::lock(directory)) {
         Some(Err(error @ StateDirError::InUse(_))) => return Err(error.into()),
         Some(Err(StateDirError::Io { path, error })) if error.kind() == io::ErrorKind::PermissionDenied => {
             return Err(BackupError::Io { path, error });
@@ -501,8 +516,9 @@ fn read_known(directory: Option<&Path>) -> Result<(Option<Records>, KnownState),
         // What can't be locked, on a disk that is read-only or fails, nobody serves.
         other => other.and_then(Result::ok),
     };
+    // Neither is served, and the latter may be what is restored into.
     if !journal || StateDir::is_unfinished(directory) {
-        return Ok((None, KnownState::Absent));
+        return Ok(Known::default());
     }
     let path = directory.join("journal");
     if let Err(error) = std::fs::File::open(&path)
@@ -510,14 +526,15 @@ fn read_known(directory: Option<&Path>) -> Result<(Option<Records>, KnownState),
     {
         return Err(BackupError::Io { path, error });
     }
-    let (records, damage) = replay_readable(&directory.join("journal"));
-    Ok(match damage {
-        None => (Some(records), KnownState::Whole),
+    let (records, damage) = replay_readable(&path);
+    let state = match damage {
+        None => KnownState::Whole,
         Some(damage) => {
             tracing::warn!(%damage, "what follows the damage is not known: check which keys were revoked last");
-            (Some(records), KnownState::Partial)
+            KnownState::Partial
         }
-    })
+    };
+    Ok(Known { records: Some(records), state, _lock: lock })
 }
 
 /// Whether a file is there. Whoever may not look is not told that it isn't; where a disk fails, it is looked at.

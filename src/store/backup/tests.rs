@@ -149,7 +149,12 @@ fn a_state_directory_that_is_served_is_in_use_whatever_else_is_wrong_with_it() {
     assert!(is_in_use(), "its lock's file is gone");
     // The twin: nobody serves it any more.
     drop(state);
-    assert!(matches!(read_known(Some(&path)), Ok((Some(_), KnownState::Whole))));
+    let known = read_known(Some(&path)).unwrap();
+    assert!(known.records.is_some() && known.state == KnownState::Whole);
+    // Nor does anybody begin to, until the restore has ended.
+    assert!(matches!(StateDir::lock(&path), Err(StateDirError::InUse(_))));
+    drop(known);
+    assert!(StateDir::lock(&path).is_ok());
 }
 
 #[test]
