@@ -102,8 +102,10 @@ pub(super) fn run(verb: BackupVerb) -> anyhow::Result<()> {
             let text = match report.known_state {
                 KnownState::Whole => text,
                 KnownState::Partial => format!(
-                    "{text}\nThe journal in {} is damaged: revocations made after the damage are not known. Revoke them again.",
-                    known.display()
+                    "{text}\nWhat the journal in {} says was taken over, and may not be all that was done since the backup \
+                     ({}): revocations that it lacks are not known. Revoke them again.",
+                    known.display(),
+                    report.known_doubt.as_deref().unwrap_or_default()
                 ),
                 KnownState::Absent => format!(
                     "{text}\nThere is no journal in {}: revocations made after the backup are not known. Revoke them again.",

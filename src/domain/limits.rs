@@ -182,6 +182,11 @@ pub const DAMAGED_LOOK_S: u64 = 5;
 pub const DAMAGED_RETRY_S: u64 = 600;
 /// Damaged media files in one answer or on one page: beyond that it is the disk that is damaged.
 pub const DAMAGED_LISTED: usize = 100;
+/// Longest that the index of a state directory may compute or stand still, beside which a backup is restored, until it says
+/// how far it has come, in seconds: with five million videos it takes fewer than twenty, and one that is damaged may hang.
+pub const KNOWN_INDEX_S: u64 = 30;
+/// Memory that it may use for a cache meanwhile, in bytes: one number is read.
+pub const KNOWN_INDEX_CACHE_BYTES: u64 = 8 << 20;
 /// Media files that a backup may lack: where more are gone, it is the disk below them that is.
 pub const BACKUP_MISSING_FILES: usize = 10_000;
 /// Longest manifest of a backup that is read, in bytes: one that names all that a backup may lack is a third of it.

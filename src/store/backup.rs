@@ -6,6 +6,7 @@
 
 use super::catalog::Catalog;
 use super::disk::Disk;
+use super::index::IndexPlace;
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::media_dir::{MediaDir, MediaError};
 use super::op::{Op, Row};
@@ -27,6 +28,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The one place within the state directory for backups: what the unit lets the server write to, and one mount with the
 /// media, so that files can be linked.
@@ -115,6 +117,9 @@ pub struct BackupReport {
     pub back_private: usize,
     /// How much of the state directory in use until now could be asked.
     pub known_state: KnownState,
+    /// Why that was not all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_doubt: Option<String>,
 }
 
 /// How much was known, beside a backup, of what happened after it.
@@ -124,9 +129,9 @@ pub enum KnownState {
     /// There was no state directory: revocations newer than the backup are not known.
     #[default]
     Absent,
-    /// Its journal is damaged, and was read up to there.
+    /// Its journal is damaged, cut off, an older one, or of another state: what it says counts, what it lacks is not known.
     Partial,
-    /// All of it.
+    /// All of it: nothing speaks against that.
     Whole,
 }
 
@@ -461,7 +466,7 @@ pub fn restore_backup(
     }
     let damaged: HashSet<MediaFileId> = checked.damaged.into_iter().collect();
     let records = replay(&backup.join("journal"))?;
-    let known = read_known(known)?;
+    let known = read_known(known, &records)?;
     let state = StateDir::create(into).map_err(|error| match error {
         StateDirError::Exists(path) => BackupError::NotEmpty(path),
         error => error.into(),
@@ -479,6 +484,7 @@ pub fn restore_backup(
         media_files,
         missing_media,
         known_state: known.state,
+        known_doubt: known.doubt,
         ..BackupReport::default()
     };
     let journal_path = into.join("journal");
@@ -497,13 +503,15 @@ pub fn restore_backup(
 struct Known {
     records: Option<Records>,
     state: KnownState,
+    /// Why it is [`KnownState::Partial`].
+    doubt: Option<String>,
     /// A server that starts before the restore has ended would revoke behind its back.
     _lock: Option<StateDir>,
 }
 
-/// What the present state directory knows, and how much of it could be read: a damaged journal is a reason to restore,
-/// and what stands before the damage still counts. No server starts there as long as the answer lives.
-fn read_known(directory: Option<&Path>) -> Result<Known, BackupError> {
+/// What the present state directory knows, and how much of what was done since `backup` that is: a damaged journal is a reason
+/// to restore, and what stands before the damage still counts. No server starts there as long as the answer lives.
+fn read_known(directory: Option<&Path>, backup: &Records) -> Result<Known, BackupError> {
     // A running server would go on revoking behind our back. Its lock comes before anything else is looked at: a directory
     // that lost a file or is open to others may be served all the same.
     let Some(directory) = directory else { return Ok(Known::default()) };
@@ -527,14 +535,44 @@ fn read_known(directory: Option<&Path>) -> Result<Known, BackupError> {
         return Err(BackupError::Io { path, error });
     }
     let (records, damage) = replay_readable(&path);
-    let state = match damage {
-        None => KnownState::Whole,
-        Some(damage) => {
-            tracing::warn!(%damage, "what follows the damage is not known: check which keys were revoked last");
-            KnownState::Partial
-        }
+    let doubt = match damage {
+        None => why_not_all(&records, directory, backup),
+        Some(JournalError::Missing(_)) => Some("it is empty".to_owned()),
+        Some(JournalError::Damaged { offset, what, .. }) => Some(format!("it is damaged at byte {offset}: {what}")),
+        Some(error) => Some(error.to_string()),
     };
-    Ok(Known { records: Some(records), state, _lock: lock })
+    let state = if doubt.is_some() { KnownState::Partial } else { KnownState::Whole };
+    Ok(Known { records: Some(records), state, doubt, _lock: lock })
+}
+
+/// Why a journal that reads to its end may not be all that was done since `backup`; `None` if nothing speaks against that.
+fn why_not_all(known: &Records, directory: &Path, backup: &Records) -> Option<String> {
+    let seq = known.seq;
+    if known.unfinished_bytes > 0 {
+        // Nobody can tell a change that was never acknowledged from one that was, and is damaged.
+        return Some(format!("{} bytes at its end, after change {seq}, can't be read", known.unfinished_bytes));
+    }
+    if seq < backup.seq {
+        let last = backup.seq;
+        return Some(format!(
+            "it is an older copy, or of another state: it ends with change {seq}, the backup with {last}"
+        ));
+    }
+    // No entry of an audit log is ever changed or removed, and each has the hash of all those before it.
+    let mut audit = backup.rows.iter().filter(|((kind, _), _)| *kind == Kind::Audit);
+    if !audit.all(|(target, row)| known.rows.get(target) == Some(row)) {
+        return Some("it is of another state: it lacks entries of the backup's audit log".to_owned());
+    }
+    let path = directory.join("index");
+    if !path.is_dir() {
+        return None;
+    }
+    let limit = Duration::from_secs(limits::KNOWN_INDEX_S);
+    let index = IndexPlace { path, cache_bytes: limits::KNOWN_INDEX_CACHE_BYTES, limit };
+    // One that does not open says nothing.
+    let applied = index.applied().unwrap_or(0);
+    (applied > seq)
+        .then(|| format!("its end is gone: it ends with change {seq}, and change {applied} was acknowledged"))
 }
 
 /// Whether a file is there. Whoever may not look is not told that it isn't; where a disk fails, it is looked at.

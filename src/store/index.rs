@@ -88,14 +88,24 @@ impl IndexPlace {
     /// Opens or creates the index there. One that was closed just now is waited for: no other process can have it, for the
     /// state directory has a lock of its own.
     pub fn open(&self) -> Result<Index, IndexError> {
+        self.open_for(Ok)
+    }
+
+    /// Number of the last commit that the index there has applied, as [`Index::applied`] has it. It is closed again by the
+    /// thread that may hang.
+    pub fn applied(&self) -> Result<u64, IndexError> {
+        self.open_for(|index| index.applied())
+    }
+
+    fn open_for<T: Send + 'static>(&self, use_it: fn(Index) -> Result<T, IndexError>) -> Result<T, IndexError> {
         let began = Instant::now();
         loop {
             let Self { path, cache_bytes, limit } = self.clone();
-            match guarded(limit, move || Index::open_now(&path, cache_bytes)) {
+            match guarded(limit, move || Index::open_now(&path, cache_bytes).and_then(use_it)) {
                 Err(error) if error.is_locked() && began.elapsed() < LOCKED_WITHIN => {
                     std::thread::park_timeout(LOCK_LOOK);
                 }
-                opened => return opened,
+                used => return used,
             }
         }
     }

@@ -50,6 +50,7 @@ impl MissingMedia {
 
 /// The latest state of every record, as the journal tells it.
 pub(super) struct Records {
+    /// Number of the last change that was read.
     pub seq: u64,
     pub unfinished_bytes: u64,
     pub rows: HashMap<(Kind, Uuid), Row>,
@@ -78,6 +79,7 @@ pub(super) fn replay_readable(journal: &Path) -> (Records, Option<JournalError>)
 fn read_records(journal: &Path, is_wanted: impl Fn(Kind) -> bool) -> (Records, Option<JournalError>) {
     let mut records = Records { seq: 0, unfinished_bytes: 0, rows: HashMap::new() };
     let read = Journal::inspect(journal, |commit| {
+        records.seq = commit.seq;
         for op in commit.ops {
             let target = op.target();
             if !is_wanted(target.0) {
@@ -90,10 +92,7 @@ fn read_records(journal: &Path, is_wanted: impl Fn(Kind) -> bool) -> (Records, O
         }
     });
     match read {
-        Ok((seq, unfinished_bytes)) => {
-            (records.seq, records.unfinished_bytes) = (seq, unfinished_bytes);
-            (records, None)
-        }
+        Ok((_, unfinished_bytes)) => (Records { unfinished_bytes, ..records }, None),
         Err(error) => (records, Some(error)),
     }
 }

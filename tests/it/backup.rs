@@ -215,6 +215,34 @@ fn backups_made_while_the_server_is_written_to_are_whole_prefixes_of_what_was_an
 }
 
 #[test]
+fn a_restore_beside_a_damaged_journal_says_that_revocations_may_be_lost() {
+    let mut server = Server::start();
+    let backup = back_up(&server, "backup");
+    let key = made_now(&server, "/signing-keys");
+    server.admin(Method::POST, &format!("/signing-keys/{}/revoke", text(&key, "id")), &json!({})).expect(200);
+    assert!(server.stop());
+    let journal = server.state().join("journal");
+    let whole = std::fs::read(&journal).unwrap();
+    let restore = |bytes: &[u8], name: &str| {
+        std::fs::write(&journal, bytes).unwrap();
+        let into = server.scratch().join(name);
+        let arguments = ["backup", "restore", backup.to_str().unwrap(), "--into", into.to_str().unwrap()];
+        let said = server.verb(&arguments).expect(0).out;
+        std::fs::remove_dir_all(&into).unwrap();
+        (said, server.verb(&[&arguments[..], &["--json"]].concat()).expect(0).json())
+    };
+    let zeros = vec![0; whole.len()];
+    for (name, bytes) in [("emptied", &zeros[..0]), ("zeroed", &zeros[..]), ("torn", &whole[..whole.len() - 9])] {
+        let (said, report) = restore(bytes, name);
+        assert!(said.contains(text(&report, "knownDoubt")) && said.contains("Revoke them again"), "{name}: {said}");
+        assert_eq!(report["knownState"], json!("partial"), "{name}: {report}");
+    }
+    let (said, report) = restore(&whole, "whole");
+    assert!(!said.contains("Revoke them again"), "{said}");
+    assert_eq!((&report["knownState"], &report["knownDoubt"]), (&json!("whole"), &Value::Null), "{report}");
+}
+
+#[test]
 fn a_backup_with_a_flipped_bit_anywhere_is_refused() {
     let server = Server::start();
     server.video("private");

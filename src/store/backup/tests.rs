@@ -1,5 +1,7 @@
+use super::super::access::NO_AUDIT;
+use super::super::audit_chain::chained;
 use super::*;
-use crate::domain::{EmbedId, MediaFileId, MediaKind, Settings, VideoId};
+use crate::domain::{Actor, AuditEvent, EmbedId, MediaFileId, MediaKind, Settings, Subject, VideoId};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -139,7 +141,8 @@ fn a_state_directory_that_is_served_is_in_use_whatever_else_is_wrong_with_it() {
     let mut journal = Journal::create(&path.join("journal")).unwrap();
     append_all(&mut journal, &[Op::put(&owner(OWNER)).unwrap()], Timestamp::from_secs(1)).unwrap();
     state.finish().unwrap();
-    let is_in_use = || matches!(read_known(Some(&path)), Err(BackupError::StateDir(StateDirError::InUse(_))));
+    let is_in_use =
+        || matches!(read_known(Some(&path), &records(0)), Err(BackupError::StateDir(StateDirError::InUse(_))));
     assert!(is_in_use());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     assert!(is_in_use(), "it is open to others");
@@ -149,12 +152,88 @@ fn a_state_directory_that_is_served_is_in_use_whatever_else_is_wrong_with_it() {
     assert!(is_in_use(), "its lock's file is gone");
     // The twin: nobody serves it any more.
     drop(state);
-    let known = read_known(Some(&path)).unwrap();
+    let known = read_known(Some(&path), &records(0)).unwrap();
     assert!(known.records.is_some() && known.state == KnownState::Whole);
     // Nor does anybody begin to, until the restore has ended.
     assert!(matches!(StateDir::lock(&path), Err(StateDirError::InUse(_))));
     drop(known);
     assert!(StateDir::lock(&path).is_ok());
+}
+
+/// A state directory with four audit entries, a commit each: where in its journal each ends.
+fn served(path: &Path, actor: &Actor) -> [usize; 4] {
+    let state = StateDir::create(path).unwrap();
+    let mut journal = Journal::create(&path.join("journal")).unwrap();
+    let mut head = (0, NO_AUDIT.to_owned());
+    let ends = [(); 4].map(|()| {
+        let event = AuditEvent {
+            mandate: actor.clone().into(),
+            organization: OWNER,
+            action: "video.create",
+            subject: Subject { kind: Kind::Video, id: Uuid::from_u128(8) },
+            detail: serde_json::Value::Null,
+        };
+        let entry = chained(event, &head, Timestamp::from_secs(1));
+        append_all(&mut journal, &[Op::put(&entry).unwrap()], Timestamp::from_secs(1)).unwrap();
+        head = (entry.number, entry.hash);
+        usize::try_from(journal.end()).unwrap()
+    });
+    state.finish().unwrap();
+    ends
+}
+
+#[test]
+fn a_present_journal_that_may_lack_something_is_known_in_part_and_what_it_says_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, other) = (directory.path().join("state"), directory.path().join("other"));
+    let [one, two, three, four] = served(&path, &Actor::Server);
+    served(&other, &Actor::Appliance);
+    let journal = path.join("journal");
+    let whole = std::fs::read(&journal).unwrap();
+    std::fs::write(&journal, &whole[..two]).unwrap();
+    let backup = replay(&journal).unwrap();
+    let known = |bytes: &[u8]| {
+        std::fs::write(&journal, bytes).unwrap();
+        let known = read_known(Some(&path), &backup).unwrap();
+        assert_eq!(known.doubt.is_some(), known.state == KnownState::Partial);
+        let records = known.records.unwrap();
+        (known.state, records.seq, records.rows.len(), known.doubt.unwrap_or_default())
+    };
+    let in_part = |bytes: &[u8], read: u64, words: &str| {
+        let (state, seq, rows, doubt) = known(bytes);
+        assert_eq!((state, seq, rows as u64), (KnownState::Partial, read, read), "{doubt}");
+        assert!(doubt.contains(words), "{doubt}");
+    };
+    let entire = |bytes: &[u8], read: u64| {
+        assert_eq!(known(bytes), (KnownState::Whole, read, usize::try_from(read).unwrap(), String::new()));
+    };
+    entire(&whole, 4);
+    entire(&whole[..two], 2);
+    let mut flipped = whole.clone();
+    flipped[four - 2] ^= 1;
+    in_part(&flipped, 3, "bytes at its end");
+    flipped[three - 2] ^= 1;
+    in_part(&flipped, 2, "bytes at its end");
+    in_part(&whole[..four - 1], 3, "bytes at its end");
+    in_part(&[&whole[..], &[0; 100]].concat(), 4, "100 bytes at its end");
+    let mut damaged = whole.clone();
+    damaged[three - 2] ^= 1;
+    in_part(&damaged, 2, &format!("damaged at byte {two}"));
+    in_part(&[], 0, "it is empty");
+    in_part(&vec![0; whole.len()], 0, "damaged at byte 0");
+    in_part(b"something else, and longer than a head", 0, "damaged at byte 0");
+    in_part(&whole[..one], 1, "an older copy");
+    in_part(&std::fs::read(other.join("journal")).unwrap(), 4, "of another state");
+    // Cut between two records, only the index knows that something is gone.
+    entire(&whole[..three], 3);
+    let limit = Duration::from_secs(10);
+    let place = IndexPlace { path: path.join("index"), cache_bytes: 8 << 20, limit };
+    place.open().unwrap().set_applied(4).unwrap();
+    in_part(&whole[..three], 3, "change 4 was acknowledged");
+    entire(&whole, 4);
+    // One that does not open says nothing.
+    std::fs::write(path.join("index/conf"), "no configuration").unwrap();
+    entire(&whole[..three], 3);
 }
 
 #[test]
