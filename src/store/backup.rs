@@ -10,7 +10,7 @@ use super::index::IndexPlace;
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::media_dir::{MediaDir, MediaError};
 use super::op::{Op, Row};
-use super::small_file::{private_directory, read_small};
+use super::small_file::{open_file, private_directory, read_small};
 use super::state_dir::{StateDir, StateDirError};
 use super::verify::{
     MissingMedia, Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_lacking,
@@ -529,7 +529,7 @@ fn read_known(directory: Option<&Path>, backup: &Records) -> Result<Known, Backu
         return Ok(Known::default());
     }
     let path = directory.join("journal");
-    if let Err(error) = std::fs::File::open(&path)
+    if let Err(error) = open_file(&path, std::fs::OpenOptions::new().read(true))
         && error.kind() == io::ErrorKind::PermissionDenied
     {
         return Err(BackupError::Io { path, error });

@@ -415,6 +415,19 @@ fn a_fifo_in_the_place_of_a_manifest_is_refused_by_name() {
 }
 
 #[test]
+fn a_fifo_in_the_place_of_the_present_journal_holds_no_restore_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    served(&path, &Actor::Server);
+    let journal = path.join("journal");
+    std::fs::remove_file(&journal).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &journal, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let known = read_known(Some(&path), &records(0)).unwrap();
+    assert_eq!(known.state, KnownState::Partial);
+    assert!(known.doubt.unwrap().contains("not a regular file"));
+}
+
+#[test]
 fn a_name_that_leaves_no_room_for_its_ending_is_too_long_and_the_longest_one_is_taken() {
     let directory = tempfile::tempdir().unwrap();
     let media = directory.path().join("state/media");
