@@ -31,6 +31,7 @@ mod reload;
 mod socket;
 mod stopping;
 mod tls;
+mod unacknowledged;
 mod watchdog;
 
 pub use reload::Reload;
@@ -179,7 +180,7 @@ pub async fn run(
 
     let status = format!("Serving {base_url}");
     let mut background = vec![
-        actix_web::rt::spawn(http::cut_when_revoked(app.clone(), flights)),
+        actix_web::rt::spawn(http::cut_when_revoked(app.clone(), flights, unacknowledged::unacknowledged)),
         actix_web::rt::spawn(housekeeping(app.clone(), rates.clone())),
         actix_web::rt::spawn(app.clone().into_inner().transcode()),
         actix_web::rt::spawn(app.clone().into_inner().scrub()),

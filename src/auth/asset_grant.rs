@@ -97,6 +97,12 @@ fn input(video: &str, fields: &str) -> String {
 }
 
 impl Grant {
+    /// Whether whatever takes the ground from one takes it from the other: they differ in their times at most.
+    pub fn falls_with(&self, other: &Self) -> bool {
+        (self.video, self.epoch, self.session, self.authority, &self.asset_key)
+            == (other.video, other.epoch, other.session, other.authority, &other.asset_key)
+    }
+
     fn fields(&self, key: &str) -> String {
         let authority = self.authority.map_or_else(|| "-".to_owned(), |id| id.to_string());
         format!(

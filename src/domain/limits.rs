@@ -148,6 +148,10 @@ pub const WRITE_STALL_S: u64 = 300;
 /// gets after a revocation if its connection can't be cut.
 pub const UNSENT_BYTES: u32 = 128 << 10;
 
+/// Viewings whose bytes one connection may carry before it ends, 300 bytes of memory each: a browser has one or a few,
+/// and a proxy, which has one after the other, connects anew.
+pub const CONNECTION_VIEWINGS: usize = 32;
+
 /// Lines of the log that may wait for whoever reads it: some 4 MB. More are lost, and counted.
 pub const LOG_LINES: usize = 10_000;
 

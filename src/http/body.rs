@@ -23,8 +23,7 @@ struct Sending {
     stepped_at: Option<Instant>,
     /// Steps in a row that were taken at once.
     fast_steps: u32,
-    /// Keeps the answer on the list of those under way.
-    _flight: Flight,
+    flight: Flight,
 }
 
 /// The bytes `range` of `media`, for whoever holds `asset`. Its length is known before its first byte. It ends early,
@@ -37,7 +36,7 @@ pub fn media_body(
     flight: Flight,
 ) -> SizedStream<impl futures_util::Stream<Item = Result<Bytes, io::Error>>> {
     let length = range.end - range.start;
-    let sending = Sending { app, file, media, left: range, asset, stepped_at: None, fast_steps: 0, _flight: flight };
+    let sending = Sending { app, file, media, left: range, asset, stepped_at: None, fast_steps: 0, flight };
     SizedStream::new(length, stream::try_unfold(sending, next_step))
 }
 
@@ -48,6 +47,7 @@ async fn next_step(mut sending: Sending) -> Result<Option<(Bytes, Sending)>, io:
     }
     let grant = sending.asset.grant();
     if sending.app.standing(grant).owner(grant).is_none() {
+        sending.flight.cut();
         return Err(io::Error::other("withdrawn"));
     }
     // The connection asks for more when little is left to send.
@@ -70,8 +70,7 @@ struct Telling {
     app: web::Data<App>,
     left: Bytes,
     asset: Asset,
-    /// Keeps the answer on the list of those under way.
-    _flight: Flight,
+    flight: Flight,
 }
 
 /// The bytes `range` of a written text, for whoever holds `asset`: memory that everyone who is sent it shares, handed on
@@ -86,7 +85,7 @@ pub fn text_body(
     let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(text.len());
     text = text.slice(within(range.start)..within(range.end));
     let length = text.len() as u64;
-    let telling = Telling { app, left: text, asset, _flight: flight };
+    let telling = Telling { app, left: text, asset, flight };
     SizedStream::new(length, stream::try_unfold(telling, next_words))
 }
 
@@ -96,6 +95,7 @@ async fn next_words(mut telling: Telling) -> Result<Option<(Bytes, Telling)>, io
     }
     let grant = telling.asset.grant();
     if telling.app.standing(grant).owner(grant).is_none() {
+        telling.flight.cut();
         return Err(io::Error::other("withdrawn"));
     }
     Ok(Some((next_of(&mut telling.left), telling)))

@@ -1,86 +1,169 @@
-//! Media answers under way. When what a grant stands on goes, the connections that still carry its bytes are cut at
+//! Media answers on their way. When what a grant stands on goes, the connections that still carry bytes of it are cut at
 //! once: a slow viewer's kernel buffers included.
 //!
-//! An answer whose last byte was handed over may still lie in buffers, whole if it is short, so it stays on the list
-//! until its connection takes another request or ends.
+//! An answer whose last byte was handed over may still lie in the kernel, whole if it is short, and whoever asks for
+//! something else behind it need not have read it. So a connection keeps a seat for each grant that it was given bytes
+//! under, with how much it had been given by their end, and is left alone once its peer has acknowledged as much.
 
 use crate::app::App;
 use crate::auth::Grant;
+use crate::domain::limits;
 use actix_web::rt::net::TcpStream;
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The end of an answer that has none yet.
+const UNDER_WAY: u64 = u64::MAX;
+/// The end of answers that the peer has, all of them.
+const DELIVERED: u64 = 0;
+
+/// A client's socket, and how much it was given.
+pub struct Carrier {
+    /// The socket.
+    pub stream: TcpStream,
+    /// Bytes that the kernel has taken, to be sent.
+    given: AtomicU64,
+}
+
+impl Carrier {
+    /// A socket that was given nothing.
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, given: AtomicU64::new(0) }
+    }
+
+    /// Notes that the kernel has taken `count` bytes more.
+    pub fn give(&self, count: usize) {
+        self.given.fetch_add(count as u64, Ordering::SeqCst);
+    }
+
+    fn given(&self) -> u64 {
+        self.given.load(Ordering::SeqCst)
+    }
+
+    /// Dissolves a TCP connection with a reset; what waits in the kernel to be sent is thrown away.
+    fn cut(&self) {
+        if let Err(error) = rustix::net::connect_unspec(&self.stream) {
+            tracing::warn!(%error, "a connection could not be cut");
+        }
+    }
+}
+
 /// A connection, for cutting what it carries.
-#[derive(Clone)]
 pub struct Connection {
-    socket: Arc<TcpStream>,
-    /// The last media answer on this connection, from its last byte to the next request.
-    lingering: Arc<Mutex<Option<Seat>>>,
+    carrier: Arc<Carrier>,
+    /// Behind the others the one of the last media answer, which alone may be under way.
+    seats: RefCell<Vec<Seat>>,
 }
 
 impl Connection {
     /// A connection that has carried nothing.
-    pub fn new(socket: Arc<TcpStream>) -> Self {
-        Self { socket, lingering: Arc::default() }
+    pub fn new(carrier: Arc<Carrier>) -> Self {
+        Self { carrier, seats: RefCell::default() }
     }
 
-    /// Notes that another request came: the peer has the answer before it, or asked for more than it has read.
+    /// Notes that another request has come: the kernel has taken all of the answer before it (`intake.rs`).
     pub fn begin_request(&self) {
-        self.linger(None);
+        if let Some(seat) = self.seats.borrow().last() {
+            let end = &seat.load.end;
+            // The end of one that has ended stays where it is.
+            let _ = end.compare_exchange(UNDER_WAY, self.carrier.given(), Ordering::SeqCst, Ordering::SeqCst);
+        }
     }
 
-    fn linger(&self, seat: Option<Seat>) {
-        let before = std::mem::replace(&mut *self.lingering.lock().unwrap_or_else(PoisonError::into_inner), seat);
-        drop(before);
+    /// Whether it has to end with the answer that is under way: it has carried as many viewings as are kept in mind.
+    pub fn is_full(&self) -> bool {
+        self.seats.borrow().len() >= limits::CONNECTION_VIEWINGS
     }
 }
 
-/// Every media answer that has not ended.
+/// Everything that connections carry, or have carried.
 #[derive(Default)]
 pub struct Flights(Mutex<Registry>);
 
 #[derive(Default)]
 struct Registry {
     next: u64,
-    under_way: HashMap<u64, (Grant, Option<Arc<TcpStream>>)>,
+    loads: HashMap<u64, Arc<Load>>,
+}
+
+/// What one connection was given under one grant.
+struct Load {
+    grant: Grant,
+    carrier: Arc<Carrier>,
+    /// How much the connection had been given by the end of it; or [`UNDER_WAY`], or [`DELIVERED`].
+    end: AtomicU64,
 }
 
 /// A place on the list, given back when dropped.
 struct Seat {
     flights: Arc<Flights>,
     number: u64,
+    load: Arc<Load>,
 }
 
-/// An answer on the list. When its body is dropped, what the connection still holds of it stays there.
-pub struct Flight {
-    seat: Option<Seat>,
-    connection: Option<Connection>,
+/// An answer on the list.
+pub struct Flight(Option<Arc<Carrier>>);
+
+impl Flight {
+    /// Ends the connection, and what the kernel holds of the answer with it: a closed socket would go on sending that.
+    pub fn cut(&self) {
+        if let Some(carrier) = &self.0 {
+            carrier.cut();
+        }
+    }
 }
 
 impl Flights {
-    /// Puts an answer on the list.
-    pub fn depart(self: &Arc<Self>, grant: Grant, connection: Option<Connection>) -> Flight {
+    /// Puts an answer under `grant` on the list, before the first of its bytes.
+    pub fn depart(self: &Arc<Self>, grant: &Grant, connection: Option<&Connection>) -> Flight {
+        let Some(connection) = connection else { return Flight(None) };
+        let mut seats = connection.seats.borrow_mut();
+        let seat = match seats.iter().rposition(|seat| seat.load.grant.falls_with(grant)) {
+            Some(known) => {
+                let seat = seats.remove(known);
+                seat.load.end.store(UNDER_WAY, Ordering::SeqCst);
+                seat
+            }
+            None => self.seat(grant.clone(), Arc::clone(&connection.carrier)),
+        };
+        seats.push(seat);
+        Flight(Some(Arc::clone(&connection.carrier)))
+    }
+
+    fn seat(self: &Arc<Self>, grant: Grant, carrier: Arc<Carrier>) -> Seat {
+        let load = Arc::new(Load { grant, carrier, end: AtomicU64::new(UNDER_WAY) });
         let mut registry = self.lock();
         let number = registry.next;
         registry.next += 1;
-        let socket = connection.as_ref().map(|connection| Arc::clone(&connection.socket));
-        registry.under_way.insert(number, (grant, socket));
-        Flight { seat: Some(Seat { flights: Arc::clone(self), number }), connection }
+        registry.loads.insert(number, Arc::clone(&load));
+        Seat { flights: Arc::clone(self), number, load }
     }
 
-    /// Looks at all of them without holding up who begins or ends, then cuts those that are still under way.
-    fn cut(&self, stands: impl Fn(&Grant) -> bool) {
-        let listed: Vec<(u64, Grant)> =
-            self.lock().under_way.iter().map(|(number, (grant, _))| (*number, grant.clone())).collect();
-        let fallen: Vec<u64> =
-            listed.into_iter().filter(|(_, grant)| !stands(grant)).map(|(number, _)| number).collect();
-        let registry = self.lock();
-        for number in fallen {
-            if let Some((_, Some(socket))) = registry.under_way.get(&number) {
-                // Dissolves a TCP connection with a reset; what waits in the kernel to be sent is thrown away.
-                if let Err(error) = rustix::net::connect_unspec(socket) {
-                    tracing::warn!(%error, "a connection could not be cut");
-                }
+    /// Looks at all of them without holding up who begins or ends, and cuts what carries bytes under a grant that has
+    /// fallen. `unacknowledged` tells how many bytes that sockets were given their peers have not acknowledged.
+    fn cut(&self, stands: impl Fn(&Grant) -> bool, unacknowledged: impl Fn(&[&TcpStream]) -> Vec<u64>) {
+        let listed: Vec<Arc<Load>> = self.lock().loads.values().cloned().collect();
+        let mut ended = Vec::new();
+        for load in listed.iter().filter(|load| !stands(&load.grant)) {
+            match load.end.load(Ordering::SeqCst) {
+                DELIVERED => {}
+                UNDER_WAY => load.carrier.cut(),
+                // Before the kernel is asked: what it is given meanwhile only makes more of what is not acknowledged.
+                end => ended.push((load, end, load.carrier.given())),
+            }
+        }
+        if ended.is_empty() {
+            return;
+        }
+        let sockets: Vec<&TcpStream> = ended.iter().map(|(load, ..)| &load.carrier.stream).collect();
+        for ((load, end, given), waiting) in ended.iter().zip(unacknowledged(&sockets)) {
+            if given.saturating_sub(waiting) < *end {
+                load.carrier.cut();
+            } else {
+                // Unless it carries more of it by now.
+                let _ = load.end.compare_exchange(*end, DELIVERED, Ordering::SeqCst, Ordering::SeqCst);
             }
         }
     }
@@ -90,24 +173,114 @@ impl Flights {
     }
 }
 
-impl Drop for Flight {
-    fn drop(&mut self) {
-        if let Some(connection) = &self.connection {
-            connection.linger(self.seat.take());
-        }
-    }
-}
-
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.flights.lock().under_way.remove(&self.number);
+        self.flights.lock().loads.remove(&self.number);
     }
 }
 
-/// Looks at every answer under way whenever what decides access changes. Runs as long as the server.
-pub async fn cut_when_revoked(app: actix_web::web::Data<App>, flights: Arc<Flights>) {
+/// Looks at every answer on the list whenever what decides access changes. Runs as long as the server.
+pub async fn cut_when_revoked(
+    app: actix_web::web::Data<App>,
+    flights: Arc<Flights>,
+    unacknowledged: impl Fn(&[&TcpStream]) -> Vec<u64>,
+) {
     let mut changes = app.store.changes();
     while changes.changed().await.is_ok() {
-        flights.cut(|grant| app.standing(grant).owner(grant).is_some());
+        flights.cut(|grant| app.standing(grant).owner(grant).is_some(), &unacknowledged);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Purpose;
+    use crate::domain::{SessionId, Timestamp, VideoId};
+    use tokio::net::TcpListener;
+
+    fn grant(session: u8) -> Grant {
+        let at = Timestamp::from_secs(1_795_500_000);
+        Grant {
+            purpose: Purpose::Play,
+            video: VideoId::from_random([1; 16]),
+            epoch: 0,
+            session: SessionId::from_random([session; 16]),
+            authority: None,
+            started_at: at,
+            expires_at: at.plus_secs(300),
+            ends_at: at.plus_secs(600),
+            asset_key: None,
+        }
+    }
+
+    async fn connection() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        (Connection::new(Arc::new(Carrier::new(socket))), peer)
+    }
+
+    fn is_cut(connection: &Connection) -> bool {
+        connection.carrier.stream.peer_addr().is_err()
+    }
+
+    /// Gives a connection an answer of 1,000 bytes and another request; whether losing `fallen` cuts it while `waiting`
+    /// bytes are not acknowledged.
+    async fn cut_after(sessions: &[u8], fallen: u8, waiting: u64) -> bool {
+        let flights = Arc::new(Flights::default());
+        let (connection, _peer) = connection().await;
+        for session in sessions {
+            flights.depart(&grant(*session), Some(&connection));
+            connection.carrier.give(1_000);
+            connection.begin_request();
+        }
+        flights.cut(|other| other.session != grant(fallen).session, |sockets| vec![waiting; sockets.len()]);
+        is_cut(&connection)
+    }
+
+    #[actix_web::test]
+    async fn a_connection_is_left_alone_once_its_peer_has_all_of_what_fell() {
+        assert!(cut_after(&[1], 1, 1).await, "the last byte is not there");
+        assert!(!cut_after(&[1], 1, 0).await);
+        assert!(!cut_after(&[1], 2, 1_000).await, "another's");
+        assert!(cut_after(&[1, 2], 1, 1_001).await);
+        assert!(!cut_after(&[1, 2], 1, 1_000).await, "what is not there is the other's");
+        assert!(cut_after(&[1, 2, 1], 1, 1).await, "of two answers, the last one counts");
+        assert!(cut_after(&[1], 1, u64::MAX).await, "nobody knows");
+    }
+
+    #[actix_web::test]
+    async fn an_answer_that_has_not_ended_is_cut_whatever_the_peer_has() {
+        let flights = Arc::new(Flights::default());
+        let (connection, _peer) = connection().await;
+        flights.depart(&grant(1), Some(&connection));
+        connection.carrier.give(1_000);
+        connection.begin_request();
+        let none_waiting = |sockets: &[&TcpStream]| vec![0; sockets.len()];
+        flights.cut(|_| false, none_waiting);
+        assert!(!is_cut(&connection), "all of it is there");
+        flights.depart(&grant(1), Some(&connection));
+        flights.cut(|_| true, none_waiting);
+        assert!(!is_cut(&connection), "it stands again");
+        flights.cut(|_| false, none_waiting);
+        assert!(is_cut(&connection));
+    }
+
+    #[actix_web::test]
+    async fn one_viewing_has_one_seat_and_a_connection_has_so_many() {
+        let flights = Arc::new(Flights::default());
+        let (connection, _peer) = connection().await;
+        let viewings = u8::try_from(limits::CONNECTION_VIEWINGS).unwrap();
+        for session in 0..viewings {
+            assert!(!connection.is_full(), "{session}");
+            for later_s in [0, 60] {
+                let renewed = grant(session).expires_at.plus_secs(later_s);
+                flights.depart(&Grant { expires_at: renewed, ..grant(session) }, Some(&connection));
+            }
+        }
+        assert!(connection.is_full());
+        assert_eq!(flights.lock().loads.len(), limits::CONNECTION_VIEWINGS);
+        drop(connection);
+        assert!(flights.lock().loads.is_empty());
     }
 }

@@ -18,7 +18,7 @@ use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use bytes::Bytes;
 use futures_util::stream;
@@ -85,8 +85,8 @@ async fn answer(
     flights: &web::Data<Arc<Flights>>,
 ) -> Result<HttpResponse, Problem> {
     let now = app.now();
-    let (asset, grant) = admit(request, app, now)?;
-    let (content, etag, stored_at, content_type) = match find(request, app, &grant).await {
+    let asset = admit(request, app, now)?;
+    let (content, etag, stored_at, content_type) = match find(request, app, asset.grant()).await {
         Ok(found) => found,
         // Deleted between the gate and here, it is refused as it is from now on.
         Err(problem) => return Err(admit(request, app, app.now()).err().unwrap_or(problem)),
@@ -151,14 +151,19 @@ async fn answer(
         // A body of known length that is never asked for: HEAD tells what GET would.
         return Ok(response.body(SizedStream::new(size, stream::empty::<Result<Bytes, Infallible>>())));
     }
-    let flight = flights.depart(grant, request.conn_data::<Connection>().cloned());
-    Ok(match content {
+    let connection = request.conn_data::<Connection>();
+    let flight = flights.depart(asset.grant(), connection);
+    let mut response = match content {
         Opened::Text(text) => response.body(text_body(app.clone(), text, range, asset, flight)),
         Opened::File(file, media, part) => {
             let range = part.start + range.start..part.start + range.end;
             response.body(media_body(app.clone(), (file, media), range, asset, flight))
         }
-    })
+    };
+    if connection.is_some_and(Connection::is_full) {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
 }
 
 /// What is asked for behind a grant, with its entity tag, when it was stored, and its type.
@@ -215,7 +220,7 @@ fn entity_tag(what: &str) -> String {
 }
 
 /// The gate: MAC before anything else is looked up.
-fn admit(request: &HttpRequest, app: &App, now: Timestamp) -> Result<(Asset, Grant), Problem> {
+fn admit(request: &HttpRequest, app: &App, now: Timestamp) -> Result<Asset, Problem> {
     let path = AssetPath::of(request).ok_or(Denied::AssetUrlInvalid)?;
     if request.uri().query().is_some() {
         return Err(Denied::AssetUrlInvalid.into());
@@ -225,6 +230,5 @@ fn admit(request: &HttpRequest, app: &App, now: Timestamp) -> Result<(Asset, Gra
     if let Some(owner) = standing.owner(&grant) {
         request.extensions_mut().insert(LoggedOrganization(owner));
     }
-    let asset = admit_asset(grant.clone(), &standing, || app.prolonged_until(&grant, now), now)?;
-    Ok((asset, grant))
+    Ok(admit_asset(grant.clone(), &standing, || app.prolonged_until(&grant, now), now)?)
 }

@@ -34,7 +34,7 @@ mod trace_id;
 pub mod tus;
 mod ui;
 
-pub use flights::{Connection, Flights, cut_when_revoked};
+pub use flights::{Carrier, Connection, Flights, cut_when_revoked};
 pub use intake::{Consent, Intake, Stage};
 pub use rate::RateLimits;
 pub use refusal::Refusal;

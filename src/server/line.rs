@@ -9,7 +9,7 @@ use super::crowd::Place;
 use super::socket::Socket;
 use crate::app::App;
 use crate::domain::limits;
-use crate::http::{Connection, Consent, Intake, Refusal, Stage};
+use crate::http::{Carrier, Connection, Consent, Intake, Refusal, Stage};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use bytes::{Buf, Bytes, BytesMut};
@@ -73,7 +73,7 @@ impl Line {
     ) -> io::Result<(Self, Option<SocketAddr>)> {
         set_limits(&socket);
         let peer = socket.peer_addr().ok();
-        let socket = Socket(Arc::new(socket));
+        let socket = Socket(Arc::new(Carrier::new(socket)));
         let stream = match tls {
             None => Stream::Plain(socket),
             Some(tls) => {
@@ -143,12 +143,12 @@ impl Line {
 
     /// What the handlers of its requests know it by: how far a request is, and what cuts an answer.
     pub(super) fn note(&self, data: &mut actix_web::dev::Extensions) {
-        let Socket(socket) = match &self.stream {
+        let Socket(carrier) = match &self.stream {
             Stream::Plain(socket) => socket,
             Stream::Tls(tls) => tls.get_ref().0,
         };
         data.insert(self.intake.clone());
-        data.insert(Connection::new(Arc::clone(socket)));
+        data.insert(Connection::new(Arc::clone(carrier)));
     }
 
     /// Some of a head; the end of the line where it is too long or takes too long.

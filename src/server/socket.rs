@@ -1,5 +1,6 @@
 //! A client's socket with more than one holder: its line, which reads and writes, and whoever may have to cut it.
 
+use crate::http::Carrier;
 use actix_web::rt::net::TcpStream;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
@@ -10,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 /// A socket that is read and written by one task, and held by others. One descriptor, however many hold it.
-pub(super) struct Socket(pub Arc<TcpStream>);
+pub(super) struct Socket(pub Arc<Carrier>);
 
 impl Socket {
     /// Writes as soon as there is room.
@@ -19,12 +20,13 @@ impl Socket {
         context: &mut Context<'_>,
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let stream = &self.0.stream;
         loop {
-            ready!(self.0.poll_write_ready(context))?;
-            match write(&self.0) {
+            ready!(stream.poll_write_ready(context))?;
+            match write(stream) {
                 // There was room when it was last looked at, and is none any more.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
+                done => return Poll::Ready(done.inspect(|count| self.0.give(*count))),
             }
         }
     }
@@ -32,11 +34,12 @@ impl Socket {
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let stream = &self.0.stream;
         loop {
-            ready!(self.0.poll_read_ready(context))?;
+            ready!(stream.poll_read_ready(context))?;
             let (room, mut read) = (buffer.remaining(), None);
-            let tried = self.0.try_io(Interest::READABLE, || {
-                let count = self.0.try_read_buf(buffer)?;
+            let tried = stream.try_io(Interest::READABLE, || {
+                let count = stream.try_read_buf(buffer)?;
                 read = Some(count);
                 // Less than there was room for was all there is: the next read waits, and need not try first.
                 if (1..room).contains(&count) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
@@ -72,7 +75,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match SockRef::from(&*self.0).shutdown(Shutdown::Write) {
+        Poll::Ready(match SockRef::from(&self.0.stream).shutdown(Shutdown::Write) {
             // The peer was faster.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             done => done,

@@ -5,6 +5,7 @@ use crate::support::{
 };
 use reqwest::Method;
 use rustix::io::ioctl_fionread;
+use screener::domain::limits;
 use serde_json::{Value, json};
 use socket2::SockRef;
 use std::sync::RwLock;
@@ -338,6 +339,23 @@ fn a_connection_that_carries_someone_else_by_now_is_left_alone() {
     wire.read_exact(&mut rest).unwrap();
     assert!(film.ends_with(&rest));
     assert_eq!(wire.exchange("GET", &watched.path, &[]).code(), "asset_url_revoked");
+}
+
+#[test]
+fn a_connection_ends_when_it_has_carried_so_many_viewings() {
+    let server = busy_server();
+    let (video, embed) = server.video("private");
+    let mut wire = Wire::connect(&server);
+    for number in 1..=limits::CONNECTION_VIEWINGS {
+        let viewing = Viewing::open(&server, &video, &embed);
+        let is_last = number == limits::CONNECTION_VIEWINGS;
+        // However often one asks, it is one viewing.
+        for _ in 0..if is_last { 1 } else { 2 } {
+            let answer = wire.exchange("GET", &viewing.path, &[("Range", "bytes=0-9")]);
+            assert_eq!((answer.status(), answer.header("connection") == Some("close")), (206, is_last), "{number}");
+        }
+    }
+    assert!(wire.rest().is_empty());
 }
 
 #[test]

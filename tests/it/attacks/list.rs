@@ -8,7 +8,7 @@ use std::process::Command;
 const GROUPS: [(&str, char, usize); 11] = [
     ("a-tokens.md", 'A', 56),
     ("b-presentation.md", 'B', 25),
-    ("c-keys.md", 'C', 26),
+    ("c-keys.md", 'C', 27),
     ("d-asset-urls.md", 'D', 38),
     ("e-ranges.md", 'E', 28),
     ("f-leaks.md", 'F', 29),

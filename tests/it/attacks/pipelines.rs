@@ -1,14 +1,19 @@
 //! Requests that are sent before the answers to those before them are read (RFC 9112 §9.3.2), and heads that never become
-//! one (attacks J04, J10, J32–J34).
+//! one (attacks C27, J04, J10, J32–J34).
 
 use super::connections::used;
 use super::framing::{HEAD_BYTES, RENEWAL};
+use crate::revocation::{new_key, revoke_key};
 use crate::support::{
-    Exchange, FIXTURE, Options, Process, Server, Wire, answers, padded, path_of, plain, progressive_uri, wait_for,
+    Claims, Exchange, FIXTURE, Options, Process, Server, Wire, answers, packaged, padded, path_of, plain,
+    progressive_uri, sign, wait_for,
 };
 use reqwest::Method;
+use rustix::io::ioctl_fionread;
 use serde_json::Value;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// A request of sixteen bytes.
@@ -69,6 +74,54 @@ fn requests_that_wait_for_an_answer_that_nobody_reads_cost_neither_memory_nor_ti
         assert!(cpu < 0.4, "{what}: {cpu:.2} s");
         drop((alone, wires));
     }
+}
+
+#[test]
+fn a_request_behind_a_film_saves_nothing_of_it_from_a_revocation() {
+    /// What fits into the kernel's buffers, whoever reads.
+    const PART: usize = 100_000;
+    let server = without_tls();
+    let film = padded(1 << 20);
+    let (video, embed) = server.pending_video("private");
+    server.upload(&video, film.clone()).expect(200);
+    let (kid, secret) = new_key(&server);
+    let answer = server.playback(&embed, Some(&sign(&kid, &secret, &Claims::of(&video)))).expect(200).json();
+    let path = path_of(progressive_uri(&answer));
+    let part = format!("GET {path} HTTP/1.1\r\nHost: a\r\nRange: bytes=0-{}\r\n\r\n", PART - 1);
+    let address: SocketAddr = server.base_url.split_once("://").unwrap().1.parse().unwrap();
+    let ask = |method: &str, connection: &str| {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        // Before connecting: the window that is offered follows from it.
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let mut socket = TcpStream::from(socket);
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.write_all(part.as_bytes()).unwrap();
+        write!(socket, "{method} /healthz HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n").unwrap();
+        // By its method, which nobody else uses, it is known in the log.
+        let line = format!("\"method\":\"{method}\"");
+        wait_for("the request behind the film", Duration::from_secs(10), || server.log_text().contains(&line));
+        socket
+    };
+    // The twin.
+    let mut came = Vec::new();
+    ask("TRACE", "close").read_to_end(&mut came).unwrap();
+    let came = answers(&came);
+    assert_eq!(came.iter().map(Exchange::status).collect::<Vec<_>>(), [206, 405]);
+    assert!(came[0].body == packaged(&film)[..PART]);
+
+    let mut socket = ask("DELETE", "keep-alive");
+    revoke_key(&server, &kid);
+    let since = Instant::now();
+    let mut error = None;
+    while error.is_none() && since.elapsed() < Duration::from_secs(1) {
+        error = SockRef::from(&socket).take_error().unwrap();
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+    assert!(error.is_some(), "the connection was not cut");
+    let (arrived, mut came) = (ioctl_fionread(&socket).unwrap(), Vec::new());
+    let _ = socket.read_to_end(&mut came);
+    assert!(came.len() as u64 <= arrived && came.len() < PART, "{} bytes came, {arrived} had arrived", came.len());
 }
 
 #[test]
