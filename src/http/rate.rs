@@ -61,7 +61,7 @@ impl RateLimits {
 
     /// Counts one viewer who was let in. Those who were not count for their address alone, and public videos' viewers
     /// among themselves: whoever has no token must not be able to keep out those who have one. A renewal counts for its
-    /// address alone, too: who plays goes on.
+    /// address alone, too, unless it may be the first that is heard of its session: who plays goes on.
     pub fn count_viewer(&self, viewer: &Viewer) -> Result<(), Problem> {
         let crowd = if viewer.authority().is_some() { Crowd::WithToken } else { Crowd::Public };
         let refusal = "Too many viewers of this organization come at once. Try again shortly.";

@@ -10,7 +10,7 @@ use super::rate::RateLimits;
 use super::trace::LoggedOrganization;
 use crate::app::App;
 use crate::auth::{Caller, Denied, Grant, Purpose, ViewerRequest, admit_renewal, admit_viewer};
-use crate::domain::{OrganizationId, SessionId, Timestamp, VideoId, Visibility};
+use crate::domain::{Embed, OrganizationId, SessionId, Timestamp, VideoId, Visibility};
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use serde_json::Value;
@@ -60,7 +60,7 @@ async fn answer(request: &HttpRequest, payload: web::Payload, app: &App, rates: 
     let viewer_token = if is_public { Ok(None) } else { playback_token(request) };
     let (grant, organization) = match viewer_token {
         Ok(None | Some("")) => by_renew_token(app, video, session, &renew_token.unwrap_or_default(), now)?,
-        _ => by_viewer_token(request, app, video, session, now).await?,
+        _ => by_viewer_token(request, app, rates, video, session, now).await?,
     };
     request.extensions_mut().insert(LoggedOrganization(organization));
     let embed = app.sessions.find(organization, video, session).and_then(|live| live.embed);
@@ -89,10 +89,12 @@ fn by_renew_token(
     Ok((Grant { purpose: Purpose::Play, expires_at, ..grant }, organization))
 }
 
-/// The same session, begun anew on a token that is checked like any other.
+/// The same session, begun anew on a token that is checked like any other. One that nobody here remembers may never have
+/// been: it begins where a viewer could come, and counts as one.
 async fn by_viewer_token(
     request: &HttpRequest,
     app: &App,
+    rates: &RateLimits,
     video: VideoId,
     session: SessionId,
     now: Timestamp,
@@ -121,6 +123,12 @@ async fn by_viewer_token(
     let settings = &organization.settings;
     if settings.session_max_age_s == 0 {
         return Err(Denied::SessionTooOld.into());
+    }
+    if app.sessions.find(owner, video, session).is_none() {
+        if app.store.children::<Embed>(video.0, 1).await?.is_empty() {
+            return Err(Denied::SessionRevoked.into());
+        }
+        rates.count_viewer(&viewer)?;
     }
     let expires_at = now.plus_secs(i64::from(settings.asset_url_ttl_s));
     app.note_use(key, now);

@@ -217,6 +217,23 @@ fn a_public_videos_session_is_not_renewed_by_just_any_token() {
 }
 
 #[test]
+fn a_session_that_never_was_begins_only_where_an_embed_shows_the_video() {
+    let (server, video, embed, session) = opened();
+    let renew_made_up = |number: u8| {
+        let path = session.renew_path.replace(&session.id, &format!("00000000-0000-4000-8000-{number:012}"));
+        post(&server, &path, &json!({}), Some(&server.token(&video)))
+    };
+    renew_made_up(1).expect(200);
+    server.admin(Method::DELETE, &format!("/embeds/{embed}"), &Value::Null).expect(204);
+    expect(renew_made_up(2), GONE);
+    // Who watches already goes on.
+    session.renew(&server).expect(200);
+    session.renew_with(&server, &server.token(&video)).expect(200);
+    server.admin(Method::POST, "/embeds", &json!({ "videoId": video })).expect(201);
+    renew_made_up(2).expect(200);
+}
+
+#[test]
 fn a_body_that_is_no_renewal_is_refused() {
     let (server, _, _, session) = opened();
     for (body, kind, status) in [

@@ -1,4 +1,4 @@
-//! Rates per address, per organization and per private key (attacks J29, J30): who waits, who does not, and whose word
+//! Rates per address, per organization and per private key (attacks B26, J29, J30): who waits, who does not, and whose word
 //! about an address is taken.
 
 use crate::support::{Options, Server, Wire};
@@ -86,6 +86,28 @@ fn viewers_of_one_organization_are_paced_and_those_who_are_refused_do_not_count(
     let bearer = format!("Bearer {publishable}");
     let path = format!("/api/v1/embeds/{theirs}/playback");
     server.play(&path, &[("authorization", &bearer)]).expect_code(409, "video_not_ready");
+}
+
+#[test]
+fn renewals_of_sessions_that_never_were_count_as_viewers() {
+    let server = with("[limits]\norganization_per_second = 1\norganization_burst = 5\n");
+    let (video, embed) = server.video("private");
+    let token = server.token(&video);
+    let answer = server.playback(&embed, Some(&token)).expect(200).json();
+    let (id, uri) = (answer["session"]["id"].as_str().unwrap(), answer["session"]["renewUri"].as_str().unwrap());
+    let renew = |session: &str| {
+        let path = crate::support::path_of(uri).replace(id, session);
+        let request = server.request(Method::POST, &path).header("x-moviie-playback-token", &token);
+        request.json(&json!({})).send().unwrap().status().as_u16()
+    };
+    let mut number = 0;
+    let mut made_up = || {
+        number += 1;
+        renew(&format!("00000000-0000-4000-8000-{number:012}"))
+    };
+    assert_paced(&statuses(15, &mut made_up), 200);
+    // Who plays goes on.
+    assert_eq!(statuses(15, || renew(id)), [200; 15]);
 }
 
 #[test]
