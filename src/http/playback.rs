@@ -24,8 +24,12 @@ pub async fn playback(request: HttpRequest, app: web::Data<App>, rates: web::Dat
     let origin = match &answer {
         // A blocked site learns nothing, not even why.
         Err((problem, _)) if problem.code() == "referrer_blocked" => None,
-        Ok((_, owner)) => cors::allowed_origin(&request, &app, Some(*owner)),
-        Err((_, owner)) => cors::allowed_origin(&request, &app, *owner),
+        Ok((_, owner)) | Err((_, Some(owner))) => cors::allowed_origin(&request, &app, Some(*owner)),
+        // Refused before anything was looked up. A script may know why where its preflight was let in.
+        Err((_, None)) if request.headers().contains_key(ORIGIN) => {
+            cors::allowed_origin(&request, &app, embed_owner(&request, &app).await)
+        }
+        Err((_, None)) => None,
     };
     let mut response = match answer {
         Ok((body, _)) => HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(body),
@@ -37,11 +41,13 @@ pub async fn playback(request: HttpRequest, app: web::Data<App>, rates: web::Dat
 
 /// Answers preflights, which carry no key: the embed's organization decides.
 pub async fn preflight(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    let owner = match path_id(&request, EmbedId::parse) {
-        Ok(id) => app.store.find::<Embed>(id.0).await.ok().flatten().map(|embed| embed.organization),
-        Err(_) => None,
-    };
-    cors::preflight(cors::allowed_origin(&request, &app, owner).as_ref(), &cors::API)
+    cors::preflight(cors::allowed_origin(&request, &app, embed_owner(&request, &app).await).as_ref(), &cors::API)
+}
+
+/// The organization of the embed that is asked for.
+async fn embed_owner(request: &HttpRequest, app: &App) -> Option<Owner> {
+    let id = path_id(request, EmbedId::parse).ok()?;
+    app.store.find::<Embed>(id.0).await.ok().flatten().map(|embed| embed.organization)
 }
 
 type Owner = crate::domain::OrganizationId;

@@ -1,8 +1,9 @@
 //! Origin rules: where the playback API may be called from and the embed page shown, and what CORS tells of it.
 
-use crate::support::{Reply, Server, check_page, check_refused_page, path_of};
+use crate::support::{Options, Reply, Server, check_page, check_refused_page, path_of, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const RULES: [&str; 4] = ["acme.com", "*.acme.com", "localhost:3000", "shop.example:8443"];
 
@@ -203,6 +204,36 @@ fn a_refusal_that_the_site_may_know_of_can_be_read_by_its_script() {
     let blocked =
         from_origin(&server, &embed, "garbage", &["https://evil.example"]).expect_code(403, "referrer_blocked");
     expect_echo(&blocked, None);
+}
+
+#[test]
+fn a_refusal_before_anything_is_looked_up_can_be_read_where_the_preflight_is_let_in() {
+    let config = "[limits]\nplayback_per_second = 1\nplayback_burst = 20\n".to_owned();
+    let server = Server::with(Options { config, ..Options::default() });
+    let (_, embed) = server.video("public");
+    server.set(&json!({ "originRules": ["acme.com"] }));
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let ask = |key: &str, embed: &str, origin: &str| from_origin_with(&server, key, embed, "", &[origin]);
+    let all = [(embed.as_str(), "https://acme.com"), (&embed, "https://evil.example"), (unknown, "https://acme.com")];
+    let echoes = [Some("https://acme.com"), None, None];
+    let no_key = format!("mvi_pub_{}", "x".repeat(43));
+    for (key, status, code) in
+        [(&no_key, 401, "publishable_key_invalid"), (&server.private_key, 403, "private_key_not_allowed")]
+    {
+        for ((embed, origin), echo) in all.into_iter().zip(echoes) {
+            expect_echo(&ask(key, embed, origin).expect_code(status, code), echo);
+        }
+    }
+    wait_for("too many requests", Duration::from_secs(30), || ask(&no_key, &embed, "https://acme.com").status == 429);
+    for ((embed, origin), echo) in all.into_iter().zip(echoes) {
+        // One a second is let through meanwhile.
+        let mut asked = (0..10).map(|_| ask(&no_key, embed, origin));
+        let refused = asked.find(|reply| reply.status == 429).unwrap();
+        expect_echo(&refused, echo);
+        assert!(refused.header("retry-after").is_some());
+        let exposed = refused.header("access-control-expose-headers").unwrap_or_default();
+        assert_eq!(exposed.contains("Retry-After"), echo.is_some());
+    }
 }
 
 #[test]
