@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::app::{App, WrittenText};
-use crate::domain::{Captions, MediaFileId, Playable, Poster, Rendition, Timestamp, VideoId};
+use crate::domain::{Captions, MediaFileId, Playable, Rendition, Timestamp, VideoId};
 use crate::media::{SegmentIndex, captions_playlist, master_playlist};
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ pub const MASTER: &str = "master.m3u8";
 pub struct Found {
     /// The bytes.
     pub content: Content,
-    /// When they came to be.
-    pub stored_at: Timestamp,
+    /// When they were stored; `None` where others may come to stand under the name.
+    pub fixed_since: Option<Timestamp>,
     /// Their media type.
     pub content_type: &'static str,
 }
@@ -55,20 +55,20 @@ async fn find_at_top(
     playable: &Arc<Playable>,
     name: &str,
 ) -> Result<Option<Found>, Problem> {
-    let text = |text, content_type| Found { content: Content::Text(text), stored_at: newest(playable), content_type };
+    let text = |text, content_type| Found { content: Content::Text(text), fixed_since: None, content_type };
     Ok(match name {
         MASTER if !playable.renditions.is_empty() => Some(text(written(master_playlist(playable)), PLAYLIST)),
         "manifest.mpd" if !playable.renditions.is_empty() => Some(text(app.manifest(video, playable).await?, MANIFEST)),
         "storyboard.vtt" => playable.storyboard.as_ref().map(|storyboard| Found {
             content: Content::File(storyboard.list, None),
-            stored_at: storyboard.stored_at,
+            fixed_since: None,
             content_type: CAPTIONS,
         }),
         _ => name.strip_suffix(".mp4").and_then(|id| find_progressive(playable, id)).or_else(|| {
             let poster = playable.poster.as_ref().filter(|poster| poster.name() == name);
             poster.map(|poster| Found {
                 content: Content::File(poster.file, None),
-                stored_at: poster.stored_at,
+                fixed_since: None,
                 content_type: poster.format.content_type(),
             })
         }),
@@ -80,7 +80,7 @@ fn find_progressive(playable: &Playable, id: &str) -> Option<Found> {
     let source = playable.source.iter().map(|source| (source.file, source.stored_at, "video/mp4"));
     let mut files = renditions.chain(source);
     let (file, stored_at, content_type) = files.find(|(file, ..)| file.to_string() == id)?;
-    Some(Found { content: Content::File(file, None), stored_at, content_type })
+    Some(Found { content: Content::File(file, None), fixed_since: Some(stored_at), content_type })
 }
 
 async fn find_part(app: &App, rendition: &Rendition, part: &str) -> Result<Option<Found>, Problem> {
@@ -98,7 +98,9 @@ async fn find_part(app: &App, rendition: &Rendition, part: &str) -> Result<Optio
         }
         _ => return Ok(None),
     };
-    Ok(Some(Found { content, stored_at: rendition.stored_at, content_type }))
+    // A list of a file that never changes says it in other words after an upgrade.
+    let fixed_since = matches!(content, Content::File(..)).then_some(rendition.stored_at);
+    Ok(Some(Found { content, fixed_since, content_type }))
 }
 
 fn find_captions(playable: &Playable, name: &str) -> Option<Found> {
@@ -112,14 +114,14 @@ fn find_captions(playable: &Playable, name: &str) -> Option<Found> {
         }
         _ => return None,
     };
-    Some(Found { content, stored_at: captions.stored_at, content_type })
+    Some(Found { content, fixed_since: None, content_type })
 }
 
 fn find_sheet(playable: &Playable, name: &str) -> Option<Found> {
     let storyboard = playable.storyboard.as_ref()?;
     let number = name.strip_suffix(".jpg").and_then(segment_number)?;
     let sheet = storyboard.sheets.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
-    Some(Found { content: Content::File(*sheet, None), stored_at: storyboard.stored_at, content_type: "image/jpeg" })
+    Some(Found { content: Content::File(*sheet, None), fixed_since: None, content_type: "image/jpeg" })
 }
 
 /// A text that is short enough to be written for whoever asks.
@@ -135,12 +137,4 @@ fn segment_number(text: &str) -> Option<u32> {
 
 fn mp4(rendition: &Rendition) -> &'static str {
     if rendition.video.is_some() { "video/mp4" } else { "audio/mp4" }
-}
-
-/// When the newest part of what is played was stored.
-fn newest(playable: &Playable) -> Timestamp {
-    let renditions = playable.renditions.iter().map(|rendition| rendition.stored_at);
-    let captions = playable.captions.iter().map(|captions| captions.stored_at);
-    let poster = playable.poster.iter().map(|poster: &Poster| poster.stored_at);
-    renditions.chain(captions).chain(poster).max().unwrap_or(Timestamp::from_millis(0))
 }

@@ -1,4 +1,4 @@
-//! Conditional requests (RFC 9110 §13), for representations that never change under their validator.
+//! Conditional requests (RFC 9110 §13), for representations that never change under their entity tag.
 
 use crate::domain::Timestamp;
 use httpdate::HttpDate;
@@ -8,8 +8,9 @@ use std::time::{Duration, UNIX_EPOCH};
 pub struct Validators {
     /// Strong entity tag, quotes included.
     pub etag: String,
-    /// When it was stored, in whole seconds.
-    pub last_modified: Timestamp,
+    /// When it was stored, in whole seconds; `None` where its name may stand for something else within that second, or
+    /// for something older later.
+    pub last_modified: Option<Timestamp>,
 }
 
 /// The request's conditional headers, each as received.
@@ -39,14 +40,15 @@ pub enum Verdict {
 }
 
 impl Validators {
-    /// Evaluates everything but `If-Range`, in the order of RFC 9110 §13.2.2, for GET and HEAD.
+    /// Evaluates everything but `If-Range`, in the order of RFC 9110 §13.2.2, for GET and HEAD. Without a date of its own a
+    /// representation ignores those of the request (§13.1.3, §13.1.4).
     pub fn evaluate(&self, conditions: &Conditions<'_>) -> Verdict {
         if let Some(list) = conditions.if_match {
             if !self.is_listed(list, Comparison::Strong) {
                 return Verdict::Failed;
             }
         } else if let Some(date) = conditions.if_unmodified_since.and_then(seconds_of)
-            && self.last_modified.secs() > date
+            && self.last_modified.is_some_and(|at| at.secs() > date)
         {
             return Verdict::Failed;
         }
@@ -55,27 +57,17 @@ impl Validators {
                 return Verdict::NotModified;
             }
         } else if let Some(date) = conditions.if_modified_since.and_then(seconds_of)
-            && self.last_modified.secs() <= date
+            && self.last_modified.is_some_and(|at| at.secs() <= date)
         {
             return Verdict::NotModified;
         }
         Verdict::Proceed
     }
 
-    /// Whether a `Range` may be honoured (RFC 9110 §13.1.5): the validator must match exactly and strongly. A date is
-    /// not a strong validator unless it is known to have been set a second before the answer, which we don't track:
-    /// our files never change, so an equal date names the same bytes.
+    /// Whether a `Range` may be honoured (RFC 9110 §13.1.5): the validator must match exactly and strongly. A date never
+    /// does: it is strong only where the answer that told it came a second later (§8.8.2.2), which nobody knows any more.
     pub fn admits_range(&self, conditions: &Conditions<'_>) -> bool {
-        match conditions.if_range {
-            None => true,
-            Some(value) if value.starts_with('"') || value.starts_with("W/") => value == self.etag,
-            Some(value) => seconds_of(value) == Some(self.last_modified.secs()),
-        }
-    }
-
-    /// `Last-Modified` as it stands in the answer.
-    pub fn last_modified_text(&self) -> String {
-        http_date(self.last_modified)
+        conditions.if_range.is_none_or(|value| value == self.etag)
     }
 
     fn is_listed(&self, list: &str, comparison: Comparison) -> bool {
@@ -119,7 +111,7 @@ fn seconds_of(date: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Conditions, Validators, Verdict};
+    use super::{Conditions, Validators, Verdict, http_date};
     use crate::domain::Timestamp;
 
     const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
@@ -127,7 +119,7 @@ mod tests {
     const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     fn validators() -> Validators {
-        Validators { etag: "\"a\"".into(), last_modified: Timestamp::from_millis(784_111_777_500) }
+        Validators { etag: "\"a\"".into(), last_modified: Some(Timestamp::from_millis(784_111_777_500)) }
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "each test writes its conditions where it calls this")]
@@ -181,14 +173,27 @@ mod tests {
             let condition = Conditions { if_unmodified_since: Some(date), ..Conditions::default() };
             assert_eq!(verdict(condition), unmodified, "{date}");
         }
-        assert_eq!(validators().last_modified_text(), SAME);
+        assert_eq!(validators().last_modified.map(http_date).as_deref(), Some(SAME));
     }
 
     #[test]
-    fn if_range_takes_the_very_validator_alone() {
+    fn what_has_no_date_ignores_those_of_a_request() {
+        let undated = Validators { last_modified: None, ..validators() };
+        for date in [BEFORE, SAME, AFTER] {
+            for conditions in [
+                Conditions { if_modified_since: Some(date), ..Conditions::default() },
+                Conditions { if_unmodified_since: Some(date), ..Conditions::default() },
+            ] {
+                assert_eq!(undated.evaluate(&conditions), Verdict::Proceed, "{date}");
+            }
+        }
+    }
+
+    #[test]
+    fn if_range_takes_the_very_tag_alone() {
         for (value, expected) in [
             ("\"a\"", true),
-            (SAME, true),
+            (SAME, false),
             ("\"b\"", false),
             ("W/\"a\"", false),
             (BEFORE, false),

@@ -2,7 +2,7 @@
 
 use super::assets::{self, Content, Found};
 use super::body::{media_body, text_body};
-use super::conditional::{Conditions, Validators, Verdict};
+use super::conditional::{Conditions, Validators, Verdict, http_date};
 use super::cors;
 use super::flights::{Connection, Flights};
 use super::headers::{list, lone, single};
@@ -86,12 +86,12 @@ async fn answer(
 ) -> Result<HttpResponse, Problem> {
     let now = app.now();
     let asset = admit(request, app, now)?;
-    let (content, etag, stored_at, content_type) = match find(request, app, asset.grant()).await {
+    let (content, etag, fixed_since, content_type) = match find(request, app, asset.grant()).await {
         Ok(found) => found,
         // Deleted between the gate and here, it is refused as it is from now on.
         Err(problem) => return Err(admit(request, app, app.now()).err().unwrap_or(problem)),
     };
-    let validators = Validators { etag, last_modified: stored_at };
+    let validators = Validators { etag, last_modified: fixed_since };
     let header = |name| lone(request, &name);
     let (if_match, if_none_match) = (list(request, &IF_MATCH), list(request, &IF_NONE_MATCH));
     let conditions = Conditions {
@@ -104,14 +104,13 @@ async fn answer(
     };
     let mut response = HttpResponse::build(StatusCode::OK);
     let max_age = asset.expires_at().secs().saturating_sub(now.secs()).max(0);
-    // A list of qualities or captions may say something else tomorrow; stored bytes never do.
-    let cache = match &content {
-        Opened::Text(_) => format!("private, max-age={max_age}"),
-        Opened::File(..) => format!("private, max-age={max_age}, immutable"),
-    };
+    let mut cache = format!("private, max-age={max_age}");
+    if let Some(at) = fixed_since {
+        cache.push_str(", immutable");
+        response.insert_header((LAST_MODIFIED, http_date(at)));
+    }
     response
         .insert_header((ETAG, validators.etag.as_str()))
-        .insert_header((LAST_MODIFIED, validators.last_modified_text()))
         .insert_header((CACHE_CONTROL, cache))
         .insert_header((ACCEPT_RANGES, "bytes"));
     match validators.evaluate(&conditions) {
@@ -166,14 +165,14 @@ async fn answer(
     Ok(response)
 }
 
-/// What is asked for behind a grant, with its entity tag, when it was stored, and its type.
+/// What is asked for behind a grant, with its entity tag, since when it is fixed under its name, and its type.
 async fn find(
     request: &HttpRequest,
     app: &App,
     grant: &Grant,
-) -> Result<(Opened, String, Timestamp, &'static str), Problem> {
+) -> Result<(Opened, String, Option<Timestamp>, &'static str), Problem> {
     let name = AssetPath::of(request).map_or("", |path| path.asset);
-    let Found { content, stored_at, content_type } = assets::find(app, grant.video, name).await?;
+    let Found { content, fixed_since, content_type } = assets::find(app, grant.video, name).await?;
     let (content, etag) = match content {
         Content::Text(text) => {
             let etag = entity_tag(&text.sha256);
@@ -181,7 +180,7 @@ async fn find(
         }
         Content::File(file, part) => open(app, file, part)?,
     };
-    Ok((content, etag, stored_at, content_type))
+    Ok((content, etag, fixed_since, content_type))
 }
 
 /// An asset's bytes, ready to be sent.

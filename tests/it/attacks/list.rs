@@ -10,7 +10,7 @@ const GROUPS: [(&str, char, usize); 11] = [
     ("b-presentation.md", 'B', 27),
     ("c-keys.md", 'C', 27),
     ("d-asset-urls.md", 'D', 38),
-    ("e-ranges.md", 'E', 28),
+    ("e-ranges.md", 'E', 29),
     ("f-leaks.md", 'F', 29),
     ("g-pages.md", 'G', 27),
     ("h-admin.md", 'H', 26),

@@ -57,6 +57,33 @@ fn every_kind_of_asset_is_answered_by_the_same_rules() {
 }
 
 #[test]
+fn what_may_change_under_its_name_is_known_by_its_tag_alone() {
+    let server = Server::start();
+    let (video, embed, names) = video_with_everything(&server);
+    let good = watch_video(&server, &video, &embed);
+    let mut wire = Wire::connect(&server);
+    for asset in names {
+        let path = Watched { asset: asset.clone(), ..good.clone() }.path();
+        let mut ask = |headers: &[(&str, &str)]| wire.exchange("GET", &path, headers);
+        let whole = ask(&[]);
+        let is_fixed = asset.ends_with(".mp4") || asset.ends_with(".m4s");
+        assert_eq!(whole.header("last-modified").is_some(), is_fixed, "{asset}");
+        let cache = whole.header("cache-control").unwrap();
+        assert!(cache.starts_with("private, max-age="), "{asset}: {cache}");
+        assert_eq!(cache.ends_with(", immutable"), is_fixed, "{asset}: {cache}");
+        let (before, after) = ("Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 01 Jan 2100 00:00:00 GMT");
+        let or_whole = |status| if is_fixed { status } else { 200 };
+        assert_eq!(ask(&[("If-Modified-Since", after)]).status(), or_whole(304), "{asset}");
+        assert_eq!(ask(&[("If-Unmodified-Since", before)]).status(), or_whole(412), "{asset}");
+        let own = whole.header("last-modified").unwrap_or(after);
+        for date in [own, whole.header("date").unwrap(), before, after] {
+            let answer = ask(&[("If-Range", date), ("Range", "bytes=0-0")]);
+            assert!(answer.status() == 200 && answer.body == whole.body, "{asset}: {date}");
+        }
+    }
+}
+
+#[test]
 fn readers_who_take_a_little_at_a_time_cost_little() {
     /// What one may cost in memory, in KiB: what waits for it, its connection and its TLS.
     const MEMORY_KIB: u64 = 512;
