@@ -227,13 +227,15 @@ impl App {
     /// The signing key that a token names, if it is `organization`'s.
     pub fn verifying_key(&self, organization: OrganizationId, id: SigningKeyId) -> Option<VerifyingKey> {
         let found = self.store.access().signing_key(id).filter(|key| key.organization == organization).cloned();
-        let Some(key) = found else {
-            // Opening takes its time: without it, how soon a token is refused would tell which ids exist.
-            let _ = self.master.open(DECOY, &self.decoy);
-            return None;
-        };
+        let Some(key) = found else { return self.no_key() };
         let secret = self.master.open(&id.to_string(), &key.secret).ok()?;
         Some(VerifyingKey { secret, revoked: key.revoked_at.is_some() })
+    }
+
+    /// No key, after the work of opening one: else, how soon a token is refused would tell which ids exist.
+    pub fn no_key(&self) -> Option<VerifyingKey> {
+        let _ = self.master.open(DECOY, &self.decoy);
+        None
     }
 
     /// The facts of this moment about what a grant stands on.

@@ -118,10 +118,41 @@ pub fn admit_viewer(
     request.check_app()?;
     let authority = request.check_token(key, now)?;
     request.check_ready()?;
-    Ok(Viewer { organization: request.organization.id, video: request.video.id, epoch: request.video.epoch, authority })
+    Ok(request.viewer(authority))
+}
+
+/// Decides about one who names the video itself, and is told nothing of it before the token holds: token, origin, readiness.
+pub fn admit_viewer_by_token(
+    request: &ViewerRequest<'_>,
+    key: impl FnOnce(SigningKeyId) -> Option<VerifyingKey>,
+    now: Timestamp,
+) -> Result<Viewer, Denied> {
+    let authority = request.check_token(key, now)?;
+    request.check_origin()?;
+    request.check_ready()?;
+    Ok(request.viewer(authority))
+}
+
+/// Why a token opens no video where there is none: what one gets that no key of a private video's owner has signed, after
+/// the same work. `no_key` is that of looking for a key.
+pub fn deny_without_video(
+    token: Result<Option<&str>, ()>,
+    video: VideoId,
+    no_key: impl FnOnce() -> Option<VerifyingKey>,
+    now: Timestamp,
+) -> Denied {
+    let Ok(token) = token else { return Denied::Token(TokenDenied::REPEATED) };
+    let verdict =
+        verify_token(token.unwrap_or_default(), video, |_| no_key(), limits::TOKEN_LIFETIME_DEFAULT_S, now.secs());
+    verdict.map_or_else(Denied::Token, |_| Denied::SessionRevoked)
 }
 
 impl ViewerRequest<'_> {
+    fn viewer(&self, authority: Option<SigningKeyId>) -> Viewer {
+        let (organization, video) = (self.organization.id, self.video.id);
+        Viewer { organization, video, epoch: self.video.epoch, authority }
+    }
+
     /// The organization's rules, and the publishable key's: each list that is not empty must let the page in.
     pub fn check_origin(&self) -> Result<(), Denied> {
         let key_rules = match &self.caller {

@@ -17,7 +17,7 @@ pub use credentials::{Credential, mint};
 pub use crypto::{MasterKey, Secret, Unsealable, derived_id, sha256_hex};
 pub use gate::{
     Asset, Authority, Caller, Denied, GrantStanding, KeyStanding, PageOrigin, Viewer, ViewerRequest, admit_asset,
-    admit_renewal, admit_viewer, is_ahead,
+    admit_renewal, admit_viewer, admit_viewer_by_token, deny_without_video, is_ahead,
 };
 pub use playback_token::{Step, TokenDenied, VerifyingKey, mint_token, verify_token};
 pub use sessions::{LiveSession, Sessions};

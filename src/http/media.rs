@@ -48,8 +48,9 @@ pub fn asset_path(video: VideoId, grant: &str, name: &str) -> String {
 
 /// Answers GET and HEAD.
 pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data<Arc<Flights>>) -> HttpResponse {
-    let origin = cors::allowed_origin(&request, &app, owner(&request, &app));
-    let mut response = match answer(&request, &app, &flights).await {
+    let grant = verified(&request, &app);
+    let origin = cors::allowed_origin(&request, &app, owner(&app, grant.as_ref()));
+    let mut response = match answer(&request, &app, &flights, grant).await {
         Ok(response) => response,
         Err(problem) => problem.error_response(),
     };
@@ -68,28 +69,36 @@ pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data
     response
 }
 
-/// Answers preflights: no grant is looked at, nothing of the video is told.
+/// Answers preflights: nothing of the video is told, and whether there is one to those alone who hold a grant for it.
 pub async fn preflight(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    cors::preflight(cors::allowed_origin(&request, &app, owner(&request, &app)).as_ref(), &cors::MEDIA)
+    let owner = owner(&app, verified(&request, &app).as_ref());
+    cors::preflight(cors::allowed_origin(&request, &app, owner).as_ref(), &cors::MEDIA)
 }
 
-/// Who owns the video that is asked for.
-fn owner(request: &HttpRequest, app: &App) -> Option<OrganizationId> {
-    let video = VideoId::parse(AssetPath::of(request)?.video)?;
-    app.store.access().video(video).map(|video| video.organization)
+/// The grant that is shown, once its MAC holds: before that nothing else is looked up.
+fn verified(request: &HttpRequest, app: &App) -> Option<Grant> {
+    let path = AssetPath::of(request)?;
+    app.asset_keys().verify(path.video, path.grant)
+}
+
+/// Who owns the video of a grant.
+fn owner(app: &App, grant: Option<&Grant>) -> Option<OrganizationId> {
+    app.store.access().video(grant?.video).map(|video| video.organization)
 }
 
 async fn answer(
     request: &HttpRequest,
     app: &web::Data<App>,
     flights: &web::Data<Arc<Flights>>,
+    grant: Option<Grant>,
 ) -> Result<HttpResponse, Problem> {
+    let grant = grant.ok_or(Denied::AssetUrlInvalid)?;
     let now = app.now();
-    let asset = admit(request, app, now)?;
-    let (content, etag, fixed_since, content_type) = match find(request, app, asset.grant()).await {
+    let asset = admit(request, app, &grant, now)?;
+    let (content, etag, fixed_since, content_type) = match find(request, app, &grant).await {
         Ok(found) => found,
         // Deleted between the gate and here, it is refused as it is from now on.
-        Err(problem) => return Err(admit(request, app, app.now()).err().unwrap_or(problem)),
+        Err(problem) => return Err(admit(request, app, &grant, app.now()).err().unwrap_or(problem)),
     };
     let validators = Validators { etag, last_modified: fixed_since };
     let header = |name| lone(request, &name);
@@ -218,16 +227,14 @@ fn entity_tag(what: &str) -> String {
     format!("\"{}\"", hash.get(..32).unwrap_or(&hash))
 }
 
-/// The gate: MAC before anything else is looked up.
-fn admit(request: &HttpRequest, app: &App, now: Timestamp) -> Result<Asset, Problem> {
-    let path = AssetPath::of(request).ok_or(Denied::AssetUrlInvalid)?;
+/// The gate, for a grant whose MAC holds.
+fn admit(request: &HttpRequest, app: &App, grant: &Grant, now: Timestamp) -> Result<Asset, Problem> {
     if request.uri().query().is_some() {
         return Err(Denied::AssetUrlInvalid.into());
     }
-    let grant = app.asset_keys().verify(path.video, path.grant).ok_or(Denied::AssetUrlInvalid)?;
-    let standing = app.standing(&grant);
-    if let Some(owner) = standing.owner(&grant) {
+    let standing = app.standing(grant);
+    if let Some(owner) = standing.owner(grant) {
         request.extensions_mut().insert(LoggedOrganization(owner));
     }
-    Ok(admit_asset(grant.clone(), &standing, || app.prolonged_until(&grant, now), now)?)
+    Ok(admit_asset(grant.clone(), &standing, || app.prolonged_until(grant, now), now)?)
 }

@@ -309,7 +309,8 @@ fn a_session_on_a_public_video_ends_when_the_video_becomes_private() {
 fn a_session_ends_with_its_video() {
     expect_ended_by(|server, video, session| {
         server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
-        expect(session.renew_with(server, &server.token(video)), GONE);
+        // As if it had never been.
+        expect(session.renew_with(server, &server.token(video)), (401, "playback_token_invalid"));
     });
 }
 

@@ -3,7 +3,10 @@
 use super::forged_urls::{Allowed, Forged, Others, single_changes, structural};
 use super::{slack, tries};
 use crate::asset_urls::{Watched, video_with_everything, watch, watch_video};
-use crate::support::{Dice, Exchange, FIXTURE, Line, Process, Server, Wire, ask_all, assert_no_media, packaged};
+use crate::support::{
+    Claims, Dice, Exchange, FIXTURE, Line, Process, Server, Wire, ask_all, assert_no_media, packaged, sign,
+};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
@@ -224,4 +227,53 @@ fn a_cold_segment_that_a_thousand_ask_for_at_once_is_the_same_for_all() {
     });
     let grown_kib = process.peak_memory_kib().saturating_sub(before_kib);
     assert!(grown_kib < MEMORY_KIB, "{grown_kib} KiB more");
+}
+
+#[test]
+fn a_private_video_and_one_that_never_was_are_told_apart_by_nothing() {
+    const UNKNOWN: &str = "a77b5e0f-7a43-4c5c-8f5e-0d2a1f7a0001";
+    let server = Server::start();
+    let (video, embed) = server.video("private");
+    server.set(&json!({ "originRules": ["acme.com"] }));
+    let grant = watch_video(&server, &video, &embed).grant;
+    let mut wire = Wire::connect(&server);
+    let mut told = |method: &str, path: &str, headers: &[(&str, &str)]| {
+        let answer = wire.exchange(method, path, headers);
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        let mut headers = answer.head.headers.clone();
+        headers.retain(|(name, _)| name != "x-request-id" && name != "date");
+        (answer.status(), headers, String::from_utf8(answer.body).unwrap().replace(&id, ""))
+    };
+    let (ours, theirs) = (("Origin", "https://acme.com"), ("Origin", "https://evil.example"));
+    let preflight = ("Access-Control-Request-Method", "GET");
+    let media = [("GET", vec![ours]), ("HEAD", vec![theirs]), ("OPTIONS", vec![ours, preflight])];
+    for (method, headers) in media {
+        for grant in ["x", &grant.replace("p1.", "p2."), &format!("{grant}A")] {
+            let [private, unknown] =
+                [video.as_str(), UNKNOWN].map(|id| told(method, &format!("/media/{id}/{grant}/master.m3u8"), &headers));
+            assert_eq!(private, unknown, "{method} {grant} {headers:?}");
+            assert_eq!(private.0, if method == "OPTIONS" { 204 } else { 403 });
+        }
+    }
+    // A good grant opens no other video, and one that never was no more.
+    assert_eq!(told("GET", &format!("/media/{UNKNOWN}/{grant}/master.m3u8"), &[ours]).0, 403);
+    let token_of = |kid: &str, secret: &str, id: &str| sign(kid, secret, &Claims::of(id));
+    let tokens: [&dyn Fn(&str) -> Option<String>; 4] = [
+        &|_| None,
+        &|_| Some("garbage".to_owned()),
+        &|id| Some(token_of(&server.kid, "mvi_sign_of_somebody", id)),
+        &|id| Some(token_of(UNKNOWN, &server.secret, id)),
+    ];
+    for token in tokens {
+        for origin in [None, Some(theirs)] {
+            let [private, unknown] = [video.as_str(), UNKNOWN].map(|id| {
+                let token = token(id);
+                let token = token.as_deref().map(|token| ("x-moviie-playback-token", token));
+                let headers: Vec<(&str, &str)> = token.into_iter().chain(origin).collect();
+                told("POST", &format!("/api/v1/videos/{id}/sessions/{UNKNOWN}/renew"), &headers)
+            });
+            assert_eq!(private, unknown);
+            assert_eq!(private.0, 401, "{private:?}");
+        }
+    }
 }

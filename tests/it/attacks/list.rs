@@ -9,7 +9,7 @@ const GROUPS: [(&str, char, usize); 11] = [
     ("a-tokens.md", 'A', 56),
     ("b-presentation.md", 'B', 27),
     ("c-keys.md", 'C', 27),
-    ("d-asset-urls.md", 'D', 38),
+    ("d-asset-urls.md", 'D', 39),
     ("e-ranges.md", 'E', 29),
     ("f-leaks.md", 'F', 29),
     ("g-pages.md", 'G', 27),
