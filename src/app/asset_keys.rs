@@ -23,17 +23,17 @@ pub(super) fn new_key(master: &MasterKey, entropy: &dyn Entropy, now: Timestamp)
     AssetKey { id, secret: master.seal(&id.to_string(), secret.expose(), entropy.random()), created_at: now }
 }
 
-/// Stores the first key, where there is none.
+/// Stores the first key, where there is none. However full the disk is: without a key nothing starts, and it takes a
+/// server to make room.
 pub(super) async fn make_first(store: &Catalog, key: AssetKey) -> Result<(), WriteError> {
     if store.access().asset_keys().next().is_some() {
         return Ok(());
     }
-    store
-        .write(key.created_at, move |draft| {
-            draft.put(&key);
-            Ok(())
-        })
-        .await
+    let change = move |draft: &mut Draft<'_>| {
+        draft.put(&key);
+        Ok(())
+    };
+    store.write_urgent(key.created_at, change).await
 }
 
 /// Opens every key, newest first. The error names the one that the master key does not open.
@@ -165,6 +165,22 @@ mod tests {
             assert!(!verifies(&old) && verifies(&new));
             app.rotate_asset_key(OldAssetKeys::Dropped).await.unwrap();
             assert!(!verifies(&new));
+        });
+    }
+
+    #[test]
+    fn the_first_key_is_made_on_a_full_disk_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::default_for(directory.path().join("state"));
+        // No disk is so empty that it is not past this.
+        config.disk.changes_percent = 1;
+        let state = StateDir::create(&config.state.dir).unwrap();
+        write_master_key(&config.state.master_key_file, &[7; 32]).unwrap();
+        let clock = Box::new(SetClock(Arc::new(AtomicI64::new(1_795_500_000))));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let app = App::start(config, state, clock, Box::new(SystemEntropy)).await.unwrap();
+            assert_eq!(app.store.access().asset_keys().count(), 1);
         });
     }
 }
