@@ -11,8 +11,10 @@ use super::syntax::{self, Lines};
 use ::config::{FileFormat, Map, Source as _, Value, ValueKind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::{fs, io};
 
 /// What the name of every variable of ours starts with.
 pub(super) const VARIABLE_PREFIX: &str = "SCREENER__";
@@ -143,6 +145,7 @@ fn read_text(path: &Path) -> Result<String, String> {
     let bytes = read_bounded(path, FILE_MAX_BYTES).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "does not exist; create it from config.example.toml or name another".to_owned(),
         io::ErrorKind::FileTooLarge => "is over 1 MiB, so it is not a configuration file; name another".to_owned(),
+        io::ErrorKind::InvalidData => "is not a file; name one".to_owned(),
         _ => format!("cannot be read: {error}; give the user that runs the server read access"),
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
@@ -153,11 +156,16 @@ fn read_text(path: &Path) -> Result<String, String> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// Reads at most `limit_bytes`; a longer file is an error of kind `FileTooLarge`.
+/// Reads at most `limit_bytes` of a file; a longer one is an error of kind `FileTooLarge`, and what is none of kind
+/// `InvalidData`. Never waits for the writer of a FIFO.
 pub(super) fn read_bounded(path: &Path, limit_bytes: u64) -> io::Result<Vec<u8>> {
-    use io::Read;
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(limit_bytes + 1).read_to_end(&mut bytes)?;
+    file.take(limit_bytes + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit_bytes) {
         Ok(bytes)
     } else {

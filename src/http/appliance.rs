@@ -12,6 +12,7 @@ use crate::domain::{Actor, MediaFileId, Organization, OrganizationId, SigningKey
 use crate::store::{Cursor, create_backup};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
+use std::io;
 use std::path::PathBuf;
 
 /// `GET /appliance/v1/status`
@@ -139,7 +140,8 @@ pub async fn backup(request: HttpRequest, payload: web::Payload, app: web::Data<
     form.finish()?;
     let now = app.now();
     let report = create_backup(&app.store, &app.media, app.disk.clone(), &directory, now).await?;
-    if let Err(error) = app.state().note_backup(now) {
+    // A disk that hangs is not to keep the loop that revokes.
+    if let Err(error) = web::block(move || app.state().note_backup(now)).await.map_err(io::Error::other).flatten() {
         tracing::warn!(%error, "the backup is whole; that it was made could not be written down");
     }
     Ok(ok(&json!(report)))

@@ -7,6 +7,7 @@
 
 use super::journal::sync_directory;
 use super::media_dir::MediaError;
+use super::small_file::open_own_file;
 use crate::domain::limits;
 use rustix::fs::{FallocateFlags, StatVfsMountFlags};
 use rustix::io::Errno;
@@ -143,26 +144,20 @@ impl Disk {
         let users = stat.f_blocks.saturating_sub(stat.f_bfree).saturating_add(stat.f_bavail);
         let wanted = self.wanted_reserve(users.saturating_mul(stat.f_frsize));
         let mut before = self.held_bytes();
-        let path = self.reserve();
         // Less is wanted than before. File systems round up.
         if before > wanted.saturating_add(limits::HELD_LEAST_BYTES) && before > 0 {
-            std::fs::remove_file(&path)?;
+            std::fs::remove_file(self.reserve())?;
             before = 0;
         }
         if before >= wanted || self.room()?.fullness == Fullness::NoChanges {
             return Ok(wanted == 0 || before > 0);
         }
-        let held = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|file| allocate(&file, wanted));
-        // What could not be made whole takes room and may hold none; what is left of one that was given up stays.
+        let held = self.open_reserve().and_then(|file| allocate(&file, wanted));
+        // What could not be made whole takes room and may hold none, and what is no file is in the way; what is left of one
+        // that was given up stays.
         if let Err(error) = held {
             if before == 0 {
-                let _ = std::fs::remove_file(path);
+                let _ = std::fs::remove_file(self.reserve());
             }
             return Err(error);
         }
@@ -186,11 +181,14 @@ impl Disk {
     /// Makes a reserve, as near to so many bytes as can be had, however full the disk is: of one that was given up, what
     /// nobody needed.
     pub(super) fn hold_rest(&self, bytes: u64) {
-        let path = self.reserve();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        if file.is_ok_and(|file| allocate_up_to(&file, 0, bytes) == 0) {
-            let _ = std::fs::remove_file(path);
+        if self.open_reserve().is_ok_and(|file| allocate_up_to(&file, 0, bytes) == 0) {
+            let _ = std::fs::remove_file(self.reserve());
         }
+    }
+
+    fn open_reserve(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        open_own_file(&self.reserve(), options.write(true).create(true).truncate(false).mode(0o600))
     }
 
     fn reserve(&self) -> PathBuf {
@@ -199,7 +197,8 @@ impl Disk {
 
     fn held_bytes(&self) -> u64 {
         // In units of 512 bytes, whatever the file system's blocks are (stat(2)).
-        std::fs::symlink_metadata(self.reserve()).map_or(0, |file| file.blocks().saturating_mul(512))
+        let file = std::fs::symlink_metadata(self.reserve()).ok().filter(std::fs::Metadata::is_file);
+        file.map_or(0, |file| file.blocks().saturating_mul(512))
     }
 
     fn wanted_reserve(&self, users_bytes: u64) -> u64 {
@@ -295,6 +294,23 @@ mod tests {
         assert_eq!(held(0), 0);
         // What is to become the reserve counts as used, so that nobody takes its place.
         assert!(before.left_bytes <= before.free_bytes - (8 << 20));
+    }
+
+    #[test]
+    fn what_is_no_file_in_the_reserves_place_goes_and_nothing_is_held_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (directory.path().join("reserve"), directory.path().join("elsewhere"));
+        let disk = disk(directory.path(), Watermarks { reserve_bytes: 1 << 20, ..Watermarks::OFF });
+        std::fs::write(&elsewhere, "").unwrap();
+        let fifo = |path: &Path| rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap();
+        let link = |path: &Path| std::os::unix::fs::symlink(&elsewhere, path).unwrap();
+        for put in [&fifo as &dyn Fn(&Path), &link] {
+            put(&path);
+            disk.hold_rest(1 << 20);
+            assert!(disk.hold_reserve().is_err());
+            assert!(disk.hold_reserve().unwrap() && disk.give_up_reserve().is_some());
+        }
+        assert_eq!(std::fs::metadata(&elsewhere).unwrap().blocks(), 0);
     }
 
     #[test]

@@ -17,9 +17,9 @@
 
 use super::journal::sync_directory;
 use super::remedy::{with_place, with_remedy};
-use super::small_file::{not_a_file, private_directory, read_small, replace_small, write_synced};
+use super::small_file::{open_own_file, private_directory, read_small, replace_small, write_synced};
 use crate::domain::{Timestamp, hex};
-use rustix::fs::{AtFlags, FlockOperation, OFlags, StatxFlags, flock};
+use rustix::fs::{AtFlags, FlockOperation, StatxFlags, flock};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -297,17 +297,9 @@ fn lock(path: &Path) -> Result<[File; 2], StateDirError> {
         Ok(()) => {}
     }
     let lock_path = path.join("lock");
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(&lock_path)
-        .and_then(|file| if file.metadata()?.is_file() { Ok(file) } else { Err(not_a_file()) })
-        .map_err(StateDirError::at(&lock_path))?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).mode(0o600);
+    let file = open_own_file(&lock_path, &mut options).map_err(StateDirError::at(&lock_path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Err(in_use()),
         Err(error) => Err(StateDirError::at(&lock_path)(error.into())),

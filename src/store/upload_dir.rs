@@ -10,6 +10,7 @@ use super::disk::allocate;
 use super::journal::sync_directory;
 use super::known_synced::KnownSynced;
 use super::media_dir::{MediaDir, MediaError, Received, blocking, make_if_missing, open_regular, warn_of_leftover};
+use super::small_file::open_own_file;
 use super::state_dir::{StateDirError, check_one_mount};
 use crate::domain::{MediaFileId, Timestamp};
 use std::collections::HashSet;
@@ -141,7 +142,7 @@ impl UploadDir {
         let (path, floor, directory) = (self.path(id), self.floor_path(id), self.directory.clone());
         let known = self.known.of(id);
         blocking(move || {
-            let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            let file = match open_own_file(&path, OpenOptions::new().read(true).write(true)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 other => other?,
             };
@@ -155,7 +156,7 @@ impl UploadDir {
         let path = self.path(id);
         let open = {
             let path = path.clone();
-            move || OpenOptions::new().read(true).write(true).open(path)
+            move || open_own_file(&path, OpenOptions::new().read(true).write(true))
         };
         let file = Arc::new(blocking(open).await?);
         let size_bytes = file.metadata()?.len();

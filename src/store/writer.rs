@@ -114,7 +114,9 @@ impl Writer {
     /// Runs until every sender is gone.
     pub fn run(mut self) {
         let mut group = Vec::with_capacity(limits::GROUP_COMMITS);
+        self.shared.at_work.set(Some(Instant::now()));
         self.tend();
+        self.shared.at_work.set(None);
         while self.jobs.blocking_recv_many(&mut group, limits::GROUP_COMMITS) > 0 {
             self.shared.at_work.set(Some(Instant::now()));
             let mut changes = Vec::new();

@@ -195,9 +195,22 @@ fn a_note_of_the_last_backup_that_never_ends_holds_nobody_up() {
     remove(&note);
     symlink("/dev/zero", &note).unwrap();
     assert_eq!(last_backup(), Value::Null);
-    // The twin, over what lies there.
+    // The twin, over what lies there; nobody waits at what lies in the way of it.
+    make_fifo(&server.state().join("last-backup.unfinished"));
     server.verb(&["backup", "create", server.scratch().join("backup").to_str().unwrap()]).expect(0);
     assert!(last_backup().is_string());
+}
+
+#[test]
+fn a_reserve_that_is_no_file_holds_no_change_up() {
+    let mut server = Server::start();
+    assert!(server.stop());
+    let reserve = server.state().join("reserve");
+    let _ = std::fs::remove_file(&reserve);
+    make_fifo(&reserve);
+    server.serve();
+    server.video("public");
+    wait_for("another reserve", START, || reserve.metadata().is_ok_and(|found| found.is_file()));
 }
 
 #[test]

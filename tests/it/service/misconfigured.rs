@@ -41,6 +41,10 @@ fn a_wrong_configuration_is_refused_with_file_line_and_key() {
     both_refuse(path, &[], &[path, "is not UTF-8 at line 2"]);
     std::fs::write(&file, "#".repeat(10 << 20)).unwrap();
     both_refuse(path, &[], &[path, "is over 1 MiB"]);
+    std::fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    both_refuse(path, &[], &[path, "is not a file; name one"]);
+    std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, "").unwrap();
     let slip = [("SCREENER__SERVER__LISEN", "127.0.0.1:1")];
     both_refuse(path, &slip, &["environment SCREENER__SERVER__LISEN", "did you mean SCREENER__SERVER__LISTEN?"]);
