@@ -279,11 +279,13 @@ async fn housekeeping(app: web::Data<App>, rates: web::Data<RateLimits>) {
     }
 }
 
-/// What the disk has refused is tried again, and it is told how full it is.
+/// What the disk has refused is tried again, and it is told how full it is; the service manager is, too, what it did not
+/// hear.
 async fn tend_store(app: web::Data<App>) {
     let mut tick = tokio::time::interval(Duration::from_secs(limits::STORE_TEND_S));
     loop {
         tick.tick().await;
         app.store.tend();
+        manager::catch_up();
     }
 }

@@ -266,6 +266,8 @@ pub const SIGN_INS_PER_MINUTE: u32 = 120;
 /// Sign-ins of one organization at once; one more ends the oldest.
 pub const SIGN_INS: usize = 100;
 
+/// Notifications kept for a service manager that does not read: the last of them say all that it has to know.
+pub const NOTIFICATIONS: usize = 16;
 /// How often a start that takes long asks the service manager for more time, in seconds.
 pub const START_STEP_S: u64 = 10;
 /// Longest start that more time is asked for, in seconds: a catalog of five million videos takes 20, and what takes

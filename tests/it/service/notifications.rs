@@ -4,13 +4,15 @@ use crate::support::{Serving, configured, run, send_signal, wait_for};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Somebody who listens as systemd would.
 struct Manager {
     socket: UnixDatagram,
+    /// What NOTIFY_SOCKET is to say.
     path: PathBuf,
     heard: Vec<String>,
     _directory: tempfile::TempDir,
@@ -23,6 +25,22 @@ impl Manager {
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
         Self { socket, path, heard: Vec::new(), _directory: directory }
+    }
+
+    /// One whose socket is in no file system.
+    fn abstract_one() -> Self {
+        let name = format!("screener-test-{}", std::process::id());
+        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self { socket, path: format!("@{name}").into(), ..Self::new() }
+    }
+
+    /// Has no room for any message until what is there was read.
+    fn fill(&self) {
+        let somebody = UnixDatagram::unbound().unwrap();
+        somebody.connect(&self.path).unwrap();
+        somebody.set_nonblocking(true).unwrap();
+        while somebody.send(b"X_FULL=1").is_ok() {}
     }
 
     /// Every line heard so far.
@@ -98,6 +116,33 @@ fn a_reload_is_told_as_one_and_a_server_that_stops_reloads_nothing() {
     drop(silent);
     assert_eq!(serving.code(), 0);
     assert_eq!((manager.count("RELOADING=1"), manager.count("READY=1")), (1, 2), "{:?}", manager.heard);
+}
+
+#[test]
+fn a_manager_that_does_not_read_holds_nothing_up_and_hears_all_of_it_in_order_when_it_does() {
+    let mut manager = Manager::new();
+    manager.fill();
+    let (_directory, mut serving) = started(&manager, &[("WATCHDOG_USEC", Path::new("600000"))]);
+    TcpStream::connect(serving.base_url().strip_prefix("https://").unwrap()).unwrap();
+    send_signal(serving.process.id(), Signal::HUP);
+    serving.event("\"message\":\"reloaded\"");
+    serving.event("the service manager reads no notifications");
+    // That it is alive is told when nothing else waits.
+    manager.wait_for("WATCHDOG=1");
+    let told: Vec<&String> =
+        manager.heard.iter().filter(|line| ["READY=1", "RELOADING=1"].contains(&line.as_str())).collect();
+    assert_eq!(told, ["READY=1", "RELOADING=1", "READY=1"]);
+    manager.fill();
+    assert_eq!(serving.end(), 0);
+}
+
+#[test]
+fn a_manager_with_an_abstract_name_is_told() {
+    let mut manager = Manager::abstract_one();
+    let (_directory, mut serving) = started(&manager, &[]);
+    manager.wait_for("READY=1");
+    assert_eq!(serving.end(), 0);
+    assert!(manager.position("STOPPING=1").is_some());
 }
 
 #[test]
