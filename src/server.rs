@@ -6,7 +6,9 @@ use crate::config::Config;
 use crate::domain::limits;
 use crate::http::{self, Flights, RateLimits, Ui};
 use crate::store::{StateDir, StateDirError};
+use actix_web::rt::{System, SystemRunner};
 use actix_web::{HttpServer, middleware, web};
+use kept_up::keep_up;
 use listener::Size;
 use listening::Listening;
 use reload::Reloading;
@@ -23,6 +25,7 @@ use watchdog::Pulse;
 mod certificate;
 mod clock;
 mod crowd;
+mod kept_up;
 mod line;
 mod listener;
 mod listening;
@@ -85,8 +88,20 @@ impl From<StateDirError> for ServeError {
     }
 }
 
-/// Runs until a signal ends it. `on_ready` is called once, when requests are answered. SIGHUP reloads, if `reload`
-/// says from where; else it ends the process.
+/// What [`run`] runs in: an event loop, and threads for what may wait for the disk. They stay once they are there: where the
+/// system gives no other, tokio has work wait for one of them, and panics if there is none.
+pub fn system() -> std::io::Result<SystemRunner> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(limits::TENDING_THREADS)
+        .thread_keep_alive(Duration::MAX)
+        .build()?;
+    drop(runtime.spawn_blocking(|| ()));
+    Ok(System::with_tokio_rt(|| runtime))
+}
+
+/// Runs until a signal ends it, in [`system`]. `on_ready` is called once, when requests are answered. SIGHUP reloads, if
+/// `reload` says from where; else it ends the process.
 pub async fn run(
     mut config: Config,
     state: StateDir,
@@ -173,22 +188,28 @@ pub async fn run(
     let server = listener::serve(public, &app, &rates, listening.sockets, tls, &size)?;
     let admin = HttpServer::new(appliance)
         .workers(1)
+        .worker_max_blocking_threads(limits::APPLIANCE_THREADS)
         .shutdown_timeout(server_config.shutdown_grace_s)
         .disable_signals()
         .listen_uds(socket)?
         .run();
 
     let status = format!("Serving {base_url}");
+    let (rates_kept, pulse_felt) = (rates.clone(), pulse.clone());
     let mut background = vec![
-        actix_web::rt::spawn(http::cut_when_revoked(app.clone(), flights, unacknowledged::unacknowledged)),
-        actix_web::rt::spawn(housekeeping(app.clone(), rates.clone())),
-        actix_web::rt::spawn(app.clone().into_inner().transcode()),
-        actix_web::rt::spawn(app.clone().into_inner().scrub()),
-        actix_web::rt::spawn(tend_store(app.clone())),
-        actix_web::rt::spawn(watchdog::feed(app.clone(), pulse.clone(), event_loops)),
+        keep_up(&app, "cut_when_revoked", move |app| {
+            http::cut_when_revoked(app, Arc::clone(&flights), unacknowledged::unacknowledged)
+        }),
+        keep_up(&app, "housekeeping", move |app| housekeeping(app, rates_kept.clone())),
+        keep_up(&app, "transcode", |app| app.into_inner().transcode()),
+        keep_up(&app, "scrub", |app| app.into_inner().scrub()),
+        keep_up(&app, "tend_store", tend_store),
+        keep_up(&app, "watchdog", move |app| watchdog::feed(app, pulse_felt.clone(), event_loops)),
     ];
     let ca_certificate = certificate.as_ref().and_then(|certificate| certificate.ca.clone());
-    background.extend(certificate.clone().map(|it| actix_web::rt::spawn(reload::watch_certificate(app.clone(), it))));
+    background.extend(certificate.clone().map(|certificate| {
+        keep_up(&app, "watch_certificate", move |app| reload::watch_certificate(app, Arc::clone(&certificate)))
+    }));
     background.extend(reload.map(|(hangup, given)| {
         let (app, rates, status) = (app.clone(), rates, status.clone());
         let reloading = Reloading { app, rates, certificate, in_force: as_configured, status };
@@ -287,5 +308,20 @@ async fn tend_store(app: web::Data<App>) {
         tick.tick().await;
         app.store.tend();
         manager::catch_up();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_lets_the_server_have_all_its_threads_and_ffmpeg_some() {
+        let unit = include_str!("../systemd/screener.service");
+        let allowed: usize = unit.lines().find_map(|line| line.strip_prefix("TasksMax=")).unwrap().parse().unwrap();
+        // As many workers as server.workers may be, and all that any of them may have wait.
+        let workers = 256;
+        let pools = listener::threads_of_one(workers) * workers + limits::TENDING_THREADS + limits::APPLIANCE_THREADS;
+        assert!(workers + pools + 256 <= allowed, "{pools}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::App;
 use crate::store::{Fullness, StoreHealth};
+use std::time::Instant;
 
 /// Something that an operator should look after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Concern {
     DiskFilling,
     /// Media files are not what was stored, and are not served.
     MediaDamaged,
+    /// A task of the server's own has failed and was begun anew.
+    TaskFailed,
     /// A stop has begun.
     Stopping,
     /// The clock was set back.
@@ -36,8 +39,9 @@ impl App {
             StoreHealth::Working(Fullness::Roomy) => None,
         };
         let damaged = (self.damaged.count() > 0).then_some(Concern::MediaDamaged);
+        let task = self.condition.has_failed_task(Instant::now()).then_some(Concern::TaskFailed);
         let stopping = self.condition.is_stopping().then_some(Concern::Stopping);
         let clock = self.is_clock_suspect().then_some(Concern::ClockSetBack);
-        [store, damaged, stopping, clock].into_iter().flatten().collect()
+        [store, damaged, task, stopping, clock].into_iter().flatten().collect()
     }
 }

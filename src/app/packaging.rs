@@ -11,9 +11,11 @@ use crate::domain::{
 };
 use crate::media::{Package, Unplayable, keyframe_bits_per_s};
 use crate::store::{IndexError, MediaError, Received, StoredMedia, WriteError};
+use futures_util::FutureExt;
 use places::{Place, Places, Urgency};
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -95,7 +97,12 @@ impl App {
         let receiver = job.outcome.subscribe();
         let app = Arc::clone(self);
         tokio::spawn(async move {
-            let outcome = app.run_packaging(video, &job).await;
+            // Its runtime panics where the system gives no thread. A job that stayed behind would be tried no more.
+            let ended = AssertUnwindSafe(app.run_packaging(video, &job)).catch_unwind().await;
+            let outcome = ended.unwrap_or_else(|_| {
+                tracing::error!(%video, "packaging panicked; it is tried again in a minute");
+                Outcome::Postponed
+            });
             app.packaging.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&video);
             // An upload that came while this ended found the job still there.
             let is_over = outcome == Outcome::Postponed || !app.store.access().is_unpackaged(video);

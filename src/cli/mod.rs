@@ -271,7 +271,7 @@ fn serve(common: &Common) -> anyhow::Result<()> {
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
     };
     let reload = Reload { read: Box::new(read), set_log_level: Box::new(set_log_level) };
-    actix_web::rt::System::new().block_on(server::run(config, state, Some(reload), greet))?;
+    server::system()?.block_on(server::run(config, state, Some(reload), greet))?;
     Ok(())
 }
 

@@ -283,6 +283,19 @@ pub const CERTIFICATE_POLL_S: u64 = 60;
 /// A certificate that ends sooner is warned of, in seconds: two weeks are left to renew it by hand.
 pub const CERTIFICATE_WARNING_S: i64 = 14 * 86_400;
 
+/// Threads that may wait for the disk at once, of all workers together and one of each at least: as many writes as no disk
+/// does at once. With [`TENDING_THREADS`] and [`APPLIANCE_THREADS`] they stay below `TasksMax=` of the unit: where the system
+/// gives no thread, requests fail.
+pub const WORKERS_THREADS: usize = 256;
+/// The same of what the server does by itself.
+pub const TENDING_THREADS: usize = 64;
+/// The same of the appliance's socket: backups, and questions after the disk.
+pub const APPLIANCE_THREADS: usize = 16;
+/// How soon a task of the server's own that panicked is begun anew, in seconds: one that does so again at once is no load.
+pub const TASK_PAUSE_S: u64 = 5;
+/// How long that is a concern, in seconds: one that fails each minute is one all the time, and a look each minute finds it.
+pub const FAILED_TASK_TOLD_S: u64 = 300;
+
 /// Descriptors of one connection: its socket, and a file that is sent or received.
 pub const CONNECTION_DESCRIPTORS: u64 = 2;
 /// Descriptors that no connection gets, for the journal, the index, backups and ffmpeg. Where the system gives fewer than

@@ -186,6 +186,8 @@ pub async fn cut_when_revoked(
     unacknowledged: impl Fn(&[&TcpStream]) -> Vec<u64>,
 ) {
     let mut changes = app.store.changes();
+    // What was changed before this was begun, too.
+    changes.mark_changed();
     while changes.changed().await.is_ok() {
         flights.cut(|grant| app.standing(grant).owner(grant).is_some(), &unacknowledged);
     }

@@ -62,6 +62,7 @@ pub fn code(concern: Concern) -> &'static str {
         Concern::DiskNearlyFull => "disk_nearly_full",
         Concern::DiskFilling => "disk_filling",
         Concern::MediaDamaged => "media_damaged",
+        Concern::TaskFailed => "task_failed",
         Concern::Stopping => "stopping",
         Concern::ClockSetBack => "clock_suspect",
     }
@@ -87,6 +88,9 @@ pub fn sentence(concern: Concern) -> &'static str {
             "Media files are damaged or gone: they are not served, and everything else is. The log and `screener status` \
              name them. Put them back from a backup, and they are served again by themselves; where there is none, upload \
              the video again."
+        }
+        Concern::TaskFailed => {
+            "A task of the server's own has failed and was begun anew. The log names it; if it goes on, restart the server."
         }
         Concern::Stopping => "The server is stopping: what runs is finished, and nothing new is taken.",
         Concern::ClockSetBack => {

@@ -83,6 +83,7 @@ where
     };
     let mut server = builder
         .workers(size.workers)
+        .worker_max_blocking_threads(threads_of_one(size.workers))
         .max_concurrent_connections(size.connections.div_ceil(size.workers))
         .shutdown_timeout(size.shutdown_grace_s)
         .disable_signals();
@@ -90,4 +91,9 @@ where
         server = server.listen("public", listener, lines.clone())?;
     }
     Ok(server.run())
+}
+
+/// How many threads one of `workers` may have wait for the disk.
+pub(super) fn threads_of_one(workers: usize) -> usize {
+    (limits::WORKERS_THREADS / workers).max(1)
 }

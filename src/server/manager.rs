@@ -82,7 +82,8 @@ impl Patience {
     pub fn ask_for(what: &'static str) -> Self {
         let (end, ended) = mpsc::channel();
         if is_there() {
-            std::thread::spawn(move || ask_until(&ended, what));
+            // Where there is no thread for it, the unit's own time must do.
+            let _ = std::thread::Builder::new().name("patience".into()).spawn(move || ask_until(&ended, what));
         }
         Self { _end: end }
     }

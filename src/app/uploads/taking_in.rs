@@ -5,8 +5,10 @@ use super::{App, event};
 use crate::app::IngestError;
 use crate::domain::{Actor, Timestamp, Upload, limits, upload_expiry};
 use crate::store::{IndexError, RunningHash, StoreHealth, UploadProgress, WriteError};
+use futures_util::FutureExt;
 use serde_json::json;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,12 @@ impl App {
         let app = Arc::clone(self);
         tokio::spawn(async move {
             let id = upload.id;
-            let refusal = match app.take_in(&upload, hash).await {
+            // Its runtime panics where the system gives no thread. An upload that stayed behind would be taken in no more.
+            let Ok(taken_in) = AssertUnwindSafe(app.take_in(&upload, hash)).catch_unwind().await else {
+                tracing::error!(upload = %id, "taking an upload in panicked; it is tried again in a minute");
+                return app.put_off(&upload).await;
+            };
+            let refusal = match taken_in {
                 Ok(()) | Err(IngestError::VideoGone | IngestError::UploadGone) => None,
                 Err(error) if may_pass(&error) => {
                     tracing::warn!(upload = %id, video = %upload.video, %error, "an upload that is whole was put off; it is tried again in a minute");
