@@ -10,6 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
 
+/// What is sealed to tell two keys apart: no record has this id.
+const PROBE: &str = "probe";
+
 /// A sealed secret: whose it is, what it was sealed for, and itself.
 struct Seal {
     kind: Kind,
@@ -20,11 +23,20 @@ struct Seal {
 
 impl App {
     /// Seals every signing key and asset key in `state` under the master key in `new_file`, which is made if missing, and
-    /// answers how many were not yet. What opens with neither key stops it before anything is changed; a run that was cut
-    /// off is gone on with by the next, for what is sealed anew opens with the new key.
+    /// answers how many were not yet. What opens with neither key stops it before anything is changed, and so does a copy of
+    /// the key in use; a run that was cut off is gone on with by the next, for what is sealed anew opens with the new key.
     pub async fn reseal(config: &Config, state: &StateDir, new_file: &Path) -> Result<usize, StartError> {
         let (clock, entropy): (&dyn Clock, &dyn Entropy) = (&SystemClock, &SystemEntropy);
         let old = MasterKey::new(&*read_master_key(&config.state.master_key_file)?);
+        let made = (!new_file.exists()).then(|| Secret::new(entropy.random::<{ MasterKey::BYTES }>()));
+        let new = match &made {
+            Some(bytes) => MasterKey::new(bytes.expose()),
+            None => MasterKey::new(&*read_master_key(new_file)?),
+        };
+        // Whatever the file is called: what the one seals, the other opens.
+        if old.open(PROBE, &new.seal(PROBE, &[], entropy.random())).is_ok() {
+            return Err(StartError::SameMasterKey(new_file.to_owned()));
+        }
         let (store, _disk) = open_catalog(config, state)?;
         let seals: Vec<Seal> = {
             let access = store.access();
@@ -41,11 +53,6 @@ impl App {
                 sealed: key.secret.clone(),
             };
             access.signing_keys().map(of_signing).chain(access.asset_keys().map(of_asset)).collect()
-        };
-        let made = (!new_file.exists()).then(|| Secret::new(entropy.random::<{ MasterKey::BYTES }>()));
-        let new = match &made {
-            Some(bytes) => MasterKey::new(bytes.expose()),
-            None => MasterKey::new(&*read_master_key(new_file)?),
         };
         let mut again = Vec::new();
         for Seal { kind, key, owner, sealed } in seals {

@@ -123,6 +123,9 @@ pub enum StartError {
          rotate-master` was interrupted, run it again with both"
     )]
     WrongMasterKey(std::path::PathBuf, String),
+    /// The other master key is no other one.
+    #[error("{0} holds the master key in use; name another file, which is made")]
+    SameMasterKey(std::path::PathBuf),
     /// The public URL is no web origin.
     #[error("server.public_url is not a web origin")]
     PublicUrl,

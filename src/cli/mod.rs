@@ -14,7 +14,7 @@ use crate::config::{Config, Loaded, process_environment};
 use crate::domain::limits;
 use crate::server::{self, Reload, ServeError};
 use crate::store::{StateDir, verify_store};
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use exit::Misconfigured;
 use output::{Output, line};
@@ -277,10 +277,6 @@ fn serve(common: &Common) -> anyhow::Result<()> {
 
 fn rotate_master(new_file: &Path, common: &Common) -> anyhow::Result<()> {
     let config = common.load()?.config;
-    let real = |path: &Path| std::fs::canonicalize(path).ok();
-    if new_file.exists() && real(new_file) == real(&config.state.master_key_file) {
-        return Err(anyhow!("{} is the master key in use; name another file, which is made", new_file.display()));
-    }
     let state = StateDir::open(&config.state.dir)?;
     let count = actix_web::rt::System::new().block_on(App::reseal(&config, &state, new_file))?;
     let (new, old) = (new_file.display(), config.state.master_key_file.display());
