@@ -501,6 +501,46 @@ fn a_media_file_that_is_gone_is_left_out_and_named_and_its_backup_is_kept() {
     assert!(said.errors.contains(lost_name), "{}", said.errors);
 }
 
+/// Runs what `screener-backup.service` runs, for `server`; its exit code.
+fn back_up_daily(server: &Server) -> Option<i32> {
+    let unit = include_str!("../../systemd/screener-backup.service");
+    let (_, script) = unit.split_once("ExecStart=/bin/sh -euc '").unwrap();
+    let (script, _) = script.split_once("'\n").unwrap();
+    let script = script
+        .replace("\\\n", "")
+        .replace("$$", "$")
+        .replace("%%", "%")
+        .replace("/usr/local/bin/screener", env!("CARGO_BIN_EXE_screener"))
+        .replace("/etc/screener/config.toml", server.config().to_str().unwrap());
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-euc", &script]).env("STATE_DIRECTORY", server.state()).output().unwrap().status.code()
+}
+
+#[test]
+fn a_backup_of_the_day_that_lacks_a_file_fails_until_one_that_has_it_takes_its_place() {
+    let server = Server::start();
+    server.video("public");
+    let (lost, kept) = (files_below(&server.state().join("media")).remove(0), server.scratch().join("kept"));
+    std::fs::rename(&lost, &kept).unwrap();
+    let backups = || -> Vec<PathBuf> {
+        std::fs::read_dir(server.state().join("backups")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    assert_eq!(back_up_daily(&server), Some(1));
+    let made = backups();
+    let lacks = || std::fs::read_to_string(made[0].join("manifest.json")).unwrap().contains("missingMedia");
+    assert_eq!((made.len(), back_up_daily(&server), lacks()), (1, Some(1), true));
+    assert_eq!(backups(), made);
+    std::fs::rename(&kept, &lost).unwrap();
+    assert_eq!((back_up_daily(&server), lacks()), (Some(0), false));
+    assert_eq!(backups(), made);
+    // Cut off before it had its place.
+    std::fs::rename(&made[0], made[0].with_extension("again")).unwrap();
+    std::fs::create_dir(made[0].with_extension("unfinished")).unwrap();
+    assert_eq!(back_up_daily(&server), Some(0));
+    assert_eq!(backups(), made);
+    run(&["backup", "verify", made[0].to_str().unwrap()]).expect(0);
+}
+
 #[test]
 fn a_path_that_no_json_holds_is_refused_by_name() {
     use std::os::unix::ffi::OsStrExt;
