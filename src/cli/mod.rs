@@ -323,7 +323,9 @@ fn check_config(args: &CheckArgs) -> anyhow::Result<()> {
         members.insert("values".into(), loaded.print().into());
     }
     if problems.is_empty() {
-        return Output::new(json).print(&body, &format!("{} is right.", args.common.config.display()));
+        let is_read_only = loaded.is_some_and(|loaded| loaded.config.is_state_read_only());
+        let but = if is_read_only { " But state.dir is mounted read-only: no change can be made there." } else { "" };
+        return Output::new(json).print(&body, &format!("{} is right.{but}", args.common.config.display()));
     }
     if json {
         line(&body.to_string())?;

@@ -6,6 +6,7 @@ use super::keys::Key;
 use super::problem::{Problem, Source};
 use super::tls_pair::read_tls_pair;
 use super::{Config, Loaded, TranscodeConfig};
+use rustix::fs::StatVfsMountFlags;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -48,6 +49,12 @@ impl Config {
         self.check_master_key_file(&mut problems);
         self.check_what_is_public(&mut problems);
         problems
+    }
+
+    /// Whether the state directory's mount takes no writes. Nothing is wrong with the configuration then: where a disk has
+    /// failed, videos go on playing, and a reload exchanges the certificate.
+    pub fn is_state_read_only(&self) -> bool {
+        rustix::fs::statvfs(&self.state.dir).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 
     /// How what is public and what is secret lie in one another, by the paths that `resolve` makes of theirs.

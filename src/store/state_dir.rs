@@ -256,9 +256,13 @@ pub fn write_master_key(path: &Path, key: &[u8; 32]) -> Result<(), StateDirError
 
 /// Reads the master key's file.
 pub fn read_master_key(path: &Path) -> Result<zeroize::Zeroizing<[u8; 32]>, StateDirError> {
+    let no_key = || StateDirError::MasterKey(path.to_owned());
+    // The mode of a device or a directory is not for us to change.
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(no_key());
+    }
     check_mode(path, 0o600)?;
     let text = zeroize::Zeroizing::new(read_small(path, SMALL_FILE_BYTES).map_err(StateDirError::at(path))?);
-    let no_key = || StateDirError::MasterKey(path.to_owned());
     let digits = str::from_utf8(&text).map_err(|_| no_key())?.trim_end();
     let mut key = zeroize::Zeroizing::new([0_u8; 32]);
     let is_key = digits.len() == 64

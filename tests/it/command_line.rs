@@ -106,6 +106,10 @@ fn the_master_key_is_exchanged_for_another_one_while_nobody_serves() {
         let said = rotate(&server, same).expect(1);
         assert!(said.errors.contains("holds the master key in use"), "{}", said.errors);
     }
+    for no_file in [Path::new("/dev/null"), server.scratch()] {
+        let said = rotate(&server, no_file).expect(1);
+        assert!(said.errors.contains("does not hold a master key"), "{}", said.errors);
+    }
     rotate(&server, &new).expect(0);
     assert!(server.try_serve().expect_err("the old key still opens it").contains("does not open signing key"));
     std::fs::rename(&new, &old).unwrap();
