@@ -63,6 +63,14 @@ pub enum ServeError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// Too few descriptors.
+    #[error("the system gives {given} descriptors, and {needed} are needed at least; raise LimitNOFILE, or ulimit -n")]
+    Descriptors {
+        /// How many there may be.
+        given: u64,
+        /// How many there have to be.
+        needed: u64,
+    },
     /// What systemd hands over.
     #[error("the socket from systemd: {0}")]
     Inherited(String),
@@ -89,14 +97,20 @@ impl From<StateDirError> for ServeError {
 }
 
 /// What [`run`] runs in: an event loop, and threads for what may wait for the disk. They stay once they are there: where the
-/// system gives no other, tokio has work wait for one of them, and panics if there is none.
-pub fn system() -> std::io::Result<SystemRunner> {
+/// system gives no other, tokio has work wait for one of them, and panics if there is none. Refused where there are too few
+/// descriptors to start with, of which actix would panic.
+pub fn system(config: &Config) -> Result<SystemRunner, ServeError> {
+    let given = raise_file_limit();
+    let workers = u64::try_from(workers(config)).unwrap_or(u64::MAX);
+    let needed = workers.saturating_mul(limits::WORKER_DESCRIPTORS).saturating_add(limits::START_DESCRIPTORS);
+    if given < needed {
+        return Err(ServeError::Descriptors { given, needed });
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(limits::TENDING_THREADS)
         .thread_keep_alive(Duration::MAX)
         .build()?;
-    drop(runtime.spawn_blocking(|| ()));
     Ok(System::with_tokio_rt(|| runtime))
 }
 
@@ -112,6 +126,8 @@ pub async fn run(
     let as_configured = config.clone();
     let listening = Listening::open(&mut config)?;
     let descriptors = raise_file_limit();
+    // The first of the threads that stay.
+    drop(actix_web::rt::task::spawn_blocking(|| ()));
     stopping::ignore_others()?;
     let reload = reload.map(|reload| Ok::<_, std::io::Error>((signal(SignalKind::hangup())?, reload))).transpose()?;
     let certificate = match config.server.plain_http {
@@ -174,10 +190,7 @@ pub async fn run(
                 .configure(http::appliance)
         }
     };
-    let workers = match server_config.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
+    let workers = workers(&app.config);
     let event_loops = workers * listening.sockets.len();
     let size = Size {
         workers,
@@ -250,6 +263,14 @@ pub async fn run(
     let _ = std::fs::remove_file(&socket_path);
     tracing::info!("stopped");
     outcome
+}
+
+/// Threads that answer.
+fn workers(config: &Config) -> usize {
+    match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
 }
 
 /// How many descriptors the system gives, once it has given all it will; the usual soft limit of 1,024 is for `select`.

@@ -9,7 +9,7 @@ use crate::app::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::auth::mint_token;
 use crate::config::{Config, DiskConfig, LogFormat};
 use crate::domain::{SigningKeyId, VideoId, hex};
-use crate::server::{self, Ready, ServeError};
+use crate::server::{self, Ready};
 use crate::store::StateDir;
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -73,9 +73,8 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<()> {
             }
         });
     };
-    let outcome = server::system()
-        .map_err(ServeError::from)
-        .and_then(|system| system.block_on(server::run(config, state, None, on_ready)));
+    let outcome =
+        server::system(&config).and_then(|system| system.block_on(server::run(config, state, None, on_ready)));
     clear_away();
     Ok(outcome?)
 }

@@ -31,7 +31,9 @@ pub(super) fn code(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(CONFIGURATION);
     }
     match error.downcast_ref::<ServeError>() {
-        Some(ServeError::Tls(_) | ServeError::Inherited(_)) => ExitCode::from(CONFIGURATION),
+        Some(ServeError::Tls(_) | ServeError::Inherited(_) | ServeError::Descriptors { .. }) => {
+            ExitCode::from(CONFIGURATION)
+        }
         Some(ServeError::Start(StartError::WrongMasterKey(..) | StartError::PublicUrl)) => {
             ExitCode::from(CONFIGURATION)
         }

@@ -264,6 +264,7 @@ fn serve(common: &Common) -> anyhow::Result<()> {
     }
     let config = loaded.config;
     let (set_log_level, _rest_of_log) = output::start_logging(config.log.format, &config.log.level)?;
+    let system = server::system(&config)?;
     let state = StateDir::open(&config.state.dir).map_err(ServeError::from)?;
     let path = common.config.clone();
     let read = move || match Config::load(Some(&path), process_environment()) {
@@ -271,7 +272,7 @@ fn serve(common: &Common) -> anyhow::Result<()> {
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
     };
     let reload = Reload { read: Box::new(read), set_log_level: Box::new(set_log_level) };
-    server::system()?.block_on(server::run(config, state, Some(reload), greet))?;
+    system.block_on(server::run(config, state, Some(reload), greet))?;
     Ok(())
 }
 

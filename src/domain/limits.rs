@@ -298,6 +298,10 @@ pub const FAILED_TASK_TOLD_S: u64 = 300;
 
 /// Descriptors of one connection: its socket, and a file that is sent or received.
 pub const CONNECTION_DESCRIPTORS: u64 = 2;
+/// Descriptors without which nothing starts: some thirty for the store, the listeners and their loops, and as many again.
+pub const START_DESCRIPTORS: u64 = 64;
+/// Descriptors that each worker's event loop takes, and one to spare.
+pub const WORKER_DESCRIPTORS: u64 = 4;
 /// Descriptors that no connection gets, for the journal, the index, backups and ffmpeg. Where the system gives fewer than
 /// twice as many, half of them.
 pub const STORE_DESCRIPTORS: u64 = 256;

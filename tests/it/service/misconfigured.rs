@@ -68,6 +68,20 @@ fn an_insecure_configuration_is_refused() {
     }
 }
 
+#[test]
+fn too_few_descriptors_are_refused_by_number() {
+    let (_directory, config) = configured("");
+    run(&["init", "--config", &config]).expect(0);
+    for number in [8, 16, 32] {
+        let mut command = Command::new("prlimit");
+        command.args([&format!("--nofile={number}"), env!("CARGO_BIN_EXE_screener"), "serve", "--config", &config]);
+        let said = command.stdin(Stdio::null()).output().unwrap();
+        let errors = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(78), "{errors}");
+        assert!(errors.contains(&format!("the system gives {number} descriptors")), "{errors}");
+    }
+}
+
 /// Serves without the right to overrule permissions, which root has.
 fn serve_without_rights(config: &str, rights: &str) -> (Option<i32>, String) {
     let (binary, arguments) = (env!("CARGO_BIN_EXE_screener"), ["serve", "--config", config]);
