@@ -302,6 +302,8 @@ pub const CONNECTION_DESCRIPTORS: u64 = 2;
 pub const START_DESCRIPTORS: u64 = 64;
 /// Descriptors that each worker's event loop takes, and one to spare.
 pub const WORKER_DESCRIPTORS: u64 = 4;
+/// Sockets that systemd may hand over, one for each address: whoever says that there are more is mistaken.
+pub const INHERITED_SOCKETS: u64 = 64;
 /// Descriptors that no connection gets, for the journal, the index, backups and ffmpeg. Where the system gives fewer than
 /// twice as many, half of them.
 pub const STORE_DESCRIPTORS: u64 = 256;

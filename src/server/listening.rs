@@ -2,6 +2,7 @@
 
 use super::ServeError;
 use crate::config::Config;
+use crate::domain::limits;
 use crate::store::with_remedy;
 use listenfd::ListenFd;
 use socket2::{Domain, Socket, Type};
@@ -57,6 +58,13 @@ impl Listening {
 
 /// What systemd hands over; nothing where it does not.
 fn inherited() -> std::io::Result<Vec<TcpListener>> {
+    let announced = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+    if announced > limits::INHERITED_SOCKETS {
+        return Err(std::io::Error::other(format!(
+            "LISTEN_FDS says that there are {announced}, and at most {} are taken; hand over fewer, or unset it",
+            limits::INHERITED_SOCKETS
+        )));
+    }
     let mut handed = ListenFd::from_env();
     let sockets: Vec<Option<TcpListener>> =
         (0..handed.len()).map(|number| handed.take_tcp_listener(number)).collect::<Result<_, _>>()?;

@@ -82,6 +82,14 @@ fn too_few_descriptors_are_refused_by_number() {
     }
 }
 
+#[test]
+fn more_sockets_than_anybody_hands_over_are_refused_before_they_are_counted() {
+    let (_directory, config) = configured("");
+    run(&["init", "--config", &config]).expect(0);
+    let said = run_with(&["serve", "--config", &config], &[("LISTEN_FDS", "2147483647")]).expect(78);
+    assert!(said.errors.contains("LISTEN_FDS says that there are 2147483647"), "{}", said.errors);
+}
+
 /// Serves without the right to overrule permissions, which root has.
 fn serve_without_rights(config: &str, rights: &str) -> (Option<i32>, String) {
     let (binary, arguments) = (env!("CARGO_BIN_EXE_screener"), ["serve", "--config", config]);
