@@ -4,13 +4,13 @@
 use crate::domain::NOT_STARTED_CODE;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// How often it is asked whether to go on.
@@ -62,15 +62,11 @@ impl Run<'_> {
         let mut child =
             self.start().map_err(|error| Ended::NotStarted(format!("ffmpeg could not be started: {error}")))?;
         let (sender, told) = mpsc::sync_channel(16);
-        if let Some(output) = child.stdout.take() {
-            let sender = sender.clone();
-            thread::spawn(move || read_progress(output, &sender));
-        }
         let said = Arc::new(Mutex::new(Vec::new()));
-        let silent = child.stderr.take().map(|errors| {
-            let said = Arc::clone(&said);
-            thread::spawn(move || keep_last(errors, &said))
-        });
+        let silent = listen(&mut child, &sender, &said).map_err(|error| {
+            end(&mut child);
+            Ended::NotStarted(format!("ffmpeg could not be listened to: {error}"))
+        })?;
         let began = Instant::now();
         let (mut last, mut moved) = (Told::default(), began);
         let ended = loop {
@@ -101,9 +97,7 @@ impl Run<'_> {
             }
         };
         // Also when it has ended: a script may have left something behind.
-        kill_group(&child);
-        let _ = child.kill();
-        let _ = child.wait();
+        end(&mut child);
         let status = ended?;
         if status.success() {
             return Ok(());
@@ -122,7 +116,7 @@ impl Run<'_> {
 
     /// Through this very program, which steps back, ties itself to us and then becomes ffmpeg: what a killed server
     /// was running ends with it.
-    fn start(&self) -> std::io::Result<Child> {
+    fn start(&self) -> io::Result<Child> {
         let mut command = Command::new("/proc/self/exe");
         command.args([
             "run-child",
@@ -138,6 +132,28 @@ impl Run<'_> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).spawn()
     }
+}
+
+/// Has threads read what it tells and what it says; the second one, which ends when it says no more.
+fn listen(
+    child: &mut Child,
+    sender: &SyncSender<Told>,
+    said: &Arc<Mutex<Vec<u8>>>,
+) -> io::Result<Option<JoinHandle<()>>> {
+    if let Some(output) = child.stdout.take() {
+        let sender = sender.clone();
+        thread::Builder::new().spawn(move || read_progress(output, &sender))?;
+    }
+    let Some(errors) = child.stderr.take() else { return Ok(None) };
+    let said = Arc::clone(said);
+    thread::Builder::new().spawn(move || keep_last(errors, &said)).map(Some)
+}
+
+/// Ends it, with whatever it has started, and waits for that.
+fn end(child: &mut Child) {
+    kill_group(child);
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// Reads the `name=value` lines of `-progress`, and tells each report.
