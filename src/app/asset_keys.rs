@@ -29,11 +29,12 @@ pub(super) async fn make_first(store: &Catalog, key: AssetKey) -> Result<(), Wri
     if store.access().asset_keys().next().is_some() {
         return Ok(());
     }
+    let now = key.created_at;
     let change = move |draft: &mut Draft<'_>| {
         draft.put(&key);
         Ok(())
     };
-    store.write_urgent(key.created_at, change).await
+    store.write_urgent(now, change).await
 }
 
 /// Opens every key, newest first. The error names the one that the master key does not open.
