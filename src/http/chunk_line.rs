@@ -58,7 +58,7 @@ impl ChunkLine {
 }
 
 /// Of a token (RFC 9110 §5.6.2).
-fn is_tchar(byte: u8) -> bool {
+pub(super) fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

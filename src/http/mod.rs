@@ -31,6 +31,7 @@ mod routes;
 mod sessions;
 mod trace;
 mod trace_id;
+mod trailer_line;
 pub mod tus;
 mod ui;
 

@@ -2,6 +2,7 @@
 //! a time; but where the chunks of a body are none, there is nothing more to give.
 
 use super::chunk_line::ChunkLine;
+use super::trailer_line::TrailerLine;
 
 /// What is left of a part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,13 +28,8 @@ pub enum Part {
     /// As many bytes of a chunk and of the line end behind it.
     Chunk(u64),
     /// The lines behind the last chunk, up to an empty one.
-    Trailers {
-        /// Whether the line that is coming is empty so far.
-        is_empty: bool,
-        /// Whether its CR has come.
-        is_returning: bool,
-    },
-    /// Chunks that are none.
+    Trailers(TrailerLine),
+    /// Chunks or trailers that are none.
     Broken,
 }
 
@@ -46,7 +42,7 @@ impl Part {
     /// A body in chunks.
     pub const CHUNKS: Self = Self::Size { bytes: 0, line: ChunkLine::Start };
     /// What follows the last chunk.
-    const TRAILERS: Self = Self::Trailers { is_empty: true, is_returning: false };
+    const TRAILERS: Self = Self::Trailers(TrailerLine::Start);
 
     /// A body of this length.
     pub fn of_length(bytes: u64) -> Self {
@@ -108,19 +104,16 @@ impl Part {
                 }
                 bytes.len()
             }
-            Self::Trailers { is_empty, is_returning } => {
+            Self::Trailers(line) => {
                 for (index, byte) in bytes.iter().enumerate() {
-                    match (*is_returning, *byte) {
-                        (true, b'\n') => {
-                            *self = if *is_empty { Self::Over } else { Self::TRAILERS };
-                            return index + 1;
-                        }
-                        (true, _) | (false, b'\n') => {
-                            *self = Self::Broken;
-                            return index;
-                        }
-                        (false, b'\r') => *is_returning = true,
-                        (false, _) => *is_empty = false,
+                    let Some(next) = line.step(*byte) else {
+                        *self = Self::Broken;
+                        return index;
+                    };
+                    *line = next;
+                    if next == TrailerLine::Last {
+                        *self = Self::Over;
+                        return index + 1;
                     }
                 }
                 bytes.len()
@@ -189,6 +182,8 @@ mod tests {
             ("0\r\nX: y", "\n\r\n"),
             ("0\r\n", "\n"),
             ("0\r\n\r", "\r\n"),
+            ("0\r\nGET", " / HTTP/1.1\r\n\r\n"),
+            ("0\r\nX: y\r\n", " z\r\n\r\n"),
         ] {
             let mut part = Part::CHUNKS;
             assert_eq!(part.take(format!("{good}{bad}").as_bytes()), good.len(), "{good:?} {bad:?}");
