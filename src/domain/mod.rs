@@ -33,7 +33,7 @@ pub use ids::{
 pub use media_file::{MediaFile, MediaKind};
 pub use name::is_name;
 pub use organization::{Organization, Settings};
-pub use origin::{Origin, OriginRule, OriginRuleError, admits};
+pub use origin::{Origin, OriginRule, OriginRuleError, admits, is_authority};
 pub use record::{Kind, Record, Reference};
 pub use rendition::{AudioFormat, PACKAGER_VERSION, Rendition, RenditionOrigin, VideoFormat};
 pub use session::EndedSession;

@@ -126,6 +126,12 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Whether `text` is a host with a port, an empty one or none (RFC 3986 §3.2, without a user). A name may end in a dot.
+pub fn is_authority(text: &str) -> bool {
+    let host = text.strip_suffix(':').or_else(|| split_port(text).map(|(host, _)| host)).unwrap_or_default();
+    is_host_name(host.strip_suffix('.').unwrap_or(host)) || is_ip_literal(host)
+}
+
 /// Splits `host[:port]`, leaving the brackets of an IPv6 literal on the host.
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let after_host = authority.rfind(']').map_or(0, |end| end + 1);
@@ -158,7 +164,7 @@ fn is_ip_literal(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Origin, OriginRule};
+    use super::{Origin, OriginRule, is_authority};
 
     fn fits(rule: &str, origin: &str) -> bool {
         OriginRule::parse(rule).unwrap().admits(&Origin::of(origin).unwrap())
@@ -190,6 +196,63 @@ mod tests {
         assert!(!fits("localhost", "http://localhost:3000"));
         assert!(fits("acme.com:443", "https://acme.com"));
         assert!(fits("[::1]:3000", "http://[::1]:3000"));
+    }
+
+    #[test]
+    fn an_authority_is_a_host_and_perhaps_a_port() {
+        for text in [
+            "a",
+            "ACME.com",
+            "acme.com.",
+            "acme.com.:443",
+            "my_app-1:8080",
+            "acme.com:",
+            "acme.com:0",
+            "acme.com:65535",
+            "127.0.0.1:8443",
+            "[::1]",
+            "[2001:DB8::1]:443",
+            "[::ffff:192.0.2.1]:",
+        ] {
+            assert!(is_authority(text), "{text:?}");
+        }
+        for text in [
+            "",
+            ".",
+            ":",
+            "::",
+            ":::",
+            ":80",
+            "a..b",
+            ".a",
+            "a..",
+            "a:b",
+            "a:1:2",
+            "a:1:",
+            "a::",
+            "a:+1",
+            "a:65536",
+            "a:99999",
+            "[",
+            "]",
+            "[]",
+            "[::1",
+            "::1",
+            "::1]",
+            "[::1]a",
+            "[::1]80",
+            "[::1].",
+            "[:::1]",
+            "[127.0.0.1]",
+            "[a]",
+            "a]",
+            "a b",
+            "u@a",
+            "a/b",
+            "ä",
+        ] {
+            assert!(!is_authority(text), "{text:?}");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Intake {
         self.0.part.get() == Part::Over
     }
 
-    /// Whether the body is in chunks that are none: nothing more is read of it.
+    /// Whether the head has a target that is none, or the body is in such chunks: nothing more is read of it.
     pub fn is_broken(&self) -> bool {
         self.0.part.get() == Part::Broken
     }

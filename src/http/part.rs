@@ -1,5 +1,5 @@
 //! How far a part of a request goes, its head or its body. What it says is actix-http's to read, which is given one part at
-//! a time; but where the chunks of a body are none, there is nothing more to give.
+//! a time; but where a request's target or the chunks of its body are none, there is nothing more to give.
 
 use super::chunk_line::ChunkLine;
 use super::trailer_line::TrailerLine;
@@ -29,7 +29,7 @@ pub enum Part {
     Chunk(u64),
     /// The lines behind the last chunk, up to an empty one.
     Trailers(TrailerLine),
-    /// Chunks or trailers that are none.
+    /// A target, chunks or trailers that are none.
     Broken,
 }
 
@@ -79,6 +79,11 @@ impl Part {
             Self::Head { begun, is_empty } => {
                 let end = bytes.iter().position(|byte| *byte == b'\n');
                 let line = end.map_or(bytes, |end| bytes.get(..end).unwrap_or_default());
+                // No target has a fragment (RFC 9112 §3.2). actix-http would drop it, and answer what is left.
+                if let Some(fragment) = line.iter().position(|byte| !*begun && *byte == b'#') {
+                    *self = Self::Broken;
+                    return fragment;
+                }
                 *is_empty &= line.iter().all(|byte| *byte == b'\r');
                 let Some(end) = end else { return bytes.len() };
                 *self = match (*begun, *is_empty) {
@@ -148,11 +153,21 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /"),
             ("GET / HTTP/1.0\n\n", "\n\n"),
             ("\r\n\n\r\nGET / HTTP/1.1\nHost: a\r\n\n", "\r\n"),
+            ("GET / HTTP/1.1\r\nX: #\r\n\r\n", "GET /#"),
         ] {
             assert_eq!(taken(Part::HEAD, &format!("{head}{behind}")), (head.len(), true), "{head:?}");
         }
         for unfinished in ["", "\r\n\r\n", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r"] {
             assert_eq!(taken(Part::HEAD, unfinished), (unfinished.len(), false), "{unfinished:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_of_a_head_from_a_fragment_on() {
+        for (good, bad) in [("GET /", "#a HTTP/1.1\r\nHost: a\r\n\r\n"), ("\r\nGET /a?b", "#"), ("", "#\r\n\r\n")] {
+            let mut part = Part::HEAD;
+            assert_eq!((part.take(format!("{good}{bad}").as_bytes()), part), (good.len(), Part::Broken));
+            assert_eq!(taken(Part::HEAD, &format!("{good}{bad}")), (good.len(), false));
         }
     }
 
@@ -172,6 +187,7 @@ mod tests {
             assert_eq!(taken(Part::CHUNKS, unfinished), (unfinished.len(), false), "{unfinished:?}");
         }
     }
+
     #[test]
     fn nothing_is_taken_of_chunks_from_where_they_break() {
         for (good, bad) in [

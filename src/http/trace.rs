@@ -10,7 +10,7 @@ use super::problem::{Problem, ProblemCode};
 use super::refusal::Refusal;
 use super::trace_id;
 use crate::app::App;
-use crate::domain::{OrganizationId, hex, limits};
+use crate::domain::{OrganizationId, hex, is_authority, limits};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
@@ -214,8 +214,7 @@ fn odd_head(request: &ServiceRequest) -> Option<Problem> {
     if request.headers().len() > limits::HEADERS {
         return Some(Refusal::LongHead.problem());
     }
-    let host = request.headers().get(HOST)?.as_bytes();
-    let is_host = !host.is_empty() && host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(byte));
+    let is_host = request.headers().get(HOST)?.to_str().is_ok_and(is_authority);
     (!is_host).then(|| Problem::bad_request("The Host header is not the name of a host."))
 }
 

@@ -151,14 +151,19 @@ impl Line {
         data.insert(Connection::new(Arc::clone(carrier)));
     }
 
-    /// Some of a head; the end of the line where it is too long or takes too long.
+    /// Some of a head; the end of the line where it is none, too long, or takes too long.
     fn poll_head(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.intake.room() == 0 {
             let refusal = if self.intake.is_in_first_line() { Refusal::LongTarget } else { Refusal::LongHead };
             self.refuse(refusal);
             return Poll::Ready(Ok(()));
         }
-        match self.poll_part(context, buffer) {
+        let polled = self.poll_part(context, buffer);
+        if self.intake.is_broken() {
+            self.refuse(Refusal::Malformed);
+            return Poll::Ready(Ok(()));
+        }
+        match polled {
             Poll::Pending if self.intake.is_late(context) => {
                 // Whoever has asked nothing is owed no answer.
                 if self.intake.has_begun() {

@@ -165,7 +165,7 @@ fn fields(good: &Watched, others: &Others) -> Vec<Forged> {
     forged
 }
 
-/// D12: a query, which no asset URL has; and a good URL behind `#`, which the server never looks behind.
+/// D12: a query, which no asset URL has; and a good URL behind `#`, which no request has.
 fn queries(good: &Watched) -> Vec<Forged> {
     let (grant, path) = (&good.grant, good.path());
     let queries = [

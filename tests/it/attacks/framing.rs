@@ -277,6 +277,11 @@ fn a_head_is_read_to_the_letter() {
         row("PROXY protocol", format!("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n{}", get(ok, "Host: a\r\n")), &[400]),
         row("PROXY protocol 2", [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", &[0; 12][..]].concat(), &[400]),
         row("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[400]),
+        row(
+            "a fragment behind another request",
+            format!("{ok}\r\nHost: a\r\n\r\nGET /healthz#a HTTP/1.1\r\nHost: a\r\n\r\n{inner}"),
+            &[200, 400],
+        ),
         row("a request line without end", format!("GET /{}", "x".repeat(1 << 20)), &[414]),
         row("a name without end", format!("GET /healthz HTTP/1.1\r\n{}", "x".repeat(1 << 20)), &[431]),
     ];
@@ -315,6 +320,9 @@ fn a_head_is_read_to_the_letter() {
         "GET\u{b}/healthz HTTP/1.1",
         "{\"a\":1}",
         "<policy-file-request/>",
+        "GET /healthz#a HTTP/1.1",
+        "GET /healthz?a#b HTTP/1.1",
+        "GET http://a/healthz# HTTP/1.1",
     ] {
         rows.push(row(&format!("line {line:?}"), format!("{line}\r\nHost: a\r\n\r\n{inner}"), &[400]));
     }
@@ -329,8 +337,14 @@ fn a_head_is_read_to_the_letter() {
         let request = [ok.as_bytes(), b"\r\nHost: a\r\nX: a", &[control], b"b\r\n\r\n", inner.as_bytes()].concat();
         rows.push(row(&format!("byte {control:#04x} in a value"), request, &[400]));
     }
-    for host in ["", " ", "a b", "a/b", "a?b", "a#b", "u@a", "a,b", "<a>", "a\"", "ä", "a\\b"] {
+    for host in [
+        "", " ", "a b", "a/b", "a?b", "a#b", "u@a", "a,b", "<a>", "a\"", "ä", "a\\b", ":", ":::", "]", "[::1", "a:b",
+        "a:1:2", "a:99999", "a..b",
+    ] {
         rows.push(row(&format!("Host {host:?}"), get(ok, &format!("Host: {host}\r\n")), &[400]));
+    }
+    for host in ["a.", "my_app-1:8080", "a:", "127.0.0.1:0", "[::1]"] {
+        rows.push(row(&format!("Host {host:?}"), get(ok, &format!("Host: {host}\r\n")), &[200]));
     }
     check(&server, "heads", &rows);
 }
