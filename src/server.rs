@@ -30,6 +30,7 @@ mod line;
 mod listener;
 mod listening;
 mod manager;
+mod parting;
 mod reload;
 mod socket;
 mod stopping;

@@ -130,9 +130,11 @@ pub const KEEP_ALIVE_S: u64 = 15;
 /// Bytes of a body that may come before its reader has taken some of it: with what lies in other buffers, enough to keep
 /// a fast line busy, and what a body can hold of a server's memory.
 pub const BODY_WINDOW_BYTES: usize = 64 << 10;
-/// How long what still comes is thrown away at the end of a connection, in seconds: a client that is still sending then
-/// gets the answer, a refusal too, and not a reset.
+/// Silence after which a connection that has had its last answer is over, in seconds: what still comes before is thrown
+/// away, so that a client that reads only when it has sent all gets the answer, a refusal too, and not a reset.
 pub const LINGER_S: u64 = 2;
+/// Longest time for that, in seconds: whoever goes on sending for as long reads no answer, and holds a connection.
+pub const LINGER_MAX_S: u64 = 30;
 /// Longest silence inside a request body, in seconds.
 pub const BODY_IDLE_S: u64 = 15;
 /// Time for a whole body that is held in memory (JSON, a poster, captions), in seconds.

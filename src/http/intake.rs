@@ -33,7 +33,7 @@ pub enum Stage {
     Answer,
     /// The answer has been written, and is on its way out.
     Leaving,
-    /// The answer has been written and its request's body was not read: the connection ends.
+    /// The answer has been written, and its request's body was not read or has no end: the connection ends.
     Unwanted,
 }
 
@@ -65,6 +65,8 @@ struct State {
     looked_at: Cell<bool>,
     /// The body of the request that is being answered has not been read to its end.
     body_left: Cell<bool>,
+    /// actix-http takes whatever follows the request that is being answered for its body.
+    is_endless: Cell<bool>,
     /// What becomes of `100 Continue`.
     consent: Cell<Consent>,
     /// When the head that has begun must be whole. Gone with its stage: a timer that wakes an idle connection would
@@ -84,6 +86,7 @@ impl Intake {
             room: Cell::new(limits::HEAD_BYTES),
             looked_at: Cell::new(false),
             body_left: Cell::new(false),
+            is_endless: Cell::new(false),
             consent: Cell::new(Consent::Unasked),
             deadline: RefCell::new(Some(head_deadline())),
             reader: RefCell::default(),
@@ -178,6 +181,7 @@ impl Intake {
     /// A request's head has come. What reads its body keeps the connection going.
     pub fn begin(&self, body: Payload, head: &RequestHead) -> Payload {
         self.set_consent(if head.expect() { Consent::Announced } else { Consent::Unasked });
+        self.0.is_endless.set(false);
         if matches!(body, Payload::None) {
             self.enter(Stage::Answer, 0);
             return body;
@@ -187,6 +191,7 @@ impl Intake {
         self.0.part.set(length.map_or(Part::CHUNKS, Part::of_length));
         let is_endless = head.method == Method::CONNECT || head.headers().contains_key(UPGRADE);
         self.0.body_left.set(true);
+        self.0.is_endless.set(is_endless);
         self.enter(Stage::Answer, limits::BODY_WINDOW_BYTES);
         Payload::Stream {
             payload: Box::pin(Body { payload: body, intake: self.clone(), left: length.filter(|_| is_endless) }),
@@ -209,7 +214,7 @@ impl Intake {
 
     /// Whether the connection ends with this answer.
     pub fn ends(&self) -> bool {
-        self.0.body_left.get()
+        self.0.body_left.get() || self.0.is_endless.get()
     }
 
     /// Somebody waits for a body.
@@ -230,7 +235,7 @@ impl Intake {
         if self.consent() != Consent::Announced {
             self.set_consent(Consent::Unasked);
         }
-        self.enter(if self.0.body_left.get() { Stage::Unwanted } else { Stage::Leaving }, 0);
+        self.enter(if self.ends() { Stage::Unwanted } else { Stage::Leaving }, 0);
     }
 
     fn enter(&self, stage: Stage, room: usize) {

@@ -6,6 +6,7 @@
 //! of this is bounded or made good here, below it.
 
 use super::crowd::Place;
+use super::parting::Parting;
 use super::socket::Socket;
 use crate::app::App;
 use crate::domain::limits;
@@ -24,15 +25,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// What actix-http writes for `Expect: 100-continue`.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// Bytes that are thrown away before others have a turn.
-const DISCARD_BYTES: usize = 256 << 10;
 
 /// Bytes that are read of what follows while an answer is under way.
 const AHEAD_BYTES: usize = 4 << 10;
@@ -51,13 +49,14 @@ pub(super) struct Line {
     own: Bytes,
     /// The server has refused to read more, and says no more than that.
     has_refused: bool,
-    /// Until when the peer may still speak, once the server has said its last.
-    parting: Option<Pin<Box<Sleep>>>,
+    /// How long the peer may still speak, once the server has said its last.
+    parting: Option<Parting>,
     /// Its place among those of its address, where they are counted.
     _place: Option<Place>,
 }
 
-enum Stream {
+/// What the bytes of a connection go through.
+pub(super) enum Stream {
     Plain(Socket),
     // The state of TLS is large.
     Tls(Box<TlsStream<Socket>>),
@@ -262,25 +261,10 @@ impl Line {
         }
         Poll::Ready(Ok(()))
     }
-
-    /// Throws away what still comes, so that an answer is not lost to a reset.
-    fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (mut scratch, mut discarded) = ([0; 8 << 10], 0);
-        while discarded < DISCARD_BYTES {
-            let mut buffer = ReadBuf::new(&mut scratch);
-            ready!(self.stream.poll_read(context, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            discarded += buffer.filled().len();
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    }
 }
 
 impl Stream {
-    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
             Self::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
@@ -343,7 +327,7 @@ impl AsyncWrite for Line {
         Poll::Ready(Ok(()))
     }
 
-    /// Says that nothing more comes, and waits until the peer has said so, too, or for [`limits::LINGER_S`].
+    /// Says that nothing more comes, and waits for the end of what the peer says.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.parting.is_none() {
             ready!(self.poll_own(context))?;
@@ -352,8 +336,8 @@ impl AsyncWrite for Line {
                 Stream::Tls(tls) => ready!(Pin::new(tls).poll_shutdown(context))?,
             }
         }
-        let parting = self.parting.get_or_insert_with(|| Box::pin(sleep(Duration::from_secs(limits::LINGER_S))));
-        if parting.as_mut().poll(context).is_ready() { Poll::Ready(Ok(())) } else { self.poll_discard(context) }
+        let Self { stream, parting, .. } = &mut *self;
+        parting.get_or_insert_with(|| Parting::begin(Instant::now())).poll(stream, context)
     }
 }
 

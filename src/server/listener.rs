@@ -57,7 +57,7 @@ where
             .keep_alive(Duration::from_secs(limits::KEEP_ALIVE_S))
             // The lines see to it, for each request.
             .client_request_timeout(Duration::ZERO)
-            .client_disconnect_timeout(Duration::from_secs(limits::LINGER_S))
+            .client_disconnect_timeout(Duration::from_secs(limits::LINGER_MAX_S))
             .graceful_shutdown_signal({
                 let stopping = stopping.clone();
                 move || {

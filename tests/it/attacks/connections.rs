@@ -1,8 +1,8 @@
-//! Connections that are slow or silent (attacks J10–J14, J17, I39): each is ended, nobody else waits for it, and what it
-//! held comes back.
+//! Connections that are slow or silent, or go on too long (attacks J10–J14, J17, J34, I39): each is ended, nobody else
+//! waits for it, and what it held comes back.
 
 use super::tries;
-use crate::support::{FIXTURE, Process, Server, Wire, padded, path_of, plain, progressive_uri, wait_for};
+use crate::support::{FIXTURE, Process, Server, Wire, answers, padded, path_of, plain, progressive_uri, wait_for};
 use reqwest::Method;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::{ErrorKind, Read, Write};
@@ -202,6 +202,31 @@ fn what_stays_away_too_long_is_answered_408() {
             });
         }
     });
+}
+
+#[test]
+fn whoever_is_refused_while_sending_gets_the_answer_when_done() {
+    let server = Server::start();
+    let (video, _) = server.pending_video("public");
+    let mut wire = Wire::connect(&server);
+    let head = format!(
+        "PUT /admin/v1/videos/{video}/source HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer mvi_priv_wrong\r\n\
+         Content-Length: 1000000000\r\n\r\n"
+    );
+    wire.send_raw(head.as_bytes()).unwrap();
+    // The refusal is there by now. It is left unread until the server has given up on a handshake, after five seconds.
+    let (mut clock, began) = (plain(&server), Instant::now());
+    clock.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    while clock.peek(&mut [0]).is_err() {
+        wire.send_raw(&[b'x'; 16 << 10]).unwrap();
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+    assert!(began.elapsed() > Duration::from_secs(4));
+    let came = answers(&wire.rest());
+    assert_eq!(
+        came.iter().map(|answer| (answer.status(), answer.code())).collect::<Vec<_>>(),
+        [(401, "private_key_invalid".to_owned())]
+    );
 }
 
 #[test]
