@@ -2,16 +2,17 @@
 //! callers, the fields of an HTML form from the dashboard. Both go the same way from there.
 
 use super::problem::Problem;
-use crate::domain::{OriginRule, is_name, json, limits};
+use crate::domain::{OrganizationId, OriginRule, is_name, json, limits};
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The members of a body that have not been read yet, and what was wrong with those that have.
 pub struct Form {
@@ -41,7 +42,7 @@ impl Form {
                 "Send JSON, with Content-Type: application/json.",
             ));
         }
-        let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?.bytes;
+        let body = read_short(payload).await?;
         let malformed = |sentence: String| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", sentence);
         match json::read(&body) {
             Ok(Value::Object(members)) => Ok(Self { members, errors: Map::new(), syntax: Syntax::Json }),
@@ -71,7 +72,7 @@ impl Form {
 
     /// Reads the body of an HTML form (`application/x-www-form-urlencoded`).
     pub async fn read_fields(payload: web::Payload) -> Result<Vec<(String, String)>, Problem> {
-        let body = read_bytes(payload, limits::JSON_BODY_BYTES).await?.bytes;
+        let body = read_short(payload).await?;
         let malformed = || Problem::bad_request("The form can't be read.");
         let text = std::str::from_utf8(&body).map_err(|_| malformed())?;
         let fields = web::Query::<Vec<(String, String)>>::from_query(text).map_err(|_| malformed())?;
@@ -225,31 +226,98 @@ impl Form {
 }
 
 /// A whole body, and its share of the room that all of them have.
-pub struct WholeBody {
+pub struct LongBody {
     /// Its bytes.
     pub bytes: Bytes,
-    _room: Option<SemaphorePermit<'static>>,
+    _share: Share,
 }
 
-/// The room of bodies that are longer than a body of JSON may be, in steps of [`limits::JSON_BODY_BYTES`].
-static ROOM: Semaphore = Semaphore::const_new(limits::LONG_BODIES_BYTES / limits::JSON_BODY_BYTES);
+/// The room of bodies that are longer than a body of JSON may be.
+static ROOM: Room = Room::of(limits::LONG_BODIES_BYTES / limits::JSON_BODY_BYTES);
 
-/// A whole body of at most `limit_bytes`, which must come within [`limits::WHOLE_BODY_S`]; 503 where too many long ones are
-/// being read.
-pub async fn read_bytes<E>(
+/// Room in steps of [`limits::JSON_BODY_BYTES`].
+struct Room {
+    steps: usize,
+    taken: Mutex<BTreeMap<OrganizationId, usize>>,
+}
+
+impl Room {
+    const fn of(steps: usize) -> Self {
+        Self { steps, taken: Mutex::new(BTreeMap::new()) }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeMap<OrganizationId, usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one body has of it; given back when it is dropped.
+struct Share {
+    room: &'static Room,
+    organization: OrganizationId,
+    steps: usize,
+}
+
+impl Share {
+    /// One step more. Nobody waits for it: several that are half there would wait for each other.
+    fn grow(&mut self) -> Result<(), Problem> {
+        let mut taken = self.room.taken();
+        let all: usize = taken.values().sum();
+        let own = taken.get(&self.organization).copied().unwrap_or_default();
+        if all >= self.room.steps || own >= self.room.steps / limits::LONG_BODIES_SHARE {
+            return Err(Problem::long_bodies());
+        }
+        taken.insert(self.organization, own + 1);
+        self.steps += 1;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.room.taken();
+        if let Some(own) = taken.get_mut(&self.organization) {
+            *own -= self.steps;
+            if *own == 0 {
+                taken.remove(&self.organization);
+            }
+        }
+    }
+}
+
+/// A whole body of at most [`limits::JSON_BODY_BYTES`], which must come within [`limits::WHOLE_BODY_S`].
+pub async fn read_short<E>(payload: impl Stream<Item = Result<Bytes, E>> + Unpin) -> Result<Bytes, Problem> {
+    read_whole(payload, limits::JSON_BODY_BYTES, None).await
+}
+
+/// A whole body of at most `limit_bytes` in the same time; 503 where too many long ones are being read, of all or of this
+/// organization.
+pub async fn read_long<E>(
     payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
     limit_bytes: usize,
-) -> Result<WholeBody, Problem> {
-    read_bytes_within(&ROOM, payload, limit_bytes).await
+    organization: OrganizationId,
+) -> Result<LongBody, Problem> {
+    read_within(&ROOM, payload, limit_bytes, organization).await
 }
 
-async fn read_bytes_within<E>(
-    room: &'static Semaphore,
+async fn read_within<E>(
+    room: &'static Room,
+    payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    limit_bytes: usize,
+    organization: OrganizationId,
+) -> Result<LongBody, Problem> {
+    let mut share = Share { room, organization, steps: 0 };
+    let bytes = read_whole(payload, limit_bytes, Some(&mut share)).await?;
+    Ok(LongBody { bytes, _share: share })
+}
+
+async fn read_whole<E>(
     mut payload: impl Stream<Item = Result<Bytes, E>> + Unpin,
     limit_bytes: usize,
-) -> Result<WholeBody, Problem> {
+    mut share: Option<&mut Share>,
+) -> Result<Bytes, Problem> {
     let read = async {
-        let (mut body, mut taken, began) = (BytesMut::new(), None::<SemaphorePermit<'static>>, Instant::now());
+        let (mut body, began) = (BytesMut::new(), Instant::now());
         while let Some(chunk) = next_chunk(&mut payload).await? {
             let length = body.len() + chunk.len();
             check_rate(began, length as u64)?;
@@ -260,18 +328,15 @@ async fn read_bytes_within<E>(
                     format!("The body is longer than {limit_bytes} bytes."),
                 ));
             }
-            // The first step is everybody's.
-            while length > limits::JSON_BODY_BYTES * (1 + taken.as_ref().map_or(0, SemaphorePermit::num_permits)) {
-                // Nobody waits: several that are half there would wait for each other.
-                let step = room.try_acquire().map_err(|_| Problem::long_bodies())?;
-                match &mut taken {
-                    Some(taken) => taken.merge(step),
-                    None => taken = Some(step),
+            if let Some(share) = &mut share {
+                // The first step is everybody's.
+                while length > limits::JSON_BODY_BYTES * (1 + share.steps) {
+                    share.grow()?;
                 }
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(WholeBody { bytes: body.freeze(), _room: taken })
+        Ok(body.freeze())
     };
     let whole = Duration::from_secs(limits::WHOLE_BODY_S);
     tokio::time::timeout(whole, read).await.map_err(|_| body_timeout(limits::WHOLE_BODY_S))?
@@ -306,26 +371,56 @@ mod tests {
     use super::*;
     use futures_util::stream;
 
+    fn sent(bytes: usize) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Unpin {
+        let (whole, rest) = (bytes / 1_000, Bytes::from(vec![0; bytes % 1_000]));
+        stream::iter(std::iter::repeat_n(Bytes::from(vec![0; 1_000]), whole).chain([rest]).map(Ok))
+    }
+
+    fn organization(number: u8) -> OrganizationId {
+        OrganizationId::from_random([number; 16])
+    }
+
+    const STEP: usize = limits::JSON_BODY_BYTES;
+
     #[actix_web::test]
     async fn long_bodies_have_their_room_together_and_give_it_back() {
-        // Two steps besides the one that everybody has.
-        static FEW: Semaphore = Semaphore::const_new(2);
-        let sent = |bytes: usize| {
-            let chunk = Bytes::from(vec![0; 1_000]);
-            let (whole, rest) = (bytes / 1_000, Bytes::from(vec![0; bytes % 1_000]));
-            stream::iter(std::iter::repeat_n(chunk, whole).chain([rest]).map(Ok::<_, std::io::Error>))
-        };
-        let step = limits::JSON_BODY_BYTES;
-        let first = read_bytes_within(&FEW, sent(2 * step), 9 * step).await.ok().unwrap();
-        assert_eq!((first.bytes.len(), FEW.available_permits()), (2 * step, 1));
-        let problem = read_bytes_within(&FEW, sent(3 * step), 9 * step).await.err().unwrap();
+        // Four steps besides the one that everybody has, one for each organization.
+        static FEW: Room = Room::of(4);
+        let long = async |number: u8| read_within(&FEW, sent(2 * STEP), 9 * STEP, organization(number)).await;
+        let mut kept = Vec::new();
+        for number in 1..=4 {
+            kept.push(long(number).await.ok().unwrap());
+            assert_eq!((kept.last().unwrap().bytes.len(), FEW.taken().len()), (2 * STEP, usize::from(number)));
+        }
+        let problem = long(5).await.err().unwrap();
         assert_eq!((problem.status().as_u16(), problem.code()), (503, "too_many_long_bodies"));
-        assert_eq!(FEW.available_permits(), 1, "what was refused has given its room back");
         // What is short goes by them.
-        let second = read_bytes_within(&FEW, sent(2 * step), 9 * step).await.ok().unwrap();
-        assert!(read_bytes_within(&FEW, sent(step), step).await.is_ok());
-        drop((first, second));
-        assert!(read_bytes_within(&FEW, sent(3 * step), 9 * step).await.is_ok());
-        assert_eq!(FEW.available_permits(), 2);
+        assert!(read_within(&FEW, sent(STEP), STEP, organization(5)).await.is_ok());
+        assert!(read_short(sent(STEP)).await.is_ok());
+        kept.pop();
+        assert!(long(5).await.is_ok());
+        drop(kept);
+        assert!(FEW.taken().is_empty());
+    }
+
+    #[actix_web::test]
+    async fn one_organization_leaves_room_for_others() {
+        // Two steps for each.
+        static FEW: Room = Room::of(8);
+        let long = async |number: u8, steps: usize| {
+            read_within(&FEW, sent((1 + steps) * STEP), 9 * STEP, organization(number)).await
+        };
+        let first = long(1, 1).await.ok().unwrap();
+        let problem = long(1, 2).await.err().unwrap();
+        assert_eq!((problem.status().as_u16(), problem.code()), (503, "too_many_long_bodies"));
+        assert_eq!(FEW.taken().get(&organization(1)), Some(&1), "what was refused has given its room back");
+        let second = long(1, 1).await.ok().unwrap();
+        assert!(long(1, 1).await.is_err());
+        assert!(long(2, 2).await.is_ok());
+        drop(first);
+        assert!(long(1, 1).await.is_ok());
+        drop(second);
+        assert!(long(1, 2).await.is_ok());
+        assert!(long(1, 3).await.is_err());
     }
 }

@@ -7,7 +7,7 @@ use super::videos::shown;
 use crate::app::{App, take_captions};
 use crate::domain::{MediaFileId, Video, VideoId, is_name};
 use crate::http::extract::{Admin, named_id, path_id, query_text};
-use crate::http::form::read_bytes;
+use crate::http::form::read_long;
 use crate::http::problem::Problem;
 use crate::media::{MAX_CAPTIONS_BYTES, MAX_PICTURE_BYTES, is_language_tag, read_captions, read_picture};
 use crate::store::Received;
@@ -24,7 +24,7 @@ pub async fn put_poster(
 ) -> Result<HttpResponse, Problem> {
     let id = find_video(&admin, &request, &app).await?;
     check_whole(&request)?;
-    let body = read_bytes(payload, MAX_PICTURE_BYTES).await?;
+    let body = read_long(payload, MAX_PICTURE_BYTES, admin.organization).await?;
     Ok(ok(&shown(&app, &keep_poster(&app, &admin, id, body.bytes.clone()).await?)))
 }
 
@@ -64,7 +64,7 @@ pub async fn put_captions(
     let language = language_of(&request)?;
     let label = read_label(&request)?.unwrap_or_else(|| language.clone());
     check_whole(&request)?;
-    let body = read_bytes(payload, MAX_CAPTIONS_BYTES).await?;
+    let body = read_long(payload, MAX_CAPTIONS_BYTES, admin.organization).await?;
     Ok(ok(&shown(&app, &keep_captions(&app, &admin, id, &body.bytes, language, label).await?)))
 }
 

@@ -2,7 +2,7 @@
 
 use super::operator::Posted;
 use crate::domain::limits;
-use crate::http::form::{body_timeout, read_bytes};
+use crate::http::form::{body_timeout, read_short};
 use crate::http::problem::Problem;
 use actix_multipart::{Field, Multipart};
 use actix_web::{HttpRequest, web};
@@ -41,15 +41,15 @@ impl SentFile {
             if let Some(name) = filename.map(str::to_owned) {
                 // A file field that was left alone is sent, too.
                 if name.is_empty() {
-                    read_bytes(field, limits::JSON_BODY_BYTES).await?;
+                    read_short(field).await?;
                     continue;
                 }
                 let file = ChosenFile { name, bytes: field, _form: form };
                 return Ok(Self { posted: Posted::of(fields), file: Some(file) });
             }
             let name = field.name().unwrap_or_default().to_owned();
-            let value = read_bytes(field, limits::JSON_BODY_BYTES).await?;
-            fields.push((name, String::from_utf8_lossy(&value.bytes).into_owned()));
+            let value = read_short(field).await?;
+            fields.push((name, String::from_utf8_lossy(&value).into_owned()));
         }
         Ok(Self { posted: Posted::of(fields), file: None })
     }

@@ -11,7 +11,7 @@ use crate::http::admin::renditions::{add, is_label};
 use crate::http::admin::source::{announced_bytes, receive_stream};
 use crate::http::admin::videos::{remove, set};
 use crate::http::extract::{named_id, path_id};
-use crate::http::form::read_bytes;
+use crate::http::form::read_long;
 use crate::http::problem::Problem;
 use crate::media::{MAX_CAPTIONS_BYTES, MAX_PICTURE_BYTES, is_language_tag};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -218,7 +218,7 @@ pub async fn put_poster(
     let video = find(&operator, &request).await?;
     let taken = async {
         let (_, file) = SentFile::read(&request, payload).await?.required()?;
-        let body = read_bytes(file.bytes, MAX_PICTURE_BYTES).await?;
+        let body = read_long(file.bytes, MAX_PICTURE_BYTES, operator.admin.organization).await?;
         keep_poster(&operator.app, &operator.admin, video.id, body.bytes.clone()).await.map(drop)
     };
     answer(&operator, &video, taken.await, "poster").await
@@ -250,7 +250,7 @@ pub async fn put_captions(
     let label = form.name("label").unwrap_or_else(|| language.clone());
     let taken = async {
         form.finish()?;
-        let body = read_bytes(file.bytes, MAX_CAPTIONS_BYTES).await?;
+        let body = read_long(file.bytes, MAX_CAPTIONS_BYTES, operator.admin.organization).await?;
         keep_captions(&operator.app, &operator.admin, video.id, &body.bytes, language, label).await
     };
     match taken.await {
