@@ -84,6 +84,12 @@ impl TokenDenied {
 /// Header members that change what a JWS means (RFC 7515 §4.1, RFC 7797, RFC 7516): none has a place in these tokens.
 const FORBIDDEN_MEMBERS: [&str; 10] = ["crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"];
 
+/// The header members that are read. Of others only the names count (RFC 7515 §4).
+pub(super) const HEADER_MEMBERS: [&str; 4] = ["alg", "cty", "kid", "typ"];
+
+/// The claims that are read. Others are ignored (RFC 7519 §4).
+const CLAIMS: [&str; 4] = ["exp", "iat", "nbf", "sub"];
+
 /// Checks `token` for `video` at `now` (seconds since the epoch) and says which key signed it.
 ///
 /// `key` finds a signing key of the video's organization, revoked or not.
@@ -104,8 +110,10 @@ pub fn verify_token(
     else {
         return Err(form("not three parts separated by dots"));
     };
-    let header = read_object(header_text).ok_or(form("the header is not base64url of a JSON object"))?;
-    let claims = read_object(claims_text).ok_or(form("the claims are not base64url of a JSON object"))?;
+    let header = read_object(header_text, &HEADER_MEMBERS)
+        .ok_or(form("the header is not base64url of a JSON object with each name once"))?;
+    let claims = read_object(claims_text, &CLAIMS)
+        .ok_or(form("the claims are not base64url of a JSON object with each name once"))?;
     if read_part(mac_text).is_none() {
         return Err(form("the signature is not base64url"));
     }
@@ -192,11 +200,9 @@ pub(super) fn read_part(text: &str) -> Option<Vec<u8>> {
     if text.is_empty() { None } else { BASE64_URL_SAFE_NO_PAD.decode(text).ok() }
 }
 
-pub(super) fn read_object(text: &str) -> Option<Map<String, Value>> {
-    match json::read(&read_part(text)?) {
-        Ok(Value::Object(members)) => Some(members),
-        Ok(_) | Err(_) => None,
-    }
+/// The object in a part. Of members that are not in `names` the values are null.
+pub(super) fn read_object(text: &str, names: &[&str]) -> Option<Map<String, Value>> {
+    json::read_members(&read_part(text)?, names).ok()
 }
 
 /// A NumericDate (RFC 7519 §2), fractions floored. Beyond ±2^53 the exact value no longer matters.

@@ -1,7 +1,7 @@
 //! Wycheproof's vectors (figure R25), where `SCREENER_WYCHEPROOF` names a copy of its `testvectors_v1`.
 
 use super::crypto::{hmac_matches, hmac_sha256};
-use super::playback_token::{mac_matches, read_object, read_part};
+use super::playback_token::{HEADER_MEMBERS, mac_matches, read_object, read_part};
 use crate::domain::hex;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -26,7 +26,8 @@ fn bytes(text: &Value) -> Vec<u8> {
 fn is_accepted(token: &str, secret: &[u8]) -> bool {
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, mac] = parts[..] else { return false };
-    let is_hs256 = read_object(header).is_some_and(|header| header.get("alg").and_then(Value::as_str) == Some("HS256"));
+    let members = read_object(header, &HEADER_MEMBERS);
+    let is_hs256 = members.is_some_and(|header| header.get("alg").and_then(Value::as_str) == Some("HS256"));
     let signed = &token[..header.len() + 1 + payload.len()];
     is_hs256 && read_part(payload).is_some() && read_part(mac).is_some() && mac_matches(signed, mac, secret)
 }

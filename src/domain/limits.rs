@@ -110,8 +110,10 @@ pub const LONG_BODIES_BYTES: usize = 64 << 20;
 /// One organization may have one part in so many of that: two of the largest posters, and whoever is slow about them
 /// leaves room for others.
 pub const LONG_BODIES_SHARE: usize = 4;
-/// Arrays and objects inside each other in such a body, or in a viewer token: ours have two.
+/// Arrays and objects inside each other in such a body, or in what is read of a viewer token: ours have two.
 pub const JSON_DEPTH: usize = 16;
+/// The same in what a viewer token says besides: no backend has a claim of half as many.
+pub const SKIPPED_JSON_DEPTH: usize = 128;
 /// Longest path and query of a request, in bytes: a viewer token and room.
 pub const TARGET_BYTES: usize = 12 << 10;
 /// Longest head of a request, in bytes: its longest target and its longest token do not come together.

@@ -158,7 +158,7 @@ fn a_token_turns_from_good_to_expired_once_and_at_exp() {
 }
 
 /// Texts as the libraries write them. `KID`, `SUB`, `IAT`, `EXP`, `NBF` are put in.
-const LIBRARIES: [(&str, &str, &str); 17] = [
+const LIBRARIES: [(&str, &str, &str); 19] = [
     ("Node jsonwebtoken", r#"{"alg":"HS256","typ":"JWT","kid":"KID"}"#, r#"{"sub":"SUB","iat":IAT,"exp":EXP}"#),
     (
         "Node jsonwebtoken, with options",
@@ -177,6 +177,16 @@ const LIBRARIES: [(&str, &str, &str); 17] = [
         "PyJWT with a name beyond ASCII",
         r#"{"alg":"HS256","kid":"KID","typ":"JWT"}"#,
         r#"{"sub":"SUB","iat":IAT,"exp":EXP,"name":"Andr\u00e9 \ud83c\udfac"}"#,
+    ),
+    (
+        "Node jsonwebtoken with a name cut off inside a character",
+        r#"{"alg":"HS256","typ":"JWT","kid":"KID"}"#,
+        r#"{"name":"Jo\ud83d","sub":"SUB","iat":IAT,"exp":EXP}"#,
+    ),
+    (
+        "Node jsonwebtoken with a tree",
+        r#"{"alg":"HS256","typ":"JWT","kid":"KID"}"#,
+        r#"{"a":{"a":[{"a":[{"a":[{"a":[{"a":[{"a":[{"a":[{"a":[{"a":[1]}]}]}]}]}]}]}]}]},"sub":"SUB","iat":IAT,"exp":EXP}"#,
     ),
     ("golang-jwt MapClaims", r#"{"alg":"HS256","kid":"KID","typ":"JWT"}"#, r#"{"exp":EXP,"iat":IAT,"sub":"SUB"}"#),
     (
