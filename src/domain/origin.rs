@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// One allowed host: `acme.com`, `*.acme.com` (exactly one label more) or either with `:port`.
 ///
@@ -11,29 +12,39 @@ use std::fmt;
 pub struct OriginRule {
     /// Whether one more label stands before `host`.
     wildcard: bool,
-    /// Lower case, no trailing dot.
+    /// Lower case, no trailing dot; an IPv6 address in its shortest spelling.
     host: String,
     port: Option<u16>,
 }
 
 /// Why a text is not an origin rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OriginRuleError;
+pub enum OriginRuleError {
+    /// It is no host, or more than one.
+    NoHost,
+    /// It has letters that names on the wire do not have.
+    NotAscii,
+}
 
 impl fmt::Display for OriginRuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must be a host such as acme.com, *.acme.com or localhost:3000, without scheme or path")
+        f.write_str(match self {
+            Self::NoHost => "must be a host such as acme.com, *.acme.com or localhost:3000, without scheme or path",
+            Self::NotAscii => "must be in its ASCII form (punycode), such as xn--bcher-kva.de for bücher.de",
+        })
     }
 }
 
 impl OriginRule {
     /// Reads a rule.
     pub fn parse(text: &str) -> Result<Self, OriginRuleError> {
-        let (host, port) = split_port(text).ok_or(OriginRuleError)?;
+        if !text.is_ascii() {
+            return Err(OriginRuleError::NotAscii);
+        }
+        let (host, port) = split_port(text).filter(|(_, port)| *port != Some(0)).ok_or(OriginRuleError::NoHost)?;
         let (wildcard, host) = host.strip_prefix("*.").map_or((false, host), |rest| (true, rest));
-        let host = host.to_ascii_lowercase();
-        let is_host = is_host_name(&host) || (!wildcard && is_ip_literal(&host));
-        if is_host && port != Some(0) { Ok(Self { wildcard, host, port }) } else { Err(OriginRuleError) }
+        let host = host_of(host).filter(|host| !wildcard || !host.starts_with('[')).ok_or(OriginRuleError::NoHost)?;
+        Ok(Self { wildcard, host, port })
     }
 
     /// Whether a page of `origin` satisfies this rule.
@@ -102,11 +113,7 @@ impl Origin {
         };
         let authority = rest.split(['/', '?', '#', '\\']).next()?;
         let (host, port) = split_port(authority)?;
-        let host = host.to_ascii_lowercase();
-        if !is_host_name(&host) && !is_ip_literal(&host) {
-            return None;
-        }
-        Some(Self { https, host, port: port.unwrap_or(if https { 443 } else { 80 }) })
+        Some(Self { https, host: host_of(host)?, port: port.unwrap_or(if https { 443 } else { 80 }) })
     }
 
     /// Its host; an IPv6 address without its brackets.
@@ -129,7 +136,7 @@ impl fmt::Display for Origin {
 /// Whether `text` is a host with a port, an empty one or none (RFC 3986 §3.2, without a user). A name may end in a dot.
 pub fn is_authority(text: &str) -> bool {
     let host = text.strip_suffix(':').or_else(|| split_port(text).map(|(host, _)| host)).unwrap_or_default();
-    is_host_name(host.strip_suffix('.').unwrap_or(host)) || is_ip_literal(host)
+    is_host_name(host.strip_suffix('.').unwrap_or(host)) || ip_literal(host).is_some()
 }
 
 /// Splits `host[:port]`, leaving the brackets of an IPv6 literal on the host.
@@ -156,15 +163,23 @@ fn is_host_name(host: &str) -> bool {
         })
 }
 
-fn is_ip_literal(host: &str) -> bool {
-    host.strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
+fn ip_literal(host: &str) -> Option<Ipv6Addr> {
+    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+/// A host as browsers write it, however it is spelled.
+fn host_of(host: &str) -> Option<String> {
+    let Some(address) = ip_literal(host) else {
+        return is_host_name(host).then(|| host.to_ascii_lowercase());
+    };
+    // An IPv4 address inside has no dots there (WHATWG URL, "IPv6 serializer").
+    let [.., high, low] = address.segments();
+    Some(if address.to_ipv4_mapped().is_some() { format!("[::ffff:{high:x}:{low:x}]") } else { format!("[{address}]") })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Origin, OriginRule, is_authority};
+    use super::{Origin, OriginRule, OriginRuleError, is_authority};
 
     fn fits(rule: &str, origin: &str) -> bool {
         OriginRule::parse(rule).unwrap().admits(&Origin::of(origin).unwrap())
@@ -196,6 +211,30 @@ mod tests {
         assert!(!fits("localhost", "http://localhost:3000"));
         assert!(fits("acme.com:443", "https://acme.com"));
         assert!(fits("[::1]:3000", "http://[::1]:3000"));
+    }
+
+    #[test]
+    fn an_ipv6_address_is_the_same_however_it_is_spelled() {
+        let browsers = "https://[2001:db8::1]";
+        for spelled in ["[2001:db8::1]", "[2001:DB8:0::1]", "[2001:0db8:0000:0000:0000:0000:0000:0001]:443"] {
+            assert!(fits(spelled, browsers), "{spelled}");
+            assert!(!fits(spelled, "https://[2001:db8::2]"), "{spelled}");
+        }
+        assert_eq!(OriginRule::parse("[2001:DB8:0::1]:80").unwrap().to_string(), "[2001:db8::1]:80");
+        // An IPv4 address inside is written in two ways.
+        assert!(fits("[::ffff:192.0.2.1]", "https://[::ffff:c000:201]"));
+        for browsers in [browsers, "https://[::ffff:c000:201]", "http://[::]:8080"] {
+            assert_eq!(Origin::of(browsers).unwrap().to_string(), browsers);
+        }
+        OriginRule::parse("*.[::1]").unwrap_err();
+    }
+
+    #[test]
+    fn a_name_beyond_ascii_is_refused_with_what_to_write_instead() {
+        assert_eq!(OriginRule::parse("bücher.de"), Err(OriginRuleError::NotAscii));
+        assert!(OriginRuleError::NotAscii.to_string().contains("xn--bcher-kva.de"));
+        assert!(fits("*.xn--bcher-kva.de", "https://www.xn--bcher-kva.de"));
+        assert_eq!(OriginRule::parse("https://acme.com"), Err(OriginRuleError::NoHost));
     }
 
     #[test]
