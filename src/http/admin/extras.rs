@@ -6,7 +6,7 @@ use super::source::{check_room, check_whole};
 use super::videos::shown;
 use crate::app::{App, take_captions};
 use crate::domain::{MediaFileId, Video, VideoId, is_name};
-use crate::http::extract::{Admin, named_id, path_id, query_text};
+use crate::http::extract::{Admin, path_id, query_text};
 use crate::http::form::read_long;
 use crate::http::problem::Problem;
 use crate::media::{MAX_CAPTIONS_BYTES, MAX_PICTURE_BYTES, is_language_tag, read_captions, read_picture};
@@ -103,9 +103,12 @@ async fn find_video(admin: &Admin, request: &HttpRequest, app: &App) -> Result<V
     Ok(video.id)
 }
 
-/// BCP 47 tags are the same in any case; in URLs they are lower case.
+/// BCP 47 tags are the same in any case; in URLs they are lower case. 422 for what is none.
 fn language_of(request: &HttpRequest) -> Result<String, Problem> {
-    named_id(request, "language", |text| is_language_tag(text).then(|| text.to_ascii_lowercase()))
+    let wrong = "must be a language tag such as en or pt-br: 2 to 8 letters, and behind hyphens up to three parts of \
+                 1 to 8 letters or digits";
+    let tag = request.match_info().get("language").filter(|text| is_language_tag(text));
+    tag.map(str::to_ascii_lowercase).ok_or_else(|| Problem::invalid_field("language", wrong))
 }
 
 fn read_label(request: &HttpRequest) -> Result<Option<String>, Problem> {
