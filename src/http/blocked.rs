@@ -9,7 +9,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 /// Seconds after which what could not play is worth asking for again.
-pub const LOOK_AGAIN_S: u32 = 5;
+const LOOK_AGAIN_S: u32 = 5;
 
 /// The code of a video that is in preparation. The gate answers with it last, so that whoever reads it may watch.
 const NOT_READY: &str = "video_not_ready";

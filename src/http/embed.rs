@@ -1,7 +1,7 @@
 //! The embed page: `GET /embed/{embedId}?token=…`. The player where the viewer may watch, a page of the same look that
 //! says why where not.
 
-use super::blocked::{Blocked, LOOK_AGAIN_S};
+use super::blocked::Blocked;
 use super::extract::{Admin, path_id};
 use super::headers::{lone, single};
 use super::oembed;
@@ -16,8 +16,8 @@ use crate::domain::{EmbedId, Origin, OriginRule};
 use crate::media::master_playlist;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
-    REFERER, REFERRER_POLICY, RETRY_AFTER, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERER,
+    REFERRER_POLICY, RETRY_AFTER, VARY,
 };
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -106,8 +106,8 @@ pub async fn page(
     }
     let mut response = response.body(small.unwrap_or_else(|| html.into_bytes()));
     if let Some(problem) = problem {
-        if matches!(problem.status(), StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(LOOK_AGAIN_S));
+        if let Some(seconds) = problem.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, seconds.clone());
         }
         response.extensions_mut().insert(ProblemCode(problem.code()));
     }

@@ -50,6 +50,11 @@ impl Problem {
         &self.headers
     }
 
+    /// When to come back, where that helps.
+    pub fn retry_after(&self) -> Option<&HeaderValue> {
+        self.headers.iter().find(|(name, _)| *name == RETRY_AFTER).map(|(_, seconds)| seconds)
+    }
+
     /// For 422: what is wrong with each field.
     pub fn errors(&self) -> Option<&Map<String, Value>> {
         self.errors.as_ref()
@@ -494,8 +499,7 @@ mod tests {
             let (path, error) = (PathBuf::from("/srv/backup"), io::Error::from_raw_os_error(errno));
             let problem = Problem::from(BackupError::Io { path, error });
             assert!(problem.sentence().contains("/srv/backup"), "{}", problem.sentence());
-            let may_be_tried_again = problem.headers().iter().any(|(name, _)| *name == RETRY_AFTER);
-            (problem.status().as_u16(), problem.code(), may_be_tried_again)
+            (problem.status().as_u16(), problem.code(), problem.retry_after().is_some())
         };
         // EIO, EMFILE, EROFS; ENOSPC, EDQUOT; EEXIST, ENOENT, EACCES, ENOTDIR.
         for errno in [5, 24, 30] {

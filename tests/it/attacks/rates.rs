@@ -72,7 +72,8 @@ fn viewers_of_one_organization_are_paced_and_those_who_are_refused_do_not_count(
     let answer = server.playback(&embed, Some(&token)).expect(200).json();
     assert_paced(&statuses(15, || server.playback(&embed, Some(&token)).status), 200);
     server.playback(&embed, Some(&token)).expect_code(429, "rate_limit");
-    server.embed_page(&embed, Some(&token)).expect_code(429, "rate_limit");
+    let refused = server.embed_page(&embed, Some(&token)).expect_code(429, "rate_limit");
+    assert_eq!(refused.header("retry-after"), Some("1"), "the page says what the API does");
     let renewal = &answer["session"];
     let request = server.request(Method::POST, crate::support::path_of(renewal["renewUri"].as_str().unwrap()));
     let renewed = request.json(&json!({ "renewToken": renewal["renewToken"] })).send().unwrap();
