@@ -257,18 +257,15 @@ fn a_private_video_and_one_that_never_was_are_told_apart_by_nothing() {
     }
     // A good grant opens no other video, and one that never was no more.
     assert_eq!(told("GET", &format!("/media/{UNKNOWN}/{grant}/master.m3u8"), &[ours]).0, 403);
-    let token_of = |kid: &str, secret: &str, id: &str| sign(kid, secret, &Claims::of(id));
-    let tokens: [&dyn Fn(&str) -> Option<String>; 4] = [
-        &|_| None,
-        &|_| Some("garbage".to_owned()),
-        &|id| Some(token_of(&server.kid, "mvi_sign_of_somebody", id)),
-        &|id| Some(token_of(UNKNOWN, &server.secret, id)),
-    ];
-    for token in tokens {
+    let tokens = |id: &str| {
+        let signed = |kid: &str, secret: &str| Some(sign(kid, secret, &Claims::of(id)));
+        [None, Some("garbage".to_owned()), signed(&server.kid, "mvi_sign_of_somebody"), signed(UNKNOWN, &server.secret)]
+    };
+    for number in 0..4 {
         for origin in [None, Some(theirs)] {
             let [private, unknown] = [video.as_str(), UNKNOWN].map(|id| {
-                let token = token(id);
-                let token = token.as_deref().map(|token| ("x-moviie-playback-token", token));
+                let tokens = tokens(id);
+                let token = tokens[number].as_deref().map(|token| ("x-moviie-playback-token", token));
                 let headers: Vec<(&str, &str)> = token.into_iter().chain(origin).collect();
                 told("POST", &format!("/api/v1/videos/{id}/sessions/{UNKNOWN}/renew"), &headers)
             });

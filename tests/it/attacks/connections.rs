@@ -215,7 +215,7 @@ fn whoever_is_refused_while_sending_gets_the_answer_when_done() {
     );
     wire.send_raw(head.as_bytes()).unwrap();
     // The refusal is there by now. It is left unread until the server has given up on a handshake, after five seconds.
-    let (mut clock, began) = (plain(&server), Instant::now());
+    let (clock, began) = (plain(&server), Instant::now());
     clock.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     while clock.peek(&mut [0]).is_err() {
         wire.send_raw(&[b'x'; 16 << 10]).unwrap();
