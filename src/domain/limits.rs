@@ -158,6 +158,16 @@ pub const UNSENT_BYTES: u32 = 128 << 10;
 /// Viewings whose bytes one connection may carry before it ends, 300 bytes of memory each: a browser has one or a few,
 /// and a proxy, which has one after the other, connects anew.
 pub const CONNECTION_VIEWINGS: usize = 32;
+/// How often the kernel is asked what a connection's peer has, where the connection is given more meanwhile: some
+/// milliseconds each.
+pub const CUT_LOOKS: usize = 5;
+/// Connections that have ended and stay open until their peers have all that they were given, so that it can be taken back: a
+/// descriptor each. Of more, the oldest are cut. As many end within a tenth of a second where ten thousand a second do.
+pub const PARTED_CONNECTIONS: usize = 1_024;
+/// How long one stays open, in seconds: as long as a reader may stop.
+pub const PARTED_S: u64 = WRITE_STALL_S;
+/// How often they are looked at, in seconds.
+pub const PARTED_LOOK_S: u64 = 1;
 
 /// Lines of the log that may wait for whoever reads it: some 4 MB. More are lost, and counted.
 pub const LOG_LINES: usize = 10_000;

@@ -3,16 +3,19 @@
 //!
 //! An answer whose last byte was handed over may still lie in the kernel, whole if it is short, and whoever asks for
 //! something else behind it need not have read it. So a connection keeps a seat for each grant that it was given bytes
-//! under, with how much it had been given by their end, and is left alone once its peer has acknowledged as much.
+//! under, with how much it had been given by their end, and is left alone once its peer has acknowledged as much. One that
+//! has ended is kept open until then: the kernel goes on sending what a closed socket holds, and nobody could cut it.
 
 use crate::app::App;
 use crate::auth::Grant;
 use crate::domain::limits;
 use actix_web::rt::net::TcpStream;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// The end of an answer that has none yet.
 const UNDER_WAY: u64 = u64::MAX;
@@ -78,14 +81,40 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    /// The kernel goes on sending what it holds when a socket is closed: it is kept open until the peer has it.
+    fn drop(&mut self) {
+        let seats = self.seats.take();
+        let is_delivered = seats.iter().all(|seat| seat.load.end.load(Ordering::SeqCst) == DELIVERED);
+        if let Some(flights) = seats.first().filter(|_| !is_delivered).map(|seat| Arc::clone(&seat.flights)) {
+            flights.part(Parted { since: Instant::now(), carrier: Arc::clone(&self.carrier), seats });
+        }
+    }
+}
+
 /// Everything that connections carry, or have carried.
-#[derive(Default)]
-pub struct Flights(Mutex<Registry>);
+pub struct Flights {
+    registry: Mutex<Registry>,
+    /// How many connections that have ended may be kept.
+    room: usize,
+    crowded: Notify,
+}
 
 #[derive(Default)]
 struct Registry {
     next: u64,
     loads: HashMap<u64, Arc<Load>>,
+    /// Oldest first.
+    parted: VecDeque<Parted>,
+}
+
+/// A connection that has ended for whoever served it, and whose peer may not have all that it was given.
+struct Parted {
+    since: Instant,
+    carrier: Arc<Carrier>,
+    /// Kept for the list's sake.
+    #[expect(dead_code, reason = "they leave the list when they are dropped")]
+    seats: Vec<Seat>,
 }
 
 /// What one connection was given under one grant.
@@ -116,6 +145,11 @@ impl Flight {
 }
 
 impl Flights {
+    /// Nothing yet. `room` connections that have ended may be kept until their peers have everything.
+    pub fn new(room: usize) -> Self {
+        Self { registry: Mutex::default(), room: room.max(1), crowded: Notify::new() }
+    }
+
     /// Puts an answer under `grant` on the list, before the first of its bytes.
     pub fn depart(self: &Arc<Self>, grant: &Grant, connection: Option<&Connection>) -> Flight {
         let Some(connection) = connection else { return Flight(None) };
@@ -150,26 +184,75 @@ impl Flights {
             match load.end.load(Ordering::SeqCst) {
                 DELIVERED => {}
                 UNDER_WAY => load.carrier.cut(),
-                // Before the kernel is asked: what it is given meanwhile only makes more of what is not acknowledged.
-                end => ended.push((load, end, load.carrier.given())),
+                end => ended.push((load, end)),
             }
         }
-        if ended.is_empty() {
-            return;
-        }
-        let sockets: Vec<&TcpStream> = ended.iter().map(|(load, ..)| &load.carrier.stream).collect();
-        for ((load, end, given), waiting) in ended.iter().zip(unacknowledged(&sockets)) {
-            if given.saturating_sub(waiting) < *end {
-                load.carrier.cut();
-            } else {
-                // Unless it carries more of it by now.
-                let _ = load.end.compare_exchange(*end, DELIVERED, Ordering::SeqCst, Ordering::SeqCst);
+        // Where a socket was given more while the kernel told of it, it is asked again, and in the end not believed.
+        for look in 1..=limits::CUT_LOOKS {
+            if ended.is_empty() {
+                return;
             }
+            let before: Vec<u64> = ended.iter().map(|(load, _)| load.carrier.given()).collect();
+            let sockets: Vec<&TcpStream> = ended.iter().map(|(load, _)| &load.carrier.stream).collect();
+            let waiting = unacknowledged(&sockets);
+            let mut told = before.into_iter().zip(waiting);
+            ended.retain(|(load, end)| {
+                let (given, waiting) = told.next().unwrap_or((0, u64::MAX));
+                if given.saturating_sub(waiting) >= *end {
+                    // Unless it carries more of it by now.
+                    let _ = load.end.compare_exchange(*end, DELIVERED, Ordering::SeqCst, Ordering::SeqCst);
+                    return false;
+                }
+                let is_known = load.carrier.given().saturating_sub(waiting) < *end;
+                if is_known || look == limits::CUT_LOOKS {
+                    load.carrier.cut();
+                }
+                !is_known
+            });
         }
     }
 
+    fn part(&self, parted: Parted) {
+        for seat in &parted.seats {
+            let _ =
+                seat.load.end.compare_exchange(UNDER_WAY, parted.carrier.given(), Ordering::SeqCst, Ordering::SeqCst);
+        }
+        // The peer is told the end as if the socket were closed.
+        let _ = rustix::net::shutdown(&parted.carrier.stream, rustix::net::Shutdown::Write);
+        let kept = {
+            let mut registry = self.lock();
+            registry.parted.push_back(parted);
+            registry.parted.len()
+        };
+        if kept > self.room {
+            self.crowded.notify_one();
+        }
+    }
+
+    /// Lets go of the connections whose peers have everything or are gone, and cuts those that are kept for too long, or are
+    /// too many: what is not kept in mind could not be taken back.
+    fn see_off(&self, unacknowledged: impl Fn(&[&TcpStream]) -> Vec<u64>, now: Instant) {
+        // Their seats leave the list when they are dropped: not while it is locked.
+        let parted = std::mem::take(&mut self.lock().parted);
+        if parted.is_empty() {
+            return;
+        }
+        let sockets: Vec<&TcpStream> = parted.iter().map(|parted| &parted.carrier.stream).collect();
+        let waiting = unacknowledged(&sockets);
+        let is_open = |(parted, waiting): &(Parted, u64)| *waiting > 0 && parted.carrier.stream.peer_addr().is_ok();
+        let kept = parted.into_iter().zip(waiting).filter(is_open).map(|(parted, _)| parted);
+        let mut kept: VecDeque<Parted> = kept.collect();
+        let too_many = kept.len().saturating_sub(self.room);
+        let limit = Duration::from_secs(limits::PARTED_S);
+        let old = kept.iter().take_while(|parted| now.saturating_duration_since(parted.since) > limit).count();
+        kept.drain(..too_many.max(old)).for_each(|parted| parted.carrier.cut());
+        let mut registry = self.lock();
+        kept.append(&mut registry.parted);
+        registry.parted = kept;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Registry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -190,6 +273,15 @@ pub async fn cut_when_revoked(
     changes.mark_changed();
     while changes.changed().await.is_ok() {
         flights.cut(|grant| app.standing(grant).owner(grant).is_some(), &unacknowledged);
+    }
+}
+
+/// Keeps connections that have ended for as long as bytes of theirs are on their way. Runs as long as the server.
+pub async fn see_off(flights: Arc<Flights>, unacknowledged: impl Fn(&[&TcpStream]) -> Vec<u64>) {
+    loop {
+        // Early where there are many.
+        let _ = tokio::time::timeout(Duration::from_secs(limits::PARTED_LOOK_S), flights.crowded.notified()).await;
+        flights.see_off(&unacknowledged, Instant::now());
     }
 }
 
@@ -229,7 +321,7 @@ mod tests {
     /// Gives a connection an answer of 1,000 bytes and another request; whether losing `fallen` cuts it while `waiting`
     /// bytes are not acknowledged.
     async fn cut_after(sessions: &[u8], fallen: u8, waiting: u64) -> bool {
-        let flights = Arc::new(Flights::default());
+        let flights = Arc::new(Flights::new(2));
         let (connection, _peer) = connection().await;
         for session in sessions {
             flights.depart(&grant(*session), Some(&connection));
@@ -252,8 +344,30 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn a_connection_that_is_given_more_while_the_kernel_tells_is_asked_again() {
+        for (given_at, is_left) in [(1, true), (limits::CUT_LOOKS, false)] {
+            let flights = Arc::new(Flights::new(2));
+            let (connection, _peer) = connection().await;
+            flights.depart(&grant(1), Some(&connection));
+            connection.carrier.give(1_000);
+            connection.begin_request();
+            // The answer to what came behind it, which the peer has not acknowledged either.
+            let (looks, later) = (std::cell::Cell::new(0), 200);
+            let told = |sockets: &[&TcpStream]| {
+                looks.set(looks.get() + 1);
+                if looks.get() <= given_at {
+                    connection.carrier.give(later);
+                }
+                vec![looks.get().min(given_at) as u64 * later as u64; sockets.len()]
+            };
+            flights.cut(|_| false, told);
+            assert_eq!((looks.get(), is_cut(&connection)), (given_at + usize::from(is_left), !is_left));
+        }
+    }
+
+    #[actix_web::test]
     async fn an_answer_that_has_not_ended_is_cut_whatever_the_peer_has() {
-        let flights = Arc::new(Flights::default());
+        let flights = Arc::new(Flights::new(2));
         let (connection, _peer) = connection().await;
         flights.depart(&grant(1), Some(&connection));
         connection.carrier.give(1_000);
@@ -270,7 +384,7 @@ mod tests {
 
     #[actix_web::test]
     async fn one_viewing_has_one_seat_and_a_connection_has_so_many() {
-        let flights = Arc::new(Flights::default());
+        let flights = Arc::new(Flights::new(2));
         let (connection, _peer) = connection().await;
         let viewings = u8::try_from(limits::CONNECTION_VIEWINGS).unwrap();
         for session in 0..viewings {
@@ -282,7 +396,42 @@ mod tests {
         }
         assert!(connection.is_full());
         assert_eq!(flights.lock().loads.len(), limits::CONNECTION_VIEWINGS);
+        connection.carrier.cut();
         drop(connection);
+        flights.see_off(|sockets| vec![1; sockets.len()], Instant::now());
+        assert!(flights.lock().loads.is_empty(), "its peer is gone");
+    }
+
+    #[actix_web::test]
+    async fn what_an_ended_connection_has_on_its_way_is_cut_all_the_same() {
+        let flights = Arc::new(Flights::new(2));
+        let waiting = |waiting: u64| move |sockets: &[&TcpStream]| vec![waiting; sockets.len()];
+        let ended = async |session: u8| {
+            let (connection, peer) = connection().await;
+            let carrier = Arc::clone(&connection.carrier);
+            flights.depart(&grant(session), Some(&connection));
+            carrier.give(1_000);
+            drop(connection);
+            (carrier, peer)
+        };
+        let is_cut = |carrier: &Carrier| carrier.stream.peer_addr().is_err();
+        let (fallen, _peer) = ended(1).await;
+        let (standing, _other) = ended(2).await;
+        flights.see_off(waiting(1), Instant::now());
+        flights.cut(|other| other.session != grant(1).session, waiting(1));
+        assert!(is_cut(&fallen) && !is_cut(&standing));
+        flights.see_off(waiting(1), Instant::now());
+        assert_eq!(flights.lock().loads.len(), 1);
+        flights.see_off(waiting(0), Instant::now());
+        assert!(flights.lock().loads.is_empty() && !is_cut(&standing), "the peer has everything");
+        // The oldest of more than there is room for, and whoever takes nothing for long.
+        let (first, _first) = ended(3).await;
+        let (second, _second) = ended(4).await;
+        let (third, _third) = ended(5).await;
+        flights.see_off(waiting(1), Instant::now());
+        assert!(is_cut(&first) && !is_cut(&second) && !is_cut(&third));
+        flights.see_off(waiting(1), Instant::now() + Duration::from_secs(limits::PARTED_S + 1));
+        assert!(is_cut(&second) && is_cut(&third));
         assert!(flights.lock().loads.is_empty());
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 const GROUPS: [(&str, char, usize); 11] = [
     ("a-tokens.md", 'A', 56),
     ("b-presentation.md", 'B', 27),
-    ("c-keys.md", 'C', 27),
+    ("c-keys.md", 'C', 28),
     ("d-asset-urls.md", 'D', 39),
     ("e-ranges.md", 'E', 29),
     ("f-leaks.md", 'F', 29),
