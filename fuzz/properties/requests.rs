@@ -97,7 +97,7 @@ impl Server {
         let first = new_organization(&screener, Actor::Appliance, "Fuzz".into()).await.expect("an organization");
         let (ui, rates) =
             (web::Data::new(Ui::new(&screener.config)), web::Data::new(RateLimits::new(&screener.config)));
-        let flights = web::Data::new(Arc::new(Flights::default()));
+        let flights = web::Data::new(Arc::new(Flights::new(1)));
         let (app, for_ui) = (screener.clone(), ui.clone());
         let service = test::init_service(
             App::new()

@@ -112,8 +112,7 @@ struct Registry {
 struct Parted {
     since: Instant,
     carrier: Arc<Carrier>,
-    /// Kept for the list's sake.
-    #[expect(dead_code, reason = "they leave the list when they are dropped")]
+    /// Off the list when they are dropped.
     seats: Vec<Seat>,
 }
 

@@ -393,7 +393,9 @@ fn a_restore_that_was_interrupted_does_not_start_and_is_run_again() {
         }
         started
     };
-    // Killed at the first byte that it writes, and in the midst of the journal.
+    // Killed at the first byte that it writes, and in the midst of the journal. The index of the state in use would be
+    // written to before.
+    std::fs::remove_dir_all(state.join("index")).unwrap();
     for blocks in [0, 1] {
         let script = format!("ulimit -f {blocks}; exec \"$0\" \"$@\"");
         let mut shell = std::process::Command::new("sh");
