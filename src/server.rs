@@ -348,9 +348,9 @@ mod tests {
     fn the_unit_lets_the_server_have_all_its_threads_and_ffmpeg_some() {
         let unit = include_str!("../systemd/screener.service");
         let allowed: usize = unit.lines().find_map(|line| line.strip_prefix("TasksMax=")).unwrap().parse().unwrap();
-        // As many workers as server.workers may be, and all that any of them may have wait.
-        let workers = 256;
+        // All that any of them may have wait.
+        let workers = 128;
         let pools = listener::threads_of_one(workers) * workers + limits::TENDING_THREADS + limits::APPLIANCE_THREADS;
-        assert!(workers + pools + 256 <= allowed, "{pools}");
+        assert!(workers + pools + 128 <= allowed, "{pools}");
     }
 }

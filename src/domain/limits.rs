@@ -303,7 +303,7 @@ pub const CERTIFICATE_WARNING_S: i64 = 14 * 86_400;
 /// Threads that may wait for the disk at once, of all workers together and one of each at least: as many writes as no disk
 /// does at once. With [`TENDING_THREADS`] and [`APPLIANCE_THREADS`] they stay below `TasksMax=` of the unit: where the system
 /// gives no thread, requests fail.
-pub const WORKERS_THREADS: usize = 256;
+pub const WORKERS_THREADS: usize = 128;
 /// The same of what the server does by itself.
 pub const TENDING_THREADS: usize = 64;
 /// The same of the appliance's socket: backups, and questions after the disk.
