@@ -1,5 +1,5 @@
 //! Cross-origin answers (Fetch Standard §3.2): only origins that the rules allow are echoed, never `*`, never with
-//! credentials.
+//! credentials. A refusal that was made before anybody's rules were known may be read by all.
 
 use super::headers::lone;
 use crate::app::App;
@@ -37,19 +37,29 @@ pub const MEDIA: Policy = Policy {
     exposed_headers: "Content-Range, Content-Length, ETag, Accept-Ranges, X-Request-Id",
 };
 
-/// The origin to echo, if `organization`'s rules and at least one of its publishable keys let it in.
-pub fn allowed_origin(request: &HttpRequest, app: &App, organization: Option<OrganizationId>) -> Option<HeaderValue> {
+/// The origin that was sent, whosever it is: for an answer that tells nothing of anybody.
+pub fn any_origin(request: &HttpRequest) -> Option<HeaderValue> {
+    sent_origin(request).map(|(_, text)| text)
+}
+
+fn sent_origin(request: &HttpRequest) -> Option<(Origin, HeaderValue)> {
     let text = lone(request, &ORIGIN)?;
     let origin = Origin::of(text).filter(|origin| origin.to_string() == text)?;
+    Some((origin, HeaderValue::from_str(text).ok()?))
+}
+
+/// The origin to echo, if `organization`'s rules and at least one of its publishable keys let it in.
+pub fn allowed_origin(request: &HttpRequest, app: &App, organization: Option<OrganizationId>) -> Option<HeaderValue> {
+    let (origin, text) = sent_origin(request)?;
     if origin == app.own_origin {
-        return HeaderValue::from_str(text).ok();
+        return Some(text);
     }
     let organization = organization?;
     let access = app.store.access();
     let rules = &access.organization(organization)?.settings.origin_rules;
     let mut keys = access.publishable_keys_of(organization).filter(|key| key.revoked_at.is_none());
     let is_admitted = admits(rules, &origin) && keys.any(|key| admits(&key.origin_rules, &origin));
-    is_admitted.then(|| HeaderValue::from_str(text).ok()).flatten()
+    is_admitted.then_some(text)
 }
 
 /// Adds what lets a script of `origin` read an answer.

@@ -49,7 +49,7 @@ pub fn asset_path(video: VideoId, grant: &str, name: &str) -> String {
 /// Answers GET and HEAD.
 pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data<Arc<Flights>>) -> HttpResponse {
     let grant = verified(&request, &app);
-    let origin = cors::allowed_origin(&request, &app, owner(&app, grant.as_ref()));
+    let origin = readable_by(&request, &app, grant.as_ref());
     let mut response = match answer(&request, &app, &flights, grant).await {
         Ok(response) => response,
         Err(problem) => problem.error_response(),
@@ -71,8 +71,17 @@ pub async fn serve(request: HttpRequest, app: web::Data<App>, flights: web::Data
 
 /// Answers preflights: nothing of the video is told, and whether there is one to those alone who hold a grant for it.
 pub async fn preflight(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    let owner = owner(&app, verified(&request, &app).as_ref());
-    cors::preflight(cors::allowed_origin(&request, &app, owner).as_ref(), &cors::MEDIA)
+    let grant = verified(&request, &app);
+    cors::preflight(readable_by(&request, &app, grant.as_ref()).as_ref(), &cors::MEDIA)
+}
+
+/// The origin whose scripts may read the answer: by the rules of the video's owner, once a grant is known to be one. That it is
+/// none is told to all: a player that does not learn why it is refused tries on and on.
+fn readable_by(request: &HttpRequest, app: &App, grant: Option<&Grant>) -> Option<HeaderValue> {
+    match grant {
+        Some(grant) => cors::allowed_origin(request, app, owner(app, grant)),
+        None => cors::any_origin(request),
+    }
 }
 
 /// The grant that is shown, once its MAC holds: before that nothing else is looked up.
@@ -82,8 +91,8 @@ fn verified(request: &HttpRequest, app: &App) -> Option<Grant> {
 }
 
 /// Who owns the video of a grant.
-fn owner(app: &App, grant: Option<&Grant>) -> Option<OrganizationId> {
-    app.store.access().video(grant?.video).map(|video| video.organization)
+fn owner(app: &App, grant: &Grant) -> Option<OrganizationId> {
+    app.store.access().video(grant.video).map(|video| video.organization)
 }
 
 async fn answer(
