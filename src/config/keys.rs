@@ -263,10 +263,10 @@ pub(super) static KEYS: [Key; 38] = [
     Key {
         name: "state.index_cache_mib",
         form: Form::Integer { min: 8, max: 4096 },
-        preset: Preset::Value("32"),
+        preset: Preset::Value("16"),
         unit: "MiB",
         meaning: "Memory the index may use to cache records.",
-        reason: "Holds the records of about 50,000 videos; of a larger library some are read from disk, which takes well \
+        reason: "Holds the records of about 25,000 videos; of a larger library some are read from disk, which takes well \
                  below a millisecond. What decides who may watch is always in memory.",
         set: |config, given| given.number().map(|value| config.state.index_cache_mib = value),
         show: |config| Some(config.state.index_cache_mib.to_string()),
