@@ -91,10 +91,14 @@ impl IndexPlace {
         self.open_for(Ok)
     }
 
-    /// Number of the last commit that the index there has applied, as [`Index::applied`] has it. It is closed again by the
-    /// thread that may hang.
+    /// Number of the last commit that the index there has applied, as [`Index::applied`] has it. It stays open as long as
+    /// this process: sled panics where it is dropped and its last sync fails.
     pub fn applied(&self) -> Result<u64, IndexError> {
-        self.open_for(|index| index.applied())
+        self.open_for(|index| {
+            let applied = index.applied();
+            std::mem::forget(index);
+            applied
+        })
     }
 
     fn open_for<T: Send + 'static>(&self, use_it: fn(Index) -> Result<T, IndexError>) -> Result<T, IndexError> {

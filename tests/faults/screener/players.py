@@ -99,6 +99,10 @@ class Line:
                 answer += self.more()
         except OSError as error:
             raise Lost(repr(error)) from error
+        if b"\nconnection: close" in head:
+            # The server says so: it keeps no more than so many viewings of one connection in mind.
+            self.socket.close()
+            self.socket = None
         return int(head[9:12]), answer[end + 4 :]
 
     def more(self):
