@@ -160,7 +160,7 @@ pub const UNSENT_BYTES: u32 = 128 << 10;
 pub const CONNECTION_VIEWINGS: usize = 32;
 /// How often the kernel is asked what a connection's peer has, where the connection is given more meanwhile: some
 /// milliseconds each.
-pub const CUT_LOOKS: usize = 5;
+pub const CUT_LOOKS: usize = 10;
 /// Connections that have ended and stay open until their peers have all that they were given, so that it can be taken back: a
 /// descriptor each. Of more, the oldest are cut. As many end within a tenth of a second where ten thousand a second do.
 pub const PARTED_CONNECTIONS: usize = 1_024;

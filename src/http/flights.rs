@@ -12,7 +12,7 @@ use crate::domain::limits;
 use actix_web::rt::net::TcpStream;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -28,17 +28,23 @@ pub struct Carrier {
     pub stream: TcpStream,
     /// Bytes that the kernel has taken, to be sent.
     given: AtomicU64,
+    /// Whether it may have taken more that are not counted yet.
+    is_giving: AtomicBool,
 }
 
 impl Carrier {
     /// A socket that was given nothing.
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, given: AtomicU64::new(0) }
+        Self { stream, given: AtomicU64::new(0), is_giving: AtomicBool::new(false) }
     }
 
-    /// Notes that the kernel has taken `count` bytes more.
-    pub fn give(&self, count: usize) {
-        self.given.fetch_add(count as u64, Ordering::SeqCst);
+    /// Gives the kernel bytes by `write`, which answers how many it has taken.
+    pub fn give<E>(&self, write: impl FnOnce(&TcpStream) -> Result<usize, E>) -> Result<usize, E> {
+        self.is_giving.store(true, Ordering::SeqCst);
+        let taken = write(&self.stream);
+        self.given.fetch_add(taken.as_ref().map_or(0, |count| *count as u64), Ordering::SeqCst);
+        self.is_giving.store(false, Ordering::SeqCst);
+        taken
     }
 
     fn given(&self) -> u64 {
@@ -202,7 +208,9 @@ impl Flights {
                     let _ = load.end.compare_exchange(*end, DELIVERED, Ordering::SeqCst, Ordering::SeqCst);
                     return false;
                 }
-                let is_known = load.carrier.given().saturating_sub(waiting) < *end;
+                // In this order: what is not being given is counted.
+                let is_giving = load.carrier.is_giving.load(Ordering::SeqCst);
+                let is_known = !is_giving && load.carrier.given().saturating_sub(waiting) < *end;
                 if is_known || look == limits::CUT_LOOKS {
                     load.carrier.cut();
                 }
@@ -313,6 +321,10 @@ mod tests {
         (Connection::new(Arc::new(Carrier::new(socket))), peer)
     }
 
+    fn taken(count: usize) -> Result<usize, ()> {
+        Ok(count)
+    }
+
     fn is_cut(connection: &Connection) -> bool {
         connection.carrier.stream.peer_addr().is_err()
     }
@@ -324,7 +336,7 @@ mod tests {
         let (connection, _peer) = connection().await;
         for session in sessions {
             flights.depart(&grant(*session), Some(&connection));
-            connection.carrier.give(1_000);
+            connection.carrier.give(|_| taken(1_000)).unwrap();
             connection.begin_request();
         }
         flights.cut(|other| other.session != grant(fallen).session, |sockets| vec![waiting; sockets.len()]);
@@ -348,14 +360,14 @@ mod tests {
             let flights = Arc::new(Flights::new(2));
             let (connection, _peer) = connection().await;
             flights.depart(&grant(1), Some(&connection));
-            connection.carrier.give(1_000);
+            connection.carrier.give(|_| taken(1_000)).unwrap();
             connection.begin_request();
             // The answer to what came behind it, which the peer has not acknowledged either.
             let (looks, later) = (std::cell::Cell::new(0), 200);
             let told = |sockets: &[&TcpStream]| {
                 looks.set(looks.get() + 1);
                 if looks.get() <= given_at {
-                    connection.carrier.give(later);
+                    connection.carrier.give(|_| taken(later)).unwrap();
                 }
                 vec![looks.get().min(given_at) as u64 * later as u64; sockets.len()]
             };
@@ -369,7 +381,7 @@ mod tests {
         let flights = Arc::new(Flights::new(2));
         let (connection, _peer) = connection().await;
         flights.depart(&grant(1), Some(&connection));
-        connection.carrier.give(1_000);
+        connection.carrier.give(|_| taken(1_000)).unwrap();
         connection.begin_request();
         let none_waiting = |sockets: &[&TcpStream]| vec![0; sockets.len()];
         flights.cut(|_| false, none_waiting);
@@ -409,7 +421,7 @@ mod tests {
             let (connection, peer) = connection().await;
             let carrier = Arc::clone(&connection.carrier);
             flights.depart(&grant(session), Some(&connection));
-            carrier.give(1_000);
+            carrier.give(|_| taken(1_000)).unwrap();
             drop(connection);
             (carrier, peer)
         };

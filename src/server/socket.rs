@@ -23,10 +23,10 @@ impl Socket {
         let stream = &self.0.stream;
         loop {
             ready!(stream.poll_write_ready(context))?;
-            match write(stream) {
+            match self.0.give(&write) {
                 // There was room when it was last looked at, and is none any more.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done.inspect(|count| self.0.give(*count))),
+                done => return Poll::Ready(done),
             }
         }
     }
