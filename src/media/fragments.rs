@@ -153,3 +153,6 @@ const SAMPLE_DURATION: u32 = 0x100;
 const SAMPLE_SIZE: u32 = 0x200;
 /// Duration, size, flags and composition offset: a word each.
 const PER_SAMPLE: u32 = 0xf00;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! What is accepted, what is refused, and that nothing panics. Fixtures: `tests/fixtures/make.sh`.
 
-use super::fragments::read_defaults;
 use super::source::{MAX_BOXES, MAX_MOOV_BYTES, MAX_TRACKS};
 use super::track::language;
 use super::{Package, ReadAt, SourceFacts, Unplayable, read_source};
@@ -8,19 +7,19 @@ use crate::domain::{AudioFormat, Track, TrackKind};
 use crate::media::SegmentIndex;
 use std::io;
 
-const H264_AAC: &[u8] = include_bytes!("../../tests/fixtures/h264_aac.mp4");
+pub(super) const H264_AAC: &[u8] = include_bytes!("../../tests/fixtures/h264_aac.mp4");
 const MOOV_LAST: &[u8] = include_bytes!("../../tests/fixtures/moov_last.mp4");
 const ROTATED: &[u8] = include_bytes!("../../tests/fixtures/rotated.mp4");
-const FRAGMENTED: &[u8] = include_bytes!("../../tests/fixtures/fragmented.mp4");
+pub(super) const FRAGMENTED: &[u8] = include_bytes!("../../tests/fixtures/fragmented.mp4");
 const QUICKTIME: &[u8] = include_bytes!("../../tests/fixtures/quicktime.mov");
 const ALL: [&[u8]; 5] = [H264_AAC, MOOV_LAST, ROTATED, FRAGMENTED, QUICKTIME];
 
-fn video(codec: &str, duration_ms: u64, width: u32, height: u32) -> Track {
+pub(super) fn video(codec: &str, duration_ms: u64, width: u32, height: u32) -> Track {
     let (width_px, height_px) = (Some(width), Some(height));
     Track { width_px, height_px, ..track(TrackKind::Video, codec, duration_ms) }
 }
 
-fn audio(codec: &str, duration_ms: u64) -> Track {
+pub(super) fn audio(codec: &str, duration_ms: u64) -> Track {
     track(TrackKind::Audio, codec, duration_ms)
 }
 
@@ -29,16 +28,16 @@ fn track(kind: TrackKind, codec: &str, duration_ms: u64) -> Track {
     Track { kind, codec, duration_ms, width_px: None, height_px: None, played, language: None }
 }
 
-fn facts(file: &[u8]) -> SourceFacts {
+pub(super) fn facts(file: &[u8]) -> SourceFacts {
     read_source(file).expect("the file is playable")
 }
 
-fn refusal(file: &[u8]) -> Unplayable {
+pub(super) fn refusal(file: &[u8]) -> Unplayable {
     read_source(file).expect_err("the file is not playable")
 }
 
 /// Where the `nth` box of that kind in the index has its kind, counted from 0.
-fn place(file: &[u8], kind: &str, nth: usize) -> usize {
+pub(super) fn place(file: &[u8], kind: &str, nth: usize) -> usize {
     let positions = |kind: &str, from: usize| {
         let windows = file.windows(4).enumerate().skip(from);
         windows.filter(|(_, window)| *window == kind.as_bytes()).map(|(at, _)| at).collect::<Vec<_>>()
@@ -48,27 +47,27 @@ fn place(file: &[u8], kind: &str, nth: usize) -> usize {
 }
 
 /// `file` with the bytes from `offset` past that box's kind replaced.
-fn patched(file: &[u8], kind: &str, nth: usize, offset: usize, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn patched(file: &[u8], kind: &str, nth: usize, offset: usize, bytes: &[u8]) -> Vec<u8> {
     let mut file = file.to_vec();
     let at = place(&file, kind, nth) + offset;
     file.get_mut(at..at + bytes.len()).expect("the patch lies in the file").copy_from_slice(bytes);
     file
 }
 
-fn boxed(kind: &str, body: &[u8]) -> Vec<u8> {
+pub(super) fn boxed(kind: &str, body: &[u8]) -> Vec<u8> {
     let size = u32::try_from(body.len() + 8).expect("a small box");
     [&size.to_be_bytes(), kind.as_bytes(), body].concat()
 }
 
 /// The body of the first box of that kind in the index.
-fn body<'a>(file: &'a [u8], kind: &str) -> &'a [u8] {
+pub(super) fn body<'a>(file: &'a [u8], kind: &str) -> &'a [u8] {
     let at = place(file, kind, 0);
     let size = file.get(at - 4..at).and_then(|size| size.first_chunk()).map(|size| u32::from_be_bytes(*size));
     let end = at - 4 + usize::try_from(size.expect("a size")).expect("a small box");
     file.get(at + 4..end).expect("the box lies in the file")
 }
 
-fn top_level_ends(file: &[u8]) -> Vec<usize> {
+pub(super) fn top_level_ends(file: &[u8]) -> Vec<usize> {
     let mut ends = vec![0];
     while let Some(size) = file.get(ends.last().copied().unwrap_or(0)..).and_then(|rest| rest.first_chunk::<4>()) {
         ends.push(ends.last().expect("never empty") + u32::from_be_bytes(*size) as usize);
@@ -94,52 +93,6 @@ fn a_video_held_upright_is_higher_than_wide() {
 }
 
 #[test]
-fn fragments_are_added_up() {
-    // ffmpeg leaves 6.5 ms between the first samples of the two and says 2.007 s itself.
-    let tracks = vec![video("vp09", 2007, 96, 64), audio("Opus", 2007)];
-    assert_eq!(facts(FRAGMENTED), SourceFacts { duration_ms: 2007, tracks });
-}
-
-/// A fragment with `frames` empty frames of the first track.
-fn counted_fragment(frames: u32) -> Vec<u8> {
-    let tfhd = boxed("tfhd", &[[0; 4], 1_u32.to_be_bytes()].concat());
-    let trun = boxed("trun", &[[0; 4], frames.to_be_bytes()].concat());
-    boxed("moof", &boxed("traf", &[tfhd, trun].concat()))
-}
-
-#[test]
-fn fragments_that_a_movie_does_not_announce_are_no_part_of_it() {
-    let film = [H264_AAC, &counted_fragment(400_000)].concat();
-    assert_eq!(facts(&film), facts(H264_AAC));
-    assert_eq!(packaged(&film).0, packaged(H264_AAC).0);
-}
-
-#[test]
-fn fragments_of_two_tracks_with_one_number_are_refused() {
-    let second = patched(FRAGMENTED, "tkhd", 1, 16, &1_u32.to_be_bytes());
-    assert!(refusal(&second).to_string().contains("two of its tracks have the same number"));
-    // Without fragments nothing depends on it.
-    let second = patched(H264_AAC, "tkhd", 1, 16, &1_u32.to_be_bytes());
-    assert_eq!(facts(&second), facts(H264_AAC));
-}
-
-#[test]
-fn a_fragment_begins_when_it_says_however_long_the_one_before_was_to_last() {
-    let moov_end = top_level_ends(FRAGMENTED).get(2).copied().expect("two boxes");
-    let mut film = FRAGMENTED.get(..moov_end).expect("inside the file").to_vec();
-    let timescale = body(FRAGMENTED, "mdhd").get(12..).and_then(|rest| rest.first_chunk()).expect("a timescale");
-    let frame = u32::from_be_bytes(*timescale) / 10;
-    // Ten frames of 100 ms each, and the next ten 990 ms later.
-    for begins in (0..10).map(|number| number * 990 * frame / 100) {
-        let tfhd = boxed("tfhd", &[0x02_0008, 1, frame].map(u32::to_be_bytes).concat());
-        let tfdt = boxed("tfdt", &[0, begins].map(u32::to_be_bytes).concat());
-        let trun = boxed("trun", &[0, 10].map(u32::to_be_bytes).concat());
-        film.extend(boxed("moof", &boxed("traf", &[tfhd, tfdt, trun].concat())));
-    }
-    assert_eq!(Package::plan(film.as_slice(), 2).expect("it can be packaged").facts().duration_ms, 9_910);
-}
-
-#[test]
 fn what_stands_behind_the_last_box_is_no_part_of_the_film() {
     let tails: [&[u8]; 5] = [b"\n", b"\r\n", &[0; 4], b"\0\0\0\x04note", b"8db42d694ccc418790edff439fe026bf"];
     for tail in tails {
@@ -151,14 +104,6 @@ fn what_stands_behind_the_last_box_is_no_part_of_the_film() {
     }
     let cut = [MOOV_LAST, &boxed("mdat", &[0; 100])[..20]].concat();
     assert!(matches!(refusal(&cut), Unplayable::CutShort));
-}
-
-#[test]
-fn what_is_said_of_other_tracks_crowds_out_no_default() {
-    let trex = |id: u32, bytes: u32| boxed("trex", &[0, id, 1, 0, bytes, 0].map(u32::to_be_bytes).concat());
-    let mvex = (2..40).chain([1, 1]).zip(0..).map(|(id, bytes)| trex(id, bytes)).collect::<Vec<_>>().concat();
-    let defaults = read_defaults(&mvex, &[1]).expect("each can be read");
-    assert_eq!(defaults.iter().map(|trex| trex.default_sample_size).collect::<Vec<_>>(), [38]);
 }
 
 #[test]
@@ -174,15 +119,6 @@ fn a_file_cut_short_anywhere_is_refused() {
             let cut = file.get(..length).expect("shorter than the file");
             assert!(read_source(cut).is_err(), "{length} of {} bytes", file.len());
         }
-    }
-}
-
-#[test]
-fn a_fragmented_file_cut_short_plays_only_if_it_ends_between_boxes() {
-    let ends = top_level_ends(FRAGMENTED);
-    for length in 0..FRAGMENTED.len() {
-        let cut = FRAGMENTED.get(..length).expect("shorter than the file");
-        assert!(read_source(cut).is_err() || ends.contains(&length), "{length} bytes");
     }
 }
 
@@ -257,14 +193,6 @@ fn tables_that_claim_too_much_are_refused() {
             assert!(refused, "{table} × {count}");
         }
     }
-}
-
-#[test]
-fn a_fragment_that_claims_too_much_is_refused() {
-    assert!(matches!(refusal(&patched(FRAGMENTED, "trun", 0, 8, &[0xff; 4])), Unplayable::TooManySamples));
-    let nine_million = 9_000_000_u32.to_be_bytes();
-    assert!(matches!(refusal(&patched(FRAGMENTED, "trun", 0, 8, &nine_million)), Unplayable::Damaged(_)));
-    assert!(matches!(refusal(&patched(FRAGMENTED, "trun", 0, 12, &[0x7f; 4])), Unplayable::IndexPastEnd));
 }
 
 #[test]
@@ -434,7 +362,7 @@ fn sound_is_told_as_a_decoder_puts_it_out() {
     assert_eq!(body(&packaged, "mp4a").get(16..28), body(H264_AAC, "mp4a").get(16..28));
 }
 
-fn packaged(file: &[u8]) -> (Vec<u8>, SegmentIndex) {
+pub(super) fn packaged(file: &[u8]) -> (Vec<u8>, SegmentIndex) {
     let package = Package::plan(file, 1).expect("it can be packaged");
     let mut bytes = Vec::new();
     let sink = &mut |step: &[u8]| {
@@ -561,47 +489,6 @@ fn an_index_above_the_limit_is_refused_unread() {
 fn a_failing_disk_is_not_the_files_fault() {
     let sparse = Sparse { bytes: 1 << 30, head: boxed("ftyp", b"isom\0\0\0\0") };
     assert!(matches!(read_source(&sparse), Err(Unplayable::Read(_))));
-}
-
-/// A film of the fragmented fixture's two tracks, each of which states `frames` frames without a byte in each of two
-/// fragments, and of so many bytes that mean nothing.
-fn counted(frames: u32, padding_bytes: usize) -> Vec<u8> {
-    let moov_end = top_level_ends(FRAGMENTED).get(2).copied().expect("two boxes");
-    let mut file = FRAGMENTED.get(..moov_end).expect("inside the file").to_vec();
-    file.extend(boxed("free", &vec![0; padding_bytes]));
-    for duration in [1_u32, 2] {
-        let traf = |track: u32| {
-            // Beginning at the fragment; a duration, a size of nothing, and no keyframe for all frames.
-            let tfhd = [0x02_0038, track, duration, 0, 0x1_0000].map(u32::to_be_bytes).concat();
-            let trun = [0, frames].map(u32::to_be_bytes).concat();
-            boxed("traf", &[boxed("tfhd", &tfhd), boxed("trun", &trun)].concat())
-        };
-        file.extend(boxed("moof", &[traf(1), traf(2)].concat()));
-    }
-    file
-}
-
-#[test]
-fn frames_that_are_only_counted_are_refused_unwalked() {
-    let message = refusal(&counted(124_750, 1_000)).to_string();
-    assert_eq!(message, "the file's index is damaged: it has more frames than the file has bytes");
-    // A ready-made quality is planned without having been looked at before.
-    let planned = Package::plan(counted(124_750, 1_000).as_slice(), 2).map(drop);
-    assert_eq!(planned.unwrap_err().to_string(), message);
-    // Some empty ones are what writers leave where nothing changes.
-    assert!(Package::plan(counted(100, 1_000).as_slice(), 2).is_ok());
-}
-
-#[test]
-fn what_would_grow_to_more_than_four_times_its_size_is_refused() {
-    let planned = |padding_bytes| {
-        let file = counted(100_000, padding_bytes);
-        Package::plan(file.as_slice(), 2).map(|package| package.size_bytes() / file.len() as u64)
-    };
-    assert!(matches!(planned(300_000), Err(Unplayable::Grows)));
-    assert!(matches!(planned(900_000), Ok(3)));
-    // No keyframe in 600,000 frames.
-    assert!(matches!(Package::plan(counted(300_000, 9_000_000).as_slice(), 2), Err(Unplayable::LongSegment)));
 }
 
 #[test]

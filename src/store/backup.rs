@@ -4,21 +4,20 @@
 //!
 //! Restoring keeps every revocation that either side knows: a restored backup never brings a revoked key back.
 
+mod known;
+mod merge;
+
 use super::catalog::Catalog;
 use super::disk::Disk;
-use super::index::IndexPlace;
 use super::journal::{FrozenJournal, Journal, JournalError, sync_directory};
 use super::media_dir::{MediaDir, MediaError};
-use super::op::{Op, Row};
-use super::small_file::{open_file, private_directory, read_small};
+use super::op::Op;
+use super::small_file::{private_directory, read_small};
 use super::state_dir::{StateDir, StateDirError};
-use super::verify::{
-    MissingMedia, Records, VerifyReport, replay, replay_of, replay_readable, sha256_of, verify_lacking,
-};
-use crate::domain::{
-    AssetKey, Embed, EndedSession, Kind, MediaFile, MediaFileId, Organization, OrganizationId, PrivateKey,
-    PublishableKey, Record, SignIn, SigningKey, Timestamp, Upload, Video, Visibility, hex, limits,
-};
+use super::verify::{MissingMedia, Records, VerifyReport, replay, replay_of, sha256_of, verify_lacking};
+use crate::domain::{Kind, MediaFile, MediaFileId, Timestamp, hex, limits};
+use known::read_known;
+use merge::merged;
 use rustix::fs::Access;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -28,7 +27,6 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The one place within the state directory for backups: what the unit lets the server write to, and one mount with the
 /// media, so that files can be linked.
@@ -498,94 +496,6 @@ pub fn restore_backup(
     Ok(report)
 }
 
-/// What the state directory in use until now knows.
-#[derive(Default)]
-struct Known {
-    records: Option<Records>,
-    state: KnownState,
-    /// Why it is [`KnownState::Partial`].
-    doubt: Option<String>,
-    /// A server that starts before the restore has ended would revoke behind its back.
-    _lock: Option<StateDir>,
-}
-
-/// What the present state directory knows, and how much of what was done since `backup` that is: a damaged journal is a reason
-/// to restore, and what stands before the damage still counts. No server starts there as long as the answer lives.
-fn read_known(directory: Option<&Path>, backup: &Records) -> Result<Known, BackupError> {
-    // A running server would go on revoking behind our back. Its lock comes before anything else is looked at: a directory
-    // that lost a file or is open to others may be served all the same.
-    let Some(directory) = directory else { return Ok(Known::default()) };
-    let (lock, journal) = (is_there(&directory.join("lock"))?, is_there(&directory.join("journal"))?);
-    let lock = match (lock || journal).then(|| StateDir::lock(directory)) {
-        Some(Err(error @ StateDirError::InUse(_))) => return Err(error.into()),
-        Some(Err(StateDirError::Io { path, error })) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(BackupError::Io { path, error });
-        }
-        // What can't be locked, on a disk that is read-only or fails, nobody serves.
-        other => other.and_then(Result::ok),
-    };
-    // Neither is served, and the latter may be what is restored into.
-    if !journal || StateDir::is_unfinished(directory) {
-        return Ok(Known::default());
-    }
-    let path = directory.join("journal");
-    if let Err(error) = open_file(&path, std::fs::OpenOptions::new().read(true))
-        && error.kind() == io::ErrorKind::PermissionDenied
-    {
-        return Err(BackupError::Io { path, error });
-    }
-    let (records, damage) = replay_readable(&path);
-    let doubt = match damage {
-        None => why_not_all(&records, directory, backup),
-        Some(JournalError::Missing(_)) => Some("it is empty".to_owned()),
-        Some(JournalError::Damaged { offset, what, .. }) => Some(format!("it is damaged at byte {offset}: {what}")),
-        Some(error) => Some(error.to_string()),
-    };
-    let state = if doubt.is_some() { KnownState::Partial } else { KnownState::Whole };
-    Ok(Known { records: Some(records), state, doubt, _lock: lock })
-}
-
-/// Why a journal that reads to its end may not be all that was done since `backup`; `None` if nothing speaks against that.
-fn why_not_all(known: &Records, directory: &Path, backup: &Records) -> Option<String> {
-    let seq = known.seq;
-    if known.unfinished_bytes > 0 {
-        // Nobody can tell a change that was never acknowledged from one that was, and is damaged.
-        return Some(format!("{} bytes at its end, after change {seq}, can't be read", known.unfinished_bytes));
-    }
-    if seq < backup.seq {
-        let last = backup.seq;
-        return Some(format!(
-            "it is an older copy, or of another state: it ends with change {seq}, the backup with {last}"
-        ));
-    }
-    // No entry of an audit log is ever changed or removed, and each has the hash of all those before it.
-    let mut audit = backup.rows.iter().filter(|((kind, _), _)| *kind == Kind::Audit);
-    if !audit.all(|(target, row)| known.rows.get(target) == Some(row)) {
-        return Some("it is of another state: it lacks entries of the backup's audit log".to_owned());
-    }
-    let path = directory.join("index");
-    if !path.is_dir() {
-        return None;
-    }
-    let limit = Duration::from_secs(limits::KNOWN_INDEX_S);
-    let index = IndexPlace { path, cache_bytes: limits::KNOWN_INDEX_CACHE_BYTES, limit };
-    // One that does not open says nothing.
-    let applied = index.applied().unwrap_or(0);
-    (applied > seq)
-        .then(|| format!("its end is gone: it ends with change {seq}, and change {applied} was acknowledged"))
-}
-
-/// Whether a file is there. Whoever may not look is not told that it isn't; where a disk fails, it is looked at.
-fn is_there(path: &Path) -> Result<bool, BackupError> {
-    match path.try_exists() {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Err(BackupError::Io { path: path.to_owned(), error })
-        }
-        Err(_) => Ok(true),
-        Ok(is_there) => Ok(is_there),
-    }
-}
-
 /// Appends operations in as many commits as their number and size take.
 fn append_all(journal: &mut Journal, ops: &[Op], now: Timestamp) -> io::Result<()> {
     let mut rest = ops;
@@ -604,120 +514,6 @@ fn append_all(journal: &mut Journal, ops: &[Op], now: Timestamp) -> io::Result<(
         rest = rest.get(head.len()..).unwrap_or_default();
     }
     Ok(())
-}
-
-/// What must be said on top of a backup so that no key, session, visibility or token access is weaker than `known` had it.
-/// A video that `known` has forgotten was watched by nobody: it comes back private.
-fn merged(backup: &Records, known: Option<&Records>, report: &mut BackupReport) -> Result<Vec<Op>, serde_json::Error> {
-    let mut ops = Vec::new();
-    // All asset URLs end, and a secret that was dropped since, because it had leaked, must not come back: the first start
-    // makes a new one.
-    for key in backup.of::<AssetKey>(Kind::AssetKey) {
-        ops.push(Op::Remove { kind: Kind::AssetKey, key: key?.key() });
-    }
-    // One that was signed out since must not come back either, and signing in again is cheap.
-    for sign_in in backup.of::<SignIn>(Kind::SignIn) {
-        ops.push(Op::Remove { kind: Kind::SignIn, key: sign_in?.key() });
-    }
-    // Their files are no part of a backup.
-    for upload in backup.of::<Upload>(Kind::Upload) {
-        ops.push(Op::Remove { kind: Kind::Upload, key: upload?.key() });
-    }
-    let Some(known) = known else { return Ok(ops) };
-    // An older state, or another one, knows nothing of what was deleted since. Of a damaged one it is not certain.
-    let may_have_deleted = known.seq >= backup.seq;
-    let is_later = report.known_state == KnownState::Whole && may_have_deleted;
-    let is_known = |owner: OrganizationId| known.rows.contains_key(&(Kind::Organization, owner.0));
-    let mut deleted = 0;
-    for video in backup.of::<Video>(Kind::Video) {
-        let mut video = video?;
-        let other: Option<Video> = find(known, &video).transpose()?;
-        let is_gone = other.is_none() && is_known(video.organization);
-        deleted += usize::from(is_gone);
-        // It may have been made private before it was deleted, and nobody is left to say.
-        let is_private = other.is_some_and(|other| other.visibility == Visibility::Private);
-        if video.visibility == Visibility::Public && (is_private || is_gone && may_have_deleted) {
-            video.visibility = Visibility::Private;
-            ops.push(Op::put(&video)?);
-            let count = if is_private { &mut report.kept_private } else { &mut report.back_private };
-            *count += 1;
-        }
-    }
-    report.videos_back = is_later.then_some(deleted);
-    for embed in backup.of::<Embed>(Kind::Embed).filter(|_| is_later) {
-        let embed = embed?;
-        // One of a video that is back comes back with it, to be private like it.
-        let is_of_video = known.rows.contains_key(&(Kind::Video, embed.video.0));
-        if is_of_video && is_known(embed.organization) && !known.rows.contains_key(&(Kind::Embed, embed.key())) {
-            ops.push(Op::Remove { kind: Kind::Embed, key: embed.key() });
-            report.embeds_kept_deleted += 1;
-        }
-    }
-    for organization in backup.of::<Organization>(Kind::Organization) {
-        let mut organization = organization?;
-        let other: Option<Organization> = find(known, &organization).transpose()?;
-        let Some(other) = other else { continue };
-        let (settings, wanted) = (&mut organization.settings, &other.settings);
-        let is_kept_off = settings.token_access && !wanted.token_access;
-        let is_kept_private =
-            settings.default_visibility == Visibility::Public && wanted.default_visibility == Visibility::Private;
-        if is_kept_off {
-            settings.token_access = false;
-        }
-        if is_kept_private {
-            settings.default_visibility = Visibility::Private;
-        }
-        if is_kept_off || is_kept_private {
-            ops.push(Op::put(&organization)?);
-        }
-        report.token_access_kept_off += usize::from(is_kept_off);
-        report.default_kept_private += usize::from(is_kept_private);
-    }
-    let mut keys = KeyMerge { backup, known, ops: &mut ops, report };
-    keys.merge::<SigningKey>(|key| &mut key.revoked_at)?;
-    keys.merge::<PublishableKey>(|key| &mut key.revoked_at)?;
-    keys.merge::<PrivateKey>(|key| &mut key.revoked_at)?;
-    for ended in known.of::<EndedSession>(Kind::EndedSession) {
-        ops.push(Op::put(&ended?)?);
-    }
-    Ok(ops)
-}
-
-struct KeyMerge<'a> {
-    backup: &'a Records,
-    known: &'a Records,
-    ops: &'a mut Vec<Op>,
-    report: &'a mut BackupReport,
-}
-
-impl KeyMerge<'_> {
-    fn merge<R: Record>(&mut self, revoked_at: fn(&mut R) -> &mut Option<Timestamp>) -> Result<(), serde_json::Error> {
-        for key in self.known.of::<R>(R::KIND) {
-            let mut key = key?;
-            let belongs = self.backup.rows.contains_key(&(Kind::Organization, key.owner().0));
-            match find(self.backup, &key).transpose()? {
-                Some(mut old) => {
-                    let (was, is) = (revoked_at(&mut old).is_some(), *revoked_at(&mut key));
-                    if !was && is.is_some() {
-                        *revoked_at(&mut old) = is;
-                        self.ops.push(Op::put(&old)?);
-                        self.report.revocations_kept += 1;
-                    }
-                }
-                None if belongs => {
-                    self.ops.push(Op::put(&key)?);
-                    self.report.keys_kept += 1;
-                }
-                None => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The record in `records` that has the same key as `like`.
-fn find<R: Record>(records: &Records, like: &R) -> Option<Result<R, serde_json::Error>> {
-    records.rows.get(&(R::KIND, like.key())).map(Row::read)
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
 use super::super::access::NO_AUDIT;
 use super::super::audit_chain::chained;
+use super::super::index::IndexPlace;
+use super::super::op::Row;
 use super::*;
-use crate::domain::{Actor, AuditEvent, EmbedId, MediaFileId, MediaKind, Settings, Subject, VideoId};
+use crate::domain::{
+    Actor, AuditEvent, Embed, EmbedId, MediaKind, Organization, OrganizationId, Record, Settings, Subject, Video,
+    VideoId, Visibility,
+};
 use std::collections::HashMap;
+use std::time::Duration;
 use uuid::Uuid;
 
 const OWNER: OrganizationId = OrganizationId(Uuid::from_u128(7));
@@ -22,6 +28,11 @@ fn owner(id: OrganizationId) -> Organization {
 
 fn video(visibility: Visibility) -> Video {
     Video::new(VideoId(Uuid::from_u128(8)), OWNER, String::new(), visibility, Timestamp::from_secs(0))
+}
+
+fn source(id: MediaFileId, size_bytes: u64) -> MediaFile {
+    let (video, kind, created_at) = (VideoId(Uuid::from_u128(8)), MediaKind::Source, Timestamp::from_secs(0));
+    MediaFile { id, organization: OWNER, video, kind, size_bytes, sha256: String::new(), created_at }
 }
 
 /// What is said on top of `backup`, as (report, operations).
@@ -251,15 +262,7 @@ fn what_can_not_be_linked_is_copied_where_there_is_room_for_all_of_it() {
     let names: Vec<String> = (1..=3_u128).map(|number| Uuid::from_u128(number).to_string()).collect();
     for name in &names {
         let id = MediaFileId(name.parse().unwrap());
-        let file = MediaFile {
-            id,
-            organization: OWNER,
-            video: VideoId(Uuid::from_u128(8)),
-            kind: MediaKind::Source,
-            size_bytes: name.len() as u64,
-            sha256: String::new(),
-            created_at: Timestamp::from_secs(0),
-        };
+        let file = source(id, name.len() as u64);
         put(&mut records, &file);
         std::fs::write(here.path().join(name), name).unwrap();
     }
@@ -293,15 +296,7 @@ fn what_can_not_be_linked_is_copied_where_there_is_room_for_all_of_it() {
 fn a_disk_that_does_not_take_a_copy_is_named_not_the_file_that_was_read() {
     let (here, elsewhere) = (tempfile::tempdir_in("target").unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
     let (id, mut records) = (MediaFileId(Uuid::from_u128(1)), records(0));
-    let file = MediaFile {
-        id,
-        organization: OWNER,
-        video: VideoId(Uuid::from_u128(8)),
-        kind: MediaKind::Source,
-        size_bytes: 4,
-        sha256: String::new(),
-        created_at: Timestamp::from_secs(0),
-    };
+    let file = source(id, 4);
     put(&mut records, &file);
     std::fs::write(here.path().join(id.to_string()), "film").unwrap();
     let copy = elsewhere.path().join(id.to_string());
@@ -383,15 +378,7 @@ fn where_most_of_the_media_is_gone_no_backup_is_made() {
     let lacking = |count: usize| {
         let mut records = records(0);
         for number in 1..=count {
-            let file = MediaFile {
-                id: MediaFileId(Uuid::from_u128(number as u128)),
-                organization: OWNER,
-                video: VideoId(Uuid::from_u128(8)),
-                kind: MediaKind::Source,
-                size_bytes: 1,
-                sha256: String::new(),
-                created_at: Timestamp::from_secs(0),
-            };
+            let file = source(MediaFileId(Uuid::from_u128(number as u128)), 1);
             put(&mut records, &file);
         }
         link_media(&records, from.path(), to.path(), &HashSet::new(), |_| Ok(()))

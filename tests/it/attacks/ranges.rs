@@ -5,14 +5,18 @@ use crate::asset_urls::{Watched, video_with_everything, watch_video};
 use crate::support::{Process, Server, Wire, packaged, padded, path_of, progressive_uri, wait_for};
 use std::time::{Duration, Instant};
 
+/// The name of each asset of a video that has everything, and where a viewer finds it.
+fn every_asset(server: &Server) -> Vec<(String, String)> {
+    let (video, embed, names) = video_with_everything(server);
+    let good = watch_video(server, &video, &embed);
+    names.into_iter().map(|asset| (asset.clone(), Watched { asset, ..good.clone() }.path())).collect()
+}
+
 #[test]
 fn every_kind_of_asset_is_answered_by_the_same_rules() {
     let server = Server::start();
-    let (video, embed, names) = video_with_everything(&server);
-    let good = watch_video(&server, &video, &embed);
     let mut wire = Wire::connect(&server);
-    for asset in names {
-        let path = Watched { asset: asset.clone(), ..good.clone() }.path();
+    for (asset, path) in every_asset(&server) {
         let mut ask = |method: &str, headers: &[(&str, &str)]| wire.exchange(method, &path, headers);
         let whole = ask("GET", &[]);
         let (size, etag) = (whole.body.len(), whole.header("etag").unwrap().to_owned());
@@ -59,11 +63,8 @@ fn every_kind_of_asset_is_answered_by_the_same_rules() {
 #[test]
 fn what_may_change_under_its_name_is_known_by_its_tag_alone() {
     let server = Server::start();
-    let (video, embed, names) = video_with_everything(&server);
-    let good = watch_video(&server, &video, &embed);
     let mut wire = Wire::connect(&server);
-    for asset in names {
-        let path = Watched { asset: asset.clone(), ..good.clone() }.path();
+    for (asset, path) in every_asset(&server) {
         let mut ask = |headers: &[(&str, &str)]| wire.exchange("GET", &path, headers);
         let whole = ask(&[]);
         let is_fixed = asset.ends_with(".mp4") || asset.ends_with(".m4s");
