@@ -164,7 +164,7 @@ pub async fn run(
     let (app, pulse) = (web::Data::new(app), web::Data::new(Pulse::default()));
     clock::watch(Arc::downgrade(&app.clone().into_inner()))?;
     app.clone().into_inner().tend_uploads().await;
-    let flights = Arc::new(Flights::new(parted_connections(descriptors)));
+    let flights = Arc::new(Flights::new(draining_connections(descriptors)));
 
     let public = {
         let (app, ui, rates, flights) = (app.clone(), ui, rates.clone(), web::Data::new(Arc::clone(&flights)));
@@ -209,10 +209,10 @@ pub async fn run(
         .run();
 
     let status = format!("Serving {base_url}");
-    let parting = Arc::clone(&flights);
+    let draining = Arc::clone(&flights);
     let (rates_kept, pulse_felt) = (rates.clone(), pulse.clone());
     let mut background = vec![
-        keep_up(&app, "see_off", move |_| http::see_off(Arc::clone(&parting), unacknowledged::unacknowledged)),
+        keep_up(&app, "release_drained", move |_| http::release_drained(Arc::clone(&draining))),
         keep_up(&app, "cut_when_revoked", move |app| {
             http::cut_when_revoked(app, Arc::clone(&flights), unacknowledged::unacknowledged)
         }),
@@ -295,15 +295,15 @@ fn raise_file_limit() -> u64 {
     .unwrap_or(u64::MAX)
 }
 
-/// How many connections that have ended may be kept open until their peers have everything.
-fn parted_connections(descriptors: u64) -> usize {
-    usize::try_from(descriptors / 16).unwrap_or(usize::MAX).min(limits::PARTED_CONNECTIONS)
+/// How many connections that have ended may be kept open until their peers close them.
+fn draining_connections(descriptors: u64) -> usize {
+    usize::try_from(descriptors / 16).unwrap_or(usize::MAX).min(limits::DRAINING_CONNECTIONS)
 }
 
 /// As many connections as are wanted, or as there are descriptors for when the store has those it needs: a server that
 /// runs out of them could not write down a revocation.
 fn connections(wanted: usize, descriptors: u64) -> usize {
-    let reserved = limits::STORE_DESCRIPTORS.min(descriptors / 2) + parted_connections(descriptors) as u64;
+    let reserved = limits::STORE_DESCRIPTORS.min(descriptors / 2) + draining_connections(descriptors) as u64;
     let possible = (descriptors - reserved) / limits::CONNECTION_DESCRIPTORS;
     let possible = usize::try_from(possible).unwrap_or(usize::MAX).max(1);
     if possible < wanted {

@@ -161,13 +161,16 @@ pub const CONNECTION_VIEWINGS: usize = 32;
 /// How often the kernel is asked what a connection's peer has, where the connection is given more meanwhile: some
 /// milliseconds each.
 pub const CUT_LOOKS: usize = 10;
-/// Connections that have ended and stay open until their peers have all that they were given, so that it can be taken back: a
-/// descriptor each. Of more, the oldest are cut. As many end within a tenth of a second where ten thousand a second do.
-pub const PARTED_CONNECTIONS: usize = 1_024;
+/// How long it is asked again, in milliseconds: a list of many connections takes longer to read, and a second after a change
+/// nothing more may leave.
+pub const CUT_LOOKS_MS: u64 = 200;
+/// Connections that have ended and stay open until their peers close them, so that what is on its way can be taken back: a
+/// descriptor each. Most are closed by then; more are crowded out.
+pub const DRAINING_CONNECTIONS: usize = 1_024;
 /// How long one stays open, in seconds: as long as a reader may stop.
-pub const PARTED_S: u64 = WRITE_STALL_S;
-/// How often they are looked at, in seconds.
-pub const PARTED_LOOK_S: u64 = 1;
+pub const DRAIN_S: u64 = WRITE_STALL_S;
+/// How often they are looked at, in seconds: a system call each.
+pub const DRAIN_LOOK_S: u64 = 1;
 
 /// Lines of the log that may wait for whoever reads it: some 4 MB. More are lost, and counted.
 pub const LOG_LINES: usize = 10_000;

@@ -4,18 +4,20 @@
 //! An answer whose last byte was handed over may still lie in the kernel, whole if it is short, and whoever asks for
 //! something else behind it need not have read it. So a connection keeps a seat for each grant that it was given bytes
 //! under, with how much it had been given by their end, and is left alone once its peer has acknowledged as much. One that
-//! has ended is kept open until then: the kernel goes on sending what a closed socket holds, and nobody could cut it.
+//! has ended drains: it is kept open until its peer has closed it, too, for the kernel goes on sending what a closed socket
+//! holds, and nobody could cut it.
 
+use super::rate::network;
 use crate::app::App;
 use crate::auth::Grant;
 use crate::domain::limits;
 use actix_web::rt::net::TcpStream;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 
 /// The end of an answer that has none yet.
 const UNDER_WAY: u64 = u64::MAX;
@@ -49,6 +51,11 @@ impl Carrier {
 
     fn given(&self) -> u64 {
         self.given.load(Ordering::SeqCst)
+    }
+
+    /// Whether the connection lasts: one whose both ends have closed it is none any more, once all of it has arrived.
+    fn is_connected(&self) -> bool {
+        self.stream.peer_addr().is_ok()
     }
 
     /// Dissolves a TCP connection with a reset; what waits in the kernel to be sent is thrown away.
@@ -92,8 +99,14 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let seats = self.seats.take();
         let is_delivered = seats.iter().all(|seat| seat.load.end.load(Ordering::SeqCst) == DELIVERED);
+        let Ok(peer) = self.carrier.stream.peer_addr() else { return };
         if let Some(flights) = seats.first().filter(|_| !is_delivered).map(|seat| Arc::clone(&seat.flights)) {
-            flights.part(Parted { since: Instant::now(), carrier: Arc::clone(&self.carrier), seats });
+            // The peer is told the end as if the socket were closed. Most have closed it before.
+            let _ = rustix::net::shutdown(&self.carrier.stream, rustix::net::Shutdown::Write);
+            if self.carrier.is_connected() {
+                let carrier = Arc::clone(&self.carrier);
+                flights.drain(network(peer.ip().to_canonical()), Draining { since: Instant::now(), carrier, seats });
+            }
         }
     }
 }
@@ -101,21 +114,20 @@ impl Drop for Connection {
 /// Everything that connections carry, or have carried.
 pub struct Flights {
     registry: Mutex<Registry>,
-    /// How many connections that have ended may be kept.
+    /// How many connections may drain.
     room: usize,
-    crowded: Notify,
 }
 
 #[derive(Default)]
 struct Registry {
     next: u64,
     loads: HashMap<u64, Arc<Load>>,
-    /// Oldest first.
-    parted: VecDeque<Parted>,
+    /// By the networks of their peers, the oldest first.
+    draining: HashMap<IpAddr, VecDeque<Draining>>,
 }
 
 /// A connection that has ended for whoever served it, and whose peer may not have all that it was given.
-struct Parted {
+struct Draining {
     since: Instant,
     carrier: Arc<Carrier>,
     /// Off the list when they are dropped.
@@ -150,9 +162,9 @@ impl Flight {
 }
 
 impl Flights {
-    /// Nothing yet. `room` connections that have ended may be kept until their peers have everything.
+    /// Nothing yet. `room` connections that have ended may drain.
     pub fn new(room: usize) -> Self {
-        Self { registry: Mutex::default(), room: room.max(1), crowded: Notify::new() }
+        Self { registry: Mutex::default(), room: room.max(1) }
     }
 
     /// Puts an answer under `grant` on the list, before the first of its bytes.
@@ -193,6 +205,7 @@ impl Flights {
             }
         }
         // Where a socket was given more while the kernel told of it, it is asked again, and in the end not believed.
+        let began = Instant::now();
         for look in 1..=limits::CUT_LOOKS {
             if ended.is_empty() {
                 return;
@@ -201,6 +214,7 @@ impl Flights {
             let sockets: Vec<&TcpStream> = ended.iter().map(|(load, _)| &load.carrier.stream).collect();
             let waiting = unacknowledged(&sockets);
             let mut told = before.into_iter().zip(waiting);
+            let is_last = look == limits::CUT_LOOKS || began.elapsed() >= Duration::from_millis(limits::CUT_LOOKS_MS);
             ended.retain(|(load, end)| {
                 let (given, waiting) = told.next().unwrap_or((0, u64::MAX));
                 if given.saturating_sub(waiting) >= *end {
@@ -211,51 +225,50 @@ impl Flights {
                 // In this order: what is not being given is counted.
                 let is_giving = load.carrier.is_giving.load(Ordering::SeqCst);
                 let is_known = !is_giving && load.carrier.given().saturating_sub(waiting) < *end;
-                if is_known || look == limits::CUT_LOOKS {
+                if is_known || is_last {
                     load.carrier.cut();
                 }
-                !is_known
+                !is_known && !is_last
             });
         }
     }
 
-    fn part(&self, parted: Parted) {
-        for seat in &parted.seats {
-            let _ =
-                seat.load.end.compare_exchange(UNDER_WAY, parted.carrier.given(), Ordering::SeqCst, Ordering::SeqCst);
+    /// Keeps a connection of `network` in mind that has ended. Where there is no room, the oldest of the network that has most
+    /// is cut: what is not kept in mind could not be taken back, and one network takes no other's place.
+    fn drain(&self, network: IpAddr, draining: Draining) {
+        for seat in &draining.seats {
+            let given = draining.carrier.given();
+            let _ = seat.load.end.compare_exchange(UNDER_WAY, given, Ordering::SeqCst, Ordering::SeqCst);
         }
-        // The peer is told the end as if the socket were closed.
-        let _ = rustix::net::shutdown(&parted.carrier.stream, rustix::net::Shutdown::Write);
-        let kept = {
+        let crowded_out = {
             let mut registry = self.lock();
-            registry.parted.push_back(parted);
-            registry.parted.len()
+            let all = &mut registry.draining;
+            let is_full = all.values().map(VecDeque::len).sum::<usize>() >= self.room;
+            let most = all.values_mut().filter(|_| is_full).max_by_key(|own| own.len());
+            let crowded_out = most.and_then(VecDeque::pop_front);
+            all.entry(network).or_default().push_back(draining);
+            crowded_out
         };
-        if kept > self.room {
-            self.crowded.notify_one();
+        // Its seats leave the list when they are dropped: not while it is locked.
+        if let Some(draining) = crowded_out {
+            draining.carrier.cut();
         }
     }
 
-    /// Lets go of the connections whose peers have everything or are gone, and cuts those that are kept for too long, or are
-    /// too many: what is not kept in mind could not be taken back.
-    fn see_off(&self, unacknowledged: impl Fn(&[&TcpStream]) -> Vec<u64>, now: Instant) {
-        // Their seats leave the list when they are dropped: not while it is locked.
-        let parted = std::mem::take(&mut self.lock().parted);
-        if parted.is_empty() {
-            return;
-        }
-        let sockets: Vec<&TcpStream> = parted.iter().map(|parted| &parted.carrier.stream).collect();
-        let waiting = unacknowledged(&sockets);
-        let is_open = |(parted, waiting): &(Parted, u64)| *waiting > 0 && parted.carrier.stream.peer_addr().is_ok();
-        let kept = parted.into_iter().zip(waiting).filter(is_open).map(|(parted, _)| parted);
-        let mut kept: VecDeque<Parted> = kept.collect();
-        let too_many = kept.len().saturating_sub(self.room);
-        let limit = Duration::from_secs(limits::PARTED_S);
-        let old = kept.iter().take_while(|parted| now.saturating_duration_since(parted.since) > limit).count();
-        kept.drain(..too_many.max(old)).for_each(|parted| parted.carrier.cut());
-        let mut registry = self.lock();
-        kept.append(&mut registry.parted);
-        registry.parted = kept;
+    /// Lets go of the connections whose peers have everything or are gone, and cuts those that have drained for too long.
+    fn release_drained(&self, now: Instant) {
+        let limit = Duration::from_secs(limits::DRAIN_S);
+        let lasts = |draining: &Draining| {
+            draining.carrier.is_connected() && now.saturating_duration_since(draining.since) <= limit
+        };
+        let mut released = VecDeque::new();
+        self.lock().draining.retain(|_, own| {
+            let (lasting, over): (VecDeque<_>, VecDeque<_>) = std::mem::take(own).into_iter().partition(lasts);
+            *own = lasting;
+            released.extend(over);
+            !own.is_empty()
+        });
+        released.iter().for_each(|draining| draining.carrier.cut());
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
@@ -284,11 +297,11 @@ pub async fn cut_when_revoked(
 }
 
 /// Keeps connections that have ended for as long as bytes of theirs are on their way. Runs as long as the server.
-pub async fn see_off(flights: Arc<Flights>, unacknowledged: impl Fn(&[&TcpStream]) -> Vec<u64>) {
+pub async fn release_drained(flights: Arc<Flights>) {
+    let mut tick = tokio::time::interval(Duration::from_secs(limits::DRAIN_LOOK_S));
     loop {
-        // Early where there are many.
-        let _ = tokio::time::timeout(Duration::from_secs(limits::PARTED_LOOK_S), flights.crowded.notified()).await;
-        flights.see_off(&unacknowledged, Instant::now());
+        tick.tick().await;
+        flights.release_drained(Instant::now());
     }
 }
 
@@ -297,7 +310,8 @@ mod tests {
     use super::*;
     use crate::auth::Purpose;
     use crate::domain::{SessionId, Timestamp, VideoId};
-    use tokio::net::TcpListener;
+    use std::net::SocketAddr;
+    use tokio::net::{TcpListener, TcpSocket};
 
     fn grant(session: u8) -> Grant {
         let at = Timestamp::from_secs(1_795_500_000);
@@ -315,8 +329,14 @@ mod tests {
     }
 
     async fn connection() -> (Connection, TcpStream) {
+        connection_from("127.0.0.1").await
+    }
+
+    async fn connection_from(address: &str) -> (Connection, TcpStream) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let from = TcpSocket::new_v4().unwrap();
+        from.bind(SocketAddr::new(address.parse().unwrap(), 0)).unwrap();
+        let peer = from.connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, _) = listener.accept().await.unwrap();
         (Connection::new(Arc::new(Carrier::new(socket))), peer)
     }
@@ -326,7 +346,7 @@ mod tests {
     }
 
     fn is_cut(connection: &Connection) -> bool {
-        connection.carrier.stream.peer_addr().is_err()
+        !connection.carrier.is_connected()
     }
 
     /// Gives a connection an answer of 1,000 bytes and another request; whether losing `fallen` cuts it while `waiting`
@@ -409,40 +429,68 @@ mod tests {
         assert_eq!(flights.lock().loads.len(), limits::CONNECTION_VIEWINGS);
         connection.carrier.cut();
         drop(connection);
-        flights.see_off(|sockets| vec![1; sockets.len()], Instant::now());
         assert!(flights.lock().loads.is_empty(), "its peer is gone");
+    }
+
+    /// A connection from `address` that has carried a short answer and ended.
+    async fn ended(flights: &Arc<Flights>, address: &str, session: u8) -> (Arc<Carrier>, TcpStream) {
+        let (connection, peer) = connection_from(address).await;
+        let carrier = Arc::clone(&connection.carrier);
+        flights.depart(&grant(session), Some(&connection));
+        carrier.give(|_| taken(1_000)).unwrap();
+        drop(connection);
+        (carrier, peer)
+    }
+
+    fn count(flights: &Flights) -> usize {
+        flights.lock().loads.len()
     }
 
     #[actix_web::test]
     async fn what_an_ended_connection_has_on_its_way_is_cut_all_the_same() {
         let flights = Arc::new(Flights::new(2));
-        let waiting = |waiting: u64| move |sockets: &[&TcpStream]| vec![waiting; sockets.len()];
-        let ended = async |session: u8| {
-            let (connection, peer) = connection().await;
-            let carrier = Arc::clone(&connection.carrier);
-            flights.depart(&grant(session), Some(&connection));
-            carrier.give(|_| taken(1_000)).unwrap();
-            drop(connection);
-            (carrier, peer)
-        };
-        let is_cut = |carrier: &Carrier| carrier.stream.peer_addr().is_err();
-        let (fallen, _peer) = ended(1).await;
-        let (standing, _other) = ended(2).await;
-        flights.see_off(waiting(1), Instant::now());
-        flights.cut(|other| other.session != grant(1).session, waiting(1));
-        assert!(is_cut(&fallen) && !is_cut(&standing));
-        flights.see_off(waiting(1), Instant::now());
-        assert_eq!(flights.lock().loads.len(), 1);
-        flights.see_off(waiting(0), Instant::now());
-        assert!(flights.lock().loads.is_empty() && !is_cut(&standing), "the peer has everything");
-        // The oldest of more than there is room for, and whoever takes nothing for long.
-        let (first, _first) = ended(3).await;
-        let (second, _second) = ended(4).await;
-        let (third, _third) = ended(5).await;
-        flights.see_off(waiting(1), Instant::now());
-        assert!(is_cut(&first) && !is_cut(&second) && !is_cut(&third));
-        flights.see_off(waiting(1), Instant::now() + Duration::from_secs(limits::PARTED_S + 1));
-        assert!(is_cut(&second) && is_cut(&third));
-        assert!(flights.lock().loads.is_empty());
+        let (fallen, _peer) = ended(&flights, "127.0.0.1", 1).await;
+        let (standing, other) = ended(&flights, "127.0.0.1", 2).await;
+        flights.release_drained(Instant::now());
+        flights.cut(|other| other.session != grant(1).session, |sockets| vec![1; sockets.len()]);
+        assert!(!fallen.is_connected() && standing.is_connected());
+        flights.release_drained(Instant::now());
+        assert_eq!(count(&flights), 1);
+        // Its peer closes it, too; the other end hears of it as soon as it has been told.
+        drop(other);
+        standing.stream.readable().await.unwrap();
+        flights.release_drained(Instant::now());
+        assert_eq!(count(&flights), 0);
+        // Whoever keeps it open for long.
+        let (idle, _idle) = ended(&flights, "127.0.0.1", 3).await;
+        flights.release_drained(Instant::now() + Duration::from_secs(limits::DRAIN_S - 1));
+        assert!(idle.is_connected());
+        flights.release_drained(Instant::now() + Duration::from_secs(limits::DRAIN_S + 1));
+        assert!(!idle.is_connected());
+        assert_eq!(count(&flights), 0);
+    }
+
+    #[actix_web::test]
+    async fn a_connection_whose_peer_has_closed_it_is_not_kept() {
+        let flights = Arc::new(Flights::new(2));
+        let (connection, peer) = connection_from("127.0.0.1").await;
+        flights.depart(&grant(1), Some(&connection));
+        drop(peer);
+        connection.carrier.stream.readable().await.unwrap();
+        drop(connection);
+        assert_eq!(count(&flights), 0);
+    }
+
+    #[actix_web::test]
+    async fn where_there_is_no_room_the_oldest_of_the_network_that_has_most_is_cut() {
+        let flights = Arc::new(Flights::new(3));
+        let (first, _first) = ended(&flights, "127.0.0.1", 1).await;
+        let (second, _second) = ended(&flights, "127.0.0.2", 2).await;
+        let (third, _third) = ended(&flights, "127.0.0.2", 3).await;
+        let (fourth, _fourth) = ended(&flights, "127.0.0.2", 4).await;
+        assert!(first.is_connected() && !second.is_connected() && third.is_connected() && fourth.is_connected());
+        let (fifth, _fifth) = ended(&flights, "127.0.0.3", 5).await;
+        assert!(first.is_connected() && !third.is_connected() && fourth.is_connected() && fifth.is_connected());
+        assert_eq!(count(&flights), 3);
     }
 }

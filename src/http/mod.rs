@@ -35,7 +35,7 @@ mod trailer_line;
 pub mod tus;
 mod ui;
 
-pub use flights::{Carrier, Connection, Flights, cut_when_revoked, see_off};
+pub use flights::{Carrier, Connection, Flights, cut_when_revoked, release_drained};
 pub use intake::{Consent, Intake, Stage};
 pub use rate::RateLimits;
 pub use refusal::Refusal;

@@ -184,7 +184,7 @@ fn address_of(hop: &str) -> Option<IpAddr> {
 }
 
 /// What one subscriber has: an IPv4 address, or an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
