@@ -107,8 +107,8 @@ pub const JSON_BODY_BYTES: usize = 64 << 10;
 /// Bodies longer than [`JSON_BODY_BYTES`] (posters, captions) that are held in memory at once, in bytes: eight of the
 /// largest posters, and up to twice as much while they grow. One more is refused with 503.
 pub const LONG_BODIES_BYTES: usize = 64 << 20;
-/// One organization may have one part in so many of that: two of the largest posters, and whoever is slow about them
-/// leaves room for others.
+/// Where more than half of that is in use, one organization may have one part in so many: two of the largest posters, and
+/// whoever is slow about them leaves room for others.
 pub const LONG_BODIES_SHARE: usize = 4;
 /// Arrays and objects inside each other in such a body, or in what is read of a viewer token: ours have two.
 pub const JSON_DEPTH: usize = 16;

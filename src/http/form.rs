@@ -264,7 +264,9 @@ impl Share {
         let mut taken = self.room.taken();
         let all: usize = taken.values().sum();
         let own = taken.get(&self.organization).copied().unwrap_or_default();
-        if all >= self.room.steps || own >= self.room.steps / limits::LONG_BODIES_SHARE {
+        // While half of it is free nobody is kept out.
+        let is_scarce = all >= self.room.steps / 2;
+        if all >= self.room.steps || is_scarce && own >= self.room.steps / limits::LONG_BODIES_SHARE {
             return Err(Problem::long_bodies());
         }
         taken.insert(self.organization, own + 1);
@@ -405,22 +407,23 @@ mod tests {
 
     #[actix_web::test]
     async fn one_organization_leaves_room_for_others() {
-        // Two steps for each.
+        // Half of it, four steps, are anybody's; of the others two are one's.
         static FEW: Room = Room::of(8);
         let long = async |number: u8, steps: usize| {
             read_within(&FEW, sent((1 + steps) * STEP), 9 * STEP, organization(number)).await
         };
-        let first = long(1, 1).await.ok().unwrap();
-        let problem = long(1, 2).await.err().unwrap();
+        let problem = long(1, 5).await.err().unwrap();
         assert_eq!((problem.status().as_u16(), problem.code()), (503, "too_many_long_bodies"));
-        assert_eq!(FEW.taken().get(&organization(1)), Some(&1), "what was refused has given its room back");
-        let second = long(1, 1).await.ok().unwrap();
+        assert!(FEW.taken().is_empty(), "what was refused has given its room back");
+        let first = long(1, 4).await.ok().unwrap();
         assert!(long(1, 1).await.is_err());
-        assert!(long(2, 2).await.is_ok());
+        assert!(long(2, 3).await.is_err());
+        let second = long(2, 2).await.ok().unwrap();
+        assert!(long(2, 1).await.is_err());
+        assert!(long(3, 2).await.is_ok());
         drop(first);
-        assert!(long(1, 1).await.is_ok());
-        drop(second);
         assert!(long(1, 2).await.is_ok());
-        assert!(long(1, 3).await.is_err());
+        drop(second);
+        assert!(long(1, 4).await.is_ok());
     }
 }
