@@ -76,11 +76,13 @@ pub async fn preflight(request: HttpRequest, app: web::Data<App>) -> HttpRespons
 }
 
 /// The origin whose scripts may read the answer: by the rules of the video's owner, once a grant is known to be one. That it is
-/// none is told to all: a player that does not learn why it is refused tries on and on.
+/// none, or that there is no such video any more, is told to all: a player that does not learn why it is refused tries on and
+/// on.
 fn readable_by(request: &HttpRequest, app: &App, grant: Option<&Grant>) -> Option<HeaderValue> {
-    match grant {
-        Some(grant) => cors::allowed_origin(request, app, owner(app, grant)),
-        None => cors::any_origin(request),
+    let origin = cors::any_origin(request)?;
+    match grant.and_then(|grant| owner(app, grant)) {
+        Some(owner) => cors::allowed_origin(request, app, Some(owner)),
+        None => Some(origin),
     }
 }
 

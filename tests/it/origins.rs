@@ -247,6 +247,12 @@ fn media_is_echoed_to_the_origins_of_the_rules() {
     assert!(["content-range", "content-length", "etag"].iter().all(|name| exposed.contains(name)), "{exposed}");
     expect_echo(&server.play(&uri, &[("origin", "https://evil.example")]), None);
     expect_echo(&server.play(&uri, &[]).expect(200), None);
+    // Where there is no owner any more there are no rules, and a script learns why it is refused.
+    let video = uri.split('/').nth(2).unwrap();
+    server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
+    let refused = server.play(&uri, &[("origin", "https://acme.com")]);
+    assert!([403, 404].contains(&refused.status), "{}", refused.status);
+    expect_echo(&refused, Some("https://acme.com"));
 }
 
 fn ancestors(page: &Reply) -> String {
