@@ -336,8 +336,9 @@ impl AsyncWrite for Line {
                 Stream::Tls(tls) => ready!(Pin::new(tls).poll_shutdown(context))?,
             }
         }
+        let is_stopping = self.app.condition.is_stopping();
         let Self { stream, parting, .. } = &mut *self;
-        parting.get_or_insert_with(|| Parting::begin(Instant::now())).poll(stream, context)
+        parting.get_or_insert_with(|| Parting::begin(Instant::now())).poll(stream, is_stopping, context)
     }
 }
 

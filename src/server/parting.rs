@@ -32,14 +32,21 @@ impl Parting {
         self.over.as_mut().reset((now + silence).min(self.latest));
     }
 
-    /// Waits until the peer has said its last, too, or nothing for [`limits::LINGER_S`], or for [`limits::LINGER_MAX_S`].
-    pub(super) fn poll(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Waits until the peer has said its last, too, or nothing for [`limits::LINGER_S`], or for [`limits::LINGER_MAX_S`]; a
+    /// server that `is_stopping` does not wait on for whoever goes on.
+    pub(super) fn poll(
+        &mut self,
+        stream: &mut Stream,
+        is_stopping: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         let (mut scratch, mut discarded) = ([0; 8 << 10], 0);
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
             match stream.poll_read(context, &mut buffer)? {
                 Poll::Pending => break,
                 Poll::Ready(()) if buffer.filled().is_empty() => return Poll::Ready(Ok(())),
+                Poll::Ready(()) if is_stopping => {}
                 Poll::Ready(()) => self.heard(Instant::now()),
             }
             discarded += buffer.filled().len();
