@@ -127,17 +127,19 @@ pub(super) fn other_sound(entry: &[u8]) -> Option<String> {
     (!is_played).then_some(codec)
 }
 
+/// Whether a frame of such sound that begins with `head` is of layer I or II (ISO/IEC 11172-3 §2.4.2.3).
+pub(super) fn is_below_mp3([sync, word]: [u8; 2]) -> bool {
+    sync == 0xff && word & 0xe0 == 0xe0 && word >> 1 & 3 != 1
+}
+
 /// Sound of ISO/IEC 13818-3 and 11172-3, of which layer III is MP3.
 const MPEG2_SOUND: &str = "mp4a.69";
 const MPEG1_SOUND: &str = "mp4a.6B";
 
 impl Encoding {
-    /// Whether this is called by the name of MP3, which layers I and II share, and a frame that begins with `head` is of
-    /// one of those (ISO/IEC 11172-3 §2.4.2.3).
-    pub(super) fn is_below_mp3(&self, head: [u8; 2]) -> bool {
-        let [sync, word] = head;
-        let has_layers = [MPEG2_SOUND, MPEG1_SOUND].contains(&self.codec.as_str());
-        has_layers && sync == 0xff && word & 0xe0 == 0xe0 && word >> 1 & 3 != 1
+    /// Whether this is called by the name of MP3, which layers I and II share.
+    pub(super) fn has_layers(&self) -> bool {
+        [MPEG2_SOUND, MPEG1_SOUND].contains(&self.codec.as_str())
     }
 }
 

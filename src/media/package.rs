@@ -7,6 +7,7 @@
 mod kept;
 mod layout;
 
+use super::encoding::is_below_mp3;
 use super::fragment_out::{Fragment, Shift, init_part, segment_index_box};
 use super::movie::{Movie, MovieTrack};
 use super::segment_index::{Segment, SegmentIndex};
@@ -68,7 +69,7 @@ impl Package {
         let spans = |track: &Option<MovieTrack>| -> Result<Option<Span>, Unplayable> {
             track.as_ref().map(|track| Span::find(movie.samples(source, track)?, track)).transpose()
         };
-        if let Some(track) = &movie.audio {
+        if let Some(track) = movie.audio.as_ref().filter(|track| track.encoding.has_layers()) {
             check_layer(source, &movie, track)?;
         }
         let (video_span, audio_span) = (spans(&movie.video)?, spans(&movie.audio)?);
@@ -268,7 +269,7 @@ fn check_layer<S: ReadAt + ?Sized>(source: &S, movie: &Movie, track: &MovieTrack
         Some(first) if first.bytes >= 2 => source.read_exact_at(&mut head, first.offset)?,
         _ => return Ok(()),
     }
-    match track.encoding.is_below_mp3(head) {
+    match is_below_mp3(head) {
         true => Err(Unplayable::AudioCodec("MPEG audio, layer I or II".to_owned())),
         false => Ok(()),
     }

@@ -220,11 +220,11 @@ fn verdict(
 ) -> Result<SourceFacts, Unplayable> {
     // Pictures without their sound, or sound without its pictures, would play and puzzle: each kind must play, but for what
     // is switched off, such as the pictures of a podcast's chapters.
-    let plays = tracks.iter().any(SourceTrack::is_playable);
+    let plays = tracks.iter().any(|track| track.is_enabled && track.is_playable());
     for kind in [TrackKind::Video, TrackKind::Audio] {
-        let counts = |track: &&SourceTrack| track.kind == kind && track.samples > 0 && (track.is_enabled || !plays);
-        let mut of_kind = tracks.iter().filter(counts);
-        let unsupported = of_kind.clone().find(|track| track.playback == Playback::Unsupported);
+        let mut of_kind = tracks.iter().filter(|track| track.kind == kind && track.samples > 0);
+        let is_missed = |track: &&SourceTrack| track.playback == Playback::Unsupported && (track.is_enabled || !plays);
+        let unsupported = of_kind.clone().find(is_missed);
         if let Some(track) = unsupported
             && !of_kind.any(SourceTrack::is_playable)
         {

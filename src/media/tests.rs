@@ -309,6 +309,12 @@ fn a_picture_that_is_switched_off_refuses_no_sound() {
     let chapters = patched(&chapters, "tkhd", 0, 4, &[0, 0, 0, 2]);
     let played = facts(&chapters).tracks.iter().map(|track| track.played).collect::<Vec<_>>();
     assert_eq!(played, [Some(false), Some(true)]);
+    // Of two sounds the one that plays will do, though the other is the one that is on.
+    let second = patched(H264_AAC, "tkhd", 1, 4, &[0, 0, 0, 2]);
+    assert_eq!(facts(&second), facts(H264_AAC));
+    // Where everything is off, nothing is left out.
+    let off = patched(&chapters, "tkhd", 1, 4, &[0, 0, 0, 2]);
+    assert!(matches!(refusal(&off), Unplayable::VideoCodec(codec) if codec == "jpeg"));
     // Where nothing else plays, it says what there is.
     let nothing = patched(&chapters, "mp4a", 0, 0, b"sowt");
     assert!(matches!(refusal(&nothing), Unplayable::VideoCodec(codec) if codec == "jpeg"));
