@@ -8,6 +8,7 @@ use super::super::verify::{Records, replay_readable};
 use super::{BackupError, KnownState};
 use crate::domain::{Kind, limits};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -77,7 +78,8 @@ fn why_not_all(known: &Records, directory: &Path, backup: &Records) -> Option<St
         return Some("it is of another state: it lacks entries of the backup's audit log".to_owned());
     }
     let path = directory.join("index");
-    if !path.is_dir() {
+    // sled writes where it is opened: what another user has made would not open for that one any more.
+    if !path.metadata().is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw()) {
         return None;
     }
     let limit = Duration::from_secs(limits::KNOWN_INDEX_S);
