@@ -212,7 +212,9 @@ pub async fn run(
     let draining = Arc::clone(&flights);
     let (rates_kept, pulse_felt) = (rates.clone(), pulse.clone());
     let mut background = vec![
-        keep_up(&app, "release_drained", move |_| http::release_drained(Arc::clone(&draining))),
+        keep_up(&app, "release_drained", move |_| {
+            http::release_drained(Arc::clone(&draining), unacknowledged::unacknowledged)
+        }),
         keep_up(&app, "cut_when_revoked", move |app| {
             http::cut_when_revoked(app, Arc::clone(&flights), unacknowledged::unacknowledged)
         }),

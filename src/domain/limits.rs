@@ -107,7 +107,7 @@ pub const JSON_BODY_BYTES: usize = 64 << 10;
 /// Bodies longer than [`JSON_BODY_BYTES`] (posters, captions) that are held in memory at once, in bytes: eight of the
 /// largest posters, and up to twice as much while they grow. One more is refused with 503.
 pub const LONG_BODIES_BYTES: usize = 64 << 20;
-/// Where more than half of that is in use, one organization may have one part in so many: two of the largest posters, and
+/// Where half of that is in use, one organization may have one part in so many: two of the largest posters, and
 /// whoever is slow about them leaves room for others.
 pub const LONG_BODIES_SHARE: usize = 4;
 /// Arrays and objects inside each other in such a body, or in what is read of a viewer token: ours have two.
@@ -171,6 +171,8 @@ pub const DRAINING_CONNECTIONS: usize = 1_024;
 pub const DRAIN_S: u64 = WRITE_STALL_S;
 /// How often they are looked at, in seconds: a system call each.
 pub const DRAIN_LOOK_S: u64 = 1;
+/// How soon again where there is no room, in milliseconds: a peer a hundred milliseconds away takes as long to close.
+pub const DRAIN_FULL_LOOK_MS: u64 = 50;
 
 /// Lines of the log that may wait for whoever reads it: some 4 MB. More are lost, and counted.
 pub const LOG_LINES: usize = 10_000;

@@ -4,17 +4,19 @@
 //! An answer whose last byte was handed over may still lie in the kernel, whole if it is short, and whoever asks for
 //! something else behind it need not have read it. So a connection keeps a seat for each grant that it was given bytes
 //! under, with how much it had been given by their end, and is left alone once its peer has acknowledged as much. One that
-//! has ended drains: it is kept open until its peer has closed it, too, for the kernel goes on sending what a closed socket
-//! holds, and nobody could cut it.
+//! has ended drains ([`drain`]): it is kept open until its peer has closed it, too, for the kernel goes on sending what a closed
+//! socket holds, and nobody could cut it.
 
+mod drain;
+
+use self::drain::{Drain, Draining};
 use super::rate::network;
 use crate::app::App;
 use crate::auth::Grant;
 use crate::domain::limits;
 use actix_web::rt::net::TcpStream;
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,18 +97,24 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// The kernel goes on sending what it holds when a socket is closed: it is kept open until the peer has it.
+    /// The kernel goes on sending what it holds when a socket is closed: it is kept open until the peer closes it, too.
     fn drop(&mut self) {
         let seats = self.seats.take();
         let is_delivered = seats.iter().all(|seat| seat.load.end.load(Ordering::SeqCst) == DELIVERED);
         let Ok(peer) = self.carrier.stream.peer_addr() else { return };
-        if let Some(flights) = seats.first().filter(|_| !is_delivered).map(|seat| Arc::clone(&seat.flights)) {
-            // The peer is told the end as if the socket were closed. Most have closed it before.
-            let _ = rustix::net::shutdown(&self.carrier.stream, rustix::net::Shutdown::Write);
-            if self.carrier.is_connected() {
-                let carrier = Arc::clone(&self.carrier);
-                flights.drain(network(peer.ip().to_canonical()), Draining { since: Instant::now(), carrier, seats });
-            }
+        let Some(flights) = seats.first().filter(|_| !is_delivered).map(|seat| Arc::clone(&seat.flights)) else {
+            return;
+        };
+        let given = self.carrier.given();
+        for seat in &seats {
+            let _ = seat.load.end.compare_exchange(UNDER_WAY, given, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        // The peer is told the end as if the socket were closed. One that has closed it before, and is near, has it by now.
+        let _ = rustix::net::shutdown(&self.carrier.stream, rustix::net::Shutdown::Write);
+        if self.carrier.is_connected() {
+            let now = Instant::now();
+            let draining = Draining { since: now, carrier: Arc::clone(&self.carrier), _seats: seats };
+            flights.draining().add(network(peer.ip().to_canonical()), draining, now);
         }
     }
 }
@@ -114,24 +122,14 @@ impl Drop for Connection {
 /// Everything that connections carry, or have carried.
 pub struct Flights {
     registry: Mutex<Registry>,
-    /// How many connections may drain.
-    room: usize,
+    /// Locked before the registry, or alone.
+    draining: Mutex<Drain>,
 }
 
 #[derive(Default)]
 struct Registry {
     next: u64,
     loads: HashMap<u64, Arc<Load>>,
-    /// By the networks of their peers, the oldest first.
-    draining: HashMap<IpAddr, VecDeque<Draining>>,
-}
-
-/// A connection that has ended for whoever served it, and whose peer may not have all that it was given.
-struct Draining {
-    since: Instant,
-    carrier: Arc<Carrier>,
-    /// Off the list when they are dropped.
-    seats: Vec<Seat>,
 }
 
 /// What one connection was given under one grant.
@@ -164,7 +162,7 @@ impl Flight {
 impl Flights {
     /// Nothing yet. `room` connections that have ended may drain.
     pub fn new(room: usize) -> Self {
-        Self { registry: Mutex::default(), room: room.max(1) }
+        Self { registry: Mutex::default(), draining: Mutex::new(Drain::new(room)) }
     }
 
     /// Puts an answer under `grant` on the list, before the first of its bytes.
@@ -233,46 +231,12 @@ impl Flights {
         }
     }
 
-    /// Keeps a connection of `network` in mind that has ended. Where there is no room, the oldest of the network that has most
-    /// is cut: what is not kept in mind could not be taken back, and one network takes no other's place.
-    fn drain(&self, network: IpAddr, draining: Draining) {
-        for seat in &draining.seats {
-            let given = draining.carrier.given();
-            let _ = seat.load.end.compare_exchange(UNDER_WAY, given, Ordering::SeqCst, Ordering::SeqCst);
-        }
-        let crowded_out = {
-            let mut registry = self.lock();
-            let all = &mut registry.draining;
-            let is_full = all.values().map(VecDeque::len).sum::<usize>() >= self.room;
-            let most = all.values_mut().filter(|_| is_full).max_by_key(|own| own.len());
-            let crowded_out = most.and_then(VecDeque::pop_front);
-            all.entry(network).or_default().push_back(draining);
-            crowded_out
-        };
-        // Its seats leave the list when they are dropped: not while it is locked.
-        if let Some(draining) = crowded_out {
-            draining.carrier.cut();
-        }
-    }
-
-    /// Lets go of the connections whose peers have everything or are gone, and cuts those that have drained for too long.
-    fn release_drained(&self, now: Instant) {
-        let limit = Duration::from_secs(limits::DRAIN_S);
-        let lasts = |draining: &Draining| {
-            draining.carrier.is_connected() && now.saturating_duration_since(draining.since) <= limit
-        };
-        let mut released = VecDeque::new();
-        self.lock().draining.retain(|_, own| {
-            let (lasting, over): (VecDeque<_>, VecDeque<_>) = std::mem::take(own).into_iter().partition(lasts);
-            *own = lasting;
-            released.extend(over);
-            !own.is_empty()
-        });
-        released.iter().for_each(|draining| draining.carrier.cut());
-    }
-
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn draining(&self) -> MutexGuard<'_, Drain> {
+        self.draining.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -296,12 +260,22 @@ pub async fn cut_when_revoked(
     }
 }
 
-/// Keeps connections that have ended for as long as bytes of theirs are on their way. Runs as long as the server.
-pub async fn release_drained(flights: Arc<Flights>) {
+/// Lets go of connections that have ended once their peers have closed them, too. Runs as long as the server.
+pub async fn release_drained(
+    flights: Arc<Flights>,
+    unacknowledged: impl Fn(&[&TcpStream]) -> Vec<u64> + Copy + Send + 'static,
+) {
     let mut tick = tokio::time::interval(Duration::from_secs(limits::DRAIN_LOOK_S));
     loop {
         tick.tick().await;
-        flights.release_drained(Instant::now());
+        flights.draining().look(Instant::now());
+        let crowd = flights.draining().crowd();
+        if !crowd.is_empty() {
+            let told = move || (unacknowledged(&drain::streams(&crowd)), crowd);
+            if let Ok((waiting, crowd)) = tokio::task::spawn_blocking(told).await {
+                flights.draining().release_delivered(&crowd, &waiting);
+            }
+        }
     }
 }
 
@@ -451,21 +425,21 @@ mod tests {
         let flights = Arc::new(Flights::new(2));
         let (fallen, _peer) = ended(&flights, "127.0.0.1", 1).await;
         let (standing, other) = ended(&flights, "127.0.0.1", 2).await;
-        flights.release_drained(Instant::now());
+        flights.draining().look(Instant::now());
         flights.cut(|other| other.session != grant(1).session, |sockets| vec![1; sockets.len()]);
         assert!(!fallen.is_connected() && standing.is_connected());
-        flights.release_drained(Instant::now());
+        flights.draining().look(Instant::now());
         assert_eq!(count(&flights), 1);
         // Its peer closes it, too; the other end hears of it as soon as it has been told.
         drop(other);
         standing.stream.readable().await.unwrap();
-        flights.release_drained(Instant::now());
+        flights.draining().look(Instant::now());
         assert_eq!(count(&flights), 0);
         // Whoever keeps it open for long.
         let (idle, _idle) = ended(&flights, "127.0.0.1", 3).await;
-        flights.release_drained(Instant::now() + Duration::from_secs(limits::DRAIN_S - 1));
+        flights.draining().look(Instant::now() + Duration::from_secs(limits::DRAIN_S - 1));
         assert!(idle.is_connected());
-        flights.release_drained(Instant::now() + Duration::from_secs(limits::DRAIN_S + 1));
+        flights.draining().look(Instant::now() + Duration::from_secs(limits::DRAIN_S + 1));
         assert!(!idle.is_connected());
         assert_eq!(count(&flights), 0);
     }
@@ -491,6 +465,29 @@ mod tests {
         assert!(first.is_connected() && !second.is_connected() && third.is_connected() && fourth.is_connected());
         let (fifth, _fifth) = ended(&flights, "127.0.0.3", 5).await;
         assert!(first.is_connected() && !third.is_connected() && fourth.is_connected() && fifth.is_connected());
+        // Of networks that have as many, the one that has it longest.
+        let (sixth, _sixth) = ended(&flights, "127.0.0.4", 6).await;
+        assert!(!first.is_connected() && fourth.is_connected() && fifth.is_connected() && sixth.is_connected());
         assert_eq!(count(&flights), 3);
+    }
+
+    #[actix_web::test]
+    async fn whoever_has_everything_or_has_closed_gives_room_before_anybody_is_cut() {
+        let flights = Arc::new(Flights::new(2));
+        let (first, _first) = ended(&flights, "127.0.0.1", 1).await;
+        assert!(flights.draining().crowd().is_empty(), "there is room");
+        let (second, _second) = ended(&flights, "127.0.0.1", 2).await;
+        let crowd = flights.draining().crowd();
+        let waiting: Vec<u64> = crowd.iter().map(|carrier| u64::from(Arc::ptr_eq(carrier, &first))).collect();
+        flights.draining().release_delivered(&crowd, &waiting);
+        assert_eq!(count(&flights), 1);
+        drop(crowd);
+        assert!(second.is_connected(), "it is let go of and not cut");
+        let (third, peer) = ended(&flights, "127.0.0.2", 3).await;
+        drop(peer);
+        third.stream.readable().await.unwrap();
+        let (fourth, _fourth) = ended(&flights, "127.0.0.2", 4).await;
+        assert!(first.is_connected() && !third.is_connected() && fourth.is_connected());
+        assert_eq!(count(&flights), 2);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Linux tells it of one socket by an ioctl (`SIOCOUTQ`, tcp(7)), which takes unsafe code, and of all of them in two lists
 //! (proc_pid_net(5)), which are read here: some 10 ms for 10,000 connections, and only where a connection has carried
-//! something else since.
+//! something else since, has ended, or where many that have are kept.
 
 use actix_web::rt::net::TcpStream;
 use std::collections::HashMap;
