@@ -237,6 +237,16 @@ fn a_restore_beside_a_damaged_journal_says_that_revocations_may_be_lost() {
         assert!(said.contains(text(&report, "knownDoubt")) && said.contains("Revoke them again"), "{name}: {said}");
         assert_eq!(report["knownState"], json!("partial"), "{name}: {report}");
     }
+    let index = server.state().join("index");
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&index, Some(65_534), None).unwrap();
+        let (said, report) = restore(&whole, "of another user");
+        assert!(
+            text(&report, "knownDoubt").contains("belongs to user 65534") && said.contains("Revoke them again"),
+            "{said}"
+        );
+        std::os::unix::fs::chown(&index, Some(0), None).unwrap();
+    }
     let (said, report) = restore(&whole, "whole");
     assert!(!said.contains("Revoke them again"), "{said}");
     assert_eq!((&report["knownState"], &report["knownDoubt"]), (&json!("whole"), &Value::Null), "{report}");

@@ -78,9 +78,14 @@ fn why_not_all(known: &Records, directory: &Path, backup: &Records) -> Option<St
         return Some("it is of another state: it lacks entries of the backup's audit log".to_owned());
     }
     let path = directory.join("index");
+    let found = path.metadata().ok().filter(std::fs::Metadata::is_dir)?;
     // sled writes where it is opened: what another user has made would not open for that one any more.
-    if !path.metadata().is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw()) {
-        return None;
+    let (owner, own) = (found.uid(), rustix::process::geteuid().as_raw());
+    if owner != own {
+        return Some(format!(
+            "its index, which could tell whether its end is gone, belongs to user {owner}, and this runs as user {own}: restore \
+             as that user"
+        ));
     }
     let limit = Duration::from_secs(limits::KNOWN_INDEX_S);
     let index = IndexPlace { path, cache_bytes: limits::KNOWN_INDEX_CACHE_BYTES, limit };
