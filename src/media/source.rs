@@ -219,7 +219,8 @@ fn verdict(
     file_bytes: u64,
 ) -> Result<SourceFacts, Unplayable> {
     // Pictures without their sound, or sound without its pictures, would play and puzzle: each kind must play, but for what
-    // is switched off, such as the pictures of a podcast's chapters.
+    // is switched off, such as the pictures of a podcast's chapters, where something is on that plays. A track that is off
+    // stands in for one that is on and does not play: they are alternatives of one sound (ISO/IEC 14496-12 §8.3.2).
     let plays = tracks.iter().any(|track| track.is_enabled && track.is_playable());
     for kind in [TrackKind::Video, TrackKind::Audio] {
         let mut of_kind = tracks.iter().filter(|track| track.kind == kind && track.samples > 0);
