@@ -250,8 +250,7 @@ fn media_is_echoed_to_the_origins_of_the_rules() {
     // Where there is no owner any more there are no rules, and a script learns why it is refused.
     let video = uri.split('/').nth(2).unwrap();
     server.admin(Method::DELETE, &format!("/videos/{video}"), &Value::Null).expect(204);
-    let refused = server.play(&uri, &[("origin", "https://acme.com")]);
-    assert!([403, 404].contains(&refused.status), "{}", refused.status);
+    let refused = server.play(&uri, &[("origin", "https://acme.com")]).expect_code(403, "asset_url_revoked");
     expect_echo(&refused, Some("https://acme.com"));
 }
 
