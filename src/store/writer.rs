@@ -6,7 +6,7 @@
 
 use super::access::Access;
 use super::audit_chain::chained;
-use super::disk::{Disk, Fullness};
+use super::disk::{Disk, Fullness, Room};
 use super::draft::{Draft, Overlay};
 use super::index::Index;
 use super::journal::{AppendError, Compacted, FrozenJournal, Journal, JournalError};
@@ -116,6 +116,7 @@ impl Writer {
         let mut group = Vec::with_capacity(limits::GROUP_COMMITS);
         self.shared.at_work.set(Some(Instant::now()));
         self.tend();
+        self.prepare();
         self.shared.at_work.set(None);
         while self.jobs.blocking_recv_many(&mut group, limits::GROUP_COMMITS) > 0 {
             self.shared.at_work.set(Some(Instant::now()));
@@ -130,9 +131,11 @@ impl Writer {
                 }
             }
             self.commit(changes);
+            self.prepare();
             self.shared.at_work.set(None);
         }
         self.shared.rows.close();
+        self.journal.close();
     }
 
     fn attend(&mut self, job: Job) {
@@ -189,6 +192,18 @@ impl Writer {
         }
         self.shared.is_journal_unsound.store(!self.journal.is_sound(), Ordering::SeqCst);
         appended
+    }
+
+    /// Prepares the journal for what comes next, once what has come is answered. A full disk has no room for that.
+    fn prepare(&mut self) {
+        let has_room = |room: Room| room.fullness < Fullness::NoChanges && !room.is_read_only;
+        if !self.journal.wants_preparing(!self.jobs.is_empty()) || !self.disk.room().is_ok_and(has_room) {
+            return;
+        }
+        if let Err(AppendError::NotWritten(error) | AppendError::Unknown(error)) = self.journal.prepare() {
+            tracing::warn!(%error, "the journal could not be prepared for changes; they may take longer");
+        }
+        self.shared.is_journal_unsound.store(!self.journal.is_sound(), Ordering::SeqCst);
     }
 
     /// Runs every change on what the ones before it left, and frames what they say.

@@ -226,7 +226,8 @@ fn a_present_journal_that_may_lack_something_is_known_in_part_and_what_it_says_c
     flipped[three - 2] ^= 1;
     in_part(&flipped, 2, "bytes at its end");
     in_part(&whole[..four - 1], 3, "bytes at its end");
-    in_part(&[&whole[..], &[0; 100]].concat(), 4, "100 bytes at its end");
+    in_part(&[&whole[..], &[7; 100]].concat(), 4, "100 bytes at its end");
+    entire(&[&whole[..], &[0; 100]].concat(), 4);
     let mut damaged = whole.clone();
     damaged[three - 2] ^= 1;
     in_part(&damaged, 2, &format!("damaged at byte {two}"));

@@ -16,6 +16,8 @@ const MAX_JSON_BYTES: usize = limits::COMMIT_BYTES + 4096;
 const JSON_BEGINS: &[u8] = b"{\"seq\":";
 /// Longest append, in bytes: as many commits as share one sync, each at its limit.
 pub(super) const APPEND_BYTES: u64 = (limits::GROUP_COMMITS * limits::COMMIT_BYTES) as u64;
+/// Most zeros that are written ahead of need: so many, and fewer than a quarter of it before.
+const MOST_PREPARED_BYTES: u64 = limits::JOURNAL_PREPARED_BYTES + limits::JOURNAL_PREPARED_BYTES / 4;
 /// Bytes of an unreadable end that are looked through at a time.
 pub(super) const WINDOW_BYTES: usize = 1 << 20;
 /// How many times its own length may be summed up in checksums when an unreadable end is looked through.
@@ -96,6 +98,16 @@ pub(super) fn read_all(
         return Err(damaged(offset, "its compacted head ends too early"));
     }
     Ok(ReadThrough { end: offset, head_end, seq, vouched })
+}
+
+/// How long a journal is without the zeros that were written behind its end ahead of need. No frame ends with one. More than
+/// that, or nothing else, are none of ours.
+pub(super) fn written_length(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let (from, mut tail) = (length.saturating_sub(MOST_PREPARED_BYTES + 1), Vec::new());
+    // A server that is running may take them away meanwhile.
+    FileFrom { file, offset: from }.take(length - from).read_to_end(&mut tail)?;
+    Ok(tail.iter().rposition(|byte| *byte != 0).map_or(length, |last| from + last as u64 + 1))
 }
 
 /// Hands every commit that was acknowledged between two places to `each`, the first of which follows number `seq`; answers

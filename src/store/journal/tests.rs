@@ -73,12 +73,107 @@ fn a_journal_that_lacks_an_acknowledged_change_stops_the_start_untouched() {
 }
 
 #[test]
-fn zeros_behind_the_last_record_are_dropped() {
+fn zeros_behind_the_last_record_mean_nothing() {
     let (_directory, path) = three_commits();
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes.extend([0; 4096]);
-    std::fs::write(&path, &bytes).unwrap();
-    assert_eq!(Journal::open(&path, 0, |_| {}).unwrap().seq(), 3);
+    let bytes = std::fs::read(&path).unwrap();
+    let behind = |tail: &[u8]| std::fs::write(&path, [&bytes, tail].concat()).unwrap();
+    for zeros in [1, 7, 4096, WINDOW_BYTES + 1] {
+        behind(&vec![0; zeros]);
+        assert_eq!(Journal::inspect(&path, |_| {}).unwrap(), (3, 0));
+        let mut journal = Journal::open(&path, 3, |_| {}).unwrap();
+        assert_eq!(journal.end(), bytes.len() as u64);
+        append(&mut journal, vec![op(1, 4)]);
+        assert_eq!(commits(&path).unwrap().len(), 4);
+        // Anything else behind them was begun and never acknowledged, whatever follows.
+        for more in [&[1][..], &[1, 0, 0]] {
+            behind(&[&vec![0; zeros], more].concat());
+            assert_eq!(Journal::inspect(&path, |_| {}).unwrap(), (3, zeros as u64 + 1));
+            Journal::open(&path, 3, |_| {}).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        }
+    }
+    // More than are ever written ahead.
+    let most = limits::JOURNAL_PREPARED_BYTES as usize / 4 * 5;
+    for (zeros, unfinished) in [(most, 0), (most + 1, most + 1)] {
+        behind(&vec![0; zeros]);
+        assert_eq!(Journal::inspect(&path, |_| {}).unwrap(), (3, unfinished as u64));
+    }
+}
+
+#[test]
+fn a_journal_that_is_appended_to_while_it_is_read_is_whole() {
+    let (_directory, path) = three_commits();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    journal.prepare().unwrap();
+    let mut read = 0;
+    Journal::inspect(&path, |_| {
+        // Two, the second of which tells what was on disk before it.
+        append(&mut journal, vec![op(2, 4)]);
+        append(&mut journal, vec![op(2, 5)]);
+        read += 1;
+    })
+    .unwrap();
+    assert_eq!(read, 3);
+}
+
+#[test]
+fn what_is_appended_overwrites_zeros_that_were_written_before() {
+    let (_directory, path) = three_commits();
+    let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+    let length = || std::fs::metadata(&path).unwrap().len();
+    let from = journal.end();
+    assert!(journal.wants_preparing(true));
+    journal.prepare().unwrap();
+    assert_eq!(length(), from + limits::JOURNAL_PREPARED_BYTES);
+    append(&mut journal, vec![op(2, 4)]);
+    assert!(!journal.wants_preparing(false), "there are enough left");
+    assert_eq!(length(), from + limits::JOURNAL_PREPARED_BYTES);
+    // A cut in the midst of an append leaves zeros where the rest would be.
+    let (whole, end) = (std::fs::read(&path).unwrap(), journal.end() as usize);
+    let last = boundaries(&whole[..end])[3];
+    for cut in last..end {
+        let mut bytes = whole.clone();
+        bytes[cut..end].fill(0);
+        std::fs::write(&path, &bytes).unwrap();
+        assert_eq!(Journal::open(&path, 3, |_| {}).unwrap().seq(), 3, "cut at {cut}");
+        assert_eq!(length(), if cut == last { whole.len() } else { last } as u64, "cut at {cut}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let mut journal = Journal::open(&path, 4, |_| {}).unwrap();
+    journal.prepare().unwrap();
+    // More than there are zeros for.
+    let row = Row::of(&json!({ "value": "x".repeat(limits::COMMIT_BYTES * 2 / 3) })).unwrap();
+    for _ in 0..2 {
+        append(&mut journal, vec![Op::Put { kind: Kind::Video, key: Uuid::from_u128(1), v: 1, row: row.clone() }]);
+        assert_eq!(journal.wants_preparing(false), journal.end() == length(), "a third is left");
+    }
+    assert!(length() == journal.end() && journal.wants_preparing(true));
+    journal.prepare().unwrap();
+    journal.renew().unwrap();
+    assert_eq!(length(), journal.end(), "another file has none yet");
+    assert!(journal.wants_preparing(true));
+    journal.prepare().unwrap();
+    append(&mut journal, vec![op(2, 5)]);
+    let end = journal.end();
+    assert!(length() > end);
+    journal.close();
+    assert_eq!(length(), end, "it ends with its last commit");
+    assert_eq!(Journal::open(&path, 7, |_| {}).unwrap().end(), end);
+}
+
+#[test]
+fn a_journal_that_can_not_be_prepared_goes_on_as_it_is() {
+    for what in ["read-only", "full", "unsynced"] {
+        let (_directory, path) = three_commits();
+        let mut journal = Journal::open(&path, 0, |_| {}).unwrap();
+        journal.file = failing_file(what, &path);
+        let refused = journal.prepare().unwrap_err();
+        assert!(matches!(refused, AppendError::NotWritten(_)) && journal.is_sound(), "{what}: {refused:?}");
+        assert!(!journal.wants_preparing(true), "{what}: each time the whole journal may be written anew");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), journal.end(), "{what}");
+        append(&mut journal, vec![op(2, 4)]);
+        assert_eq!(commits(&path).unwrap().last().unwrap().ops, [op(2, 4)], "{what}");
+    }
 }
 
 #[test]

@@ -24,12 +24,12 @@ def crc32c(data):
 
 
 def frames(journal):
-    """Where each whole commit begins and ends, and what it says."""
+    """Where each whole commit begins and ends, and what it says. Zeros may follow the last."""
     offset = 0
     while offset + 8 <= len(journal):
         length = struct.unpack_from("<I", journal, offset)[0]
         end = offset + 8 + length
-        if end > len(journal):
+        if length == 0 or end > len(journal):
             return
         yield offset, end, json.loads(journal[offset + 8 : end])
         offset = end
@@ -39,10 +39,10 @@ def grow(path, size_bytes):
     """Appends commits that say once more what is said of a video, until the journal has about that size. While nothing
     runs."""
     journal = path.read_bytes()
-    *_, (_, _, last) = frames(journal)
+    *_, (_, end, last) = frames(journal)
     *_, op = (op for _, _, commit in frames(journal) for op in commit["ops"] if op["kind"] == "video")
     seq, at, ops = last["seq"], last["at"], [op] * (64_000 // len(json.dumps(op)))
-    with open(path, "ab") as file:
+    with at_end(path, end) as file:
         while file.tell() < size_bytes:
             seq += 1
             append(file, {"seq": seq, "durable": file.tell(), "at": at, "ops": ops})
@@ -50,14 +50,29 @@ def grow(path, size_bytes):
 
 def add_videos(path, count):
     """Appends videos that nothing was uploaded to, fifty a commit. While nothing runs."""
-    commits = [commit for _, _, commit in frames(path.read_bytes())]
+    found = list(frames(path.read_bytes()))
+    end, commits = found[-1][1], [commit for _, _, commit in found]
     seq, ops = commits[-1]["seq"], [op for commit in commits for op in commit["ops"] if op["kind"] == "video"]
     empty = next(op for op in ops if op.get("row") and not op["row"]["source"])
-    with open(path, "ab") as file:
+    with at_end(path, end) as file:
         for first in range(0, count, 50):
             ids = [str(uuid.UUID(int=1 + number, version=4)) for number in range(first, first + 50)]
             seq, copies = seq + 1, [{**empty, "key": key, "row": {**empty["row"], "id": key}} for key in ids]
             append(file, {"seq": seq, "durable": file.tell(), "at": commits[-1]["at"], "ops": copies})
+
+
+def forget_prepared(path):
+    """Cuts off the zeros that are written behind the last commit ahead of need. While nothing runs."""
+    *_, (_, end, _) = frames(path.read_bytes())
+    at_end(path, end).close()
+
+
+def at_end(path, end):
+    """Opened to append behind the last commit, where zeros may stand."""
+    file = open(path, "r+b")
+    file.truncate(end)
+    file.seek(end)
+    return file
 
 
 def append(file, commit):
@@ -84,9 +99,9 @@ def records(path):
 def last_audit(path, organization):
     """(number, hash) of the newest entry of an organization's audit log; looked for from the end."""
     journal, starts, offset = path.read_bytes(), [], 0
-    while offset < len(journal):
+    while offset < len(journal) and (length := struct.unpack_from("<I", journal, offset)[0]):
         starts.append(offset)
-        offset += 8 + struct.unpack_from("<I", journal, offset)[0]
+        offset += 8 + length
     for start, end in zip(reversed(starts), [offset, *reversed(starts)]):
         for operation in reversed(json.loads(journal[start + 8 : end])["ops"]):
             if operation["kind"] == "audit" and operation["row"]["organization"] == organization:

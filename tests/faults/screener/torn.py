@@ -41,7 +41,7 @@ def tear(path, live, start, end, dice):
     torn = min(len(written), dice.randint(512, 4096))
     rubbish = dice.choice([bytes(torn), dice.randbytes(torn)])
     written[len(written) - torn :] = rubbish
+    # The zeros behind it were written before.
     with open(path, "r+b") as file:
-        file.truncate(start)
         file.seek(start)
         file.write(written)

@@ -22,7 +22,7 @@ def cases():
         ("a record missing", missing),
         ("first records missing", beheaded),
         ("truncated at a record", rolled_back),
-        ("truncated anywhere", lambda scene: scene.damage("journal", harm.truncate)),
+        ("truncated anywhere", truncated),
         ("last record cut", last_cut),
         ("last record flipped", last_flipped),
         ("the one from before the revocations", older),
@@ -39,15 +39,21 @@ def cases():
     compacted = [
         *[("flipped bit", flipped(harm.flip_bit))] * 3,
         ("zeroed page", flipped(harm.zero_page)),
-        ("truncated anywhere", lambda scene: scene.damage("journal", harm.truncate)),
+        ("truncated anywhere", truncated),
         ("a record of its head missing", beheaded_in_part),
         ("the end of its head missing", headless_end),
+    ]
+    killed = [
+        *[("flipped bit", flipped(harm.flip_bit))] * 2,
+        ("zeroed page", flipped(harm.zero_page)),
+        ("length past every limit", oversize),
     ]
     either = [("the last record repeated", last_repeated)]
     made = [Case(f"journal: {name}", damage, must(REFUSED)) for name, damage in refused]
     made += [Case(f"journal: {name} ({base})", damage, must(READY), base)
              for name, damage in dropped for base in ["stopped", "killed"]]
     made += [Case(f"journal: compacted, {name}", damage, must(REFUSED), "compacted") for name, damage in compacted]
+    made += [Case(f"journal: killed, {name}", damage, must(REFUSED), "killed") for name, damage in killed]
     made += [Case(f"journal: {name}", damage) for name, damage in either]
     return made + of_file("journal", [*harm.KIND, *harm.RIGHTS], must(REFUSED))
 
@@ -58,7 +64,15 @@ def spans(journal_bytes):
 
 
 def content(scene):
-    return (scene.state / "journal").read_bytes()
+    """All records, without the zeros that are written behind them ahead of need."""
+    return split(scene)[0]
+
+
+def split(scene):
+    """All records, and the zeros behind them, which a stop takes away and a kill leaves."""
+    whole = (scene.state / "journal").read_bytes()
+    end = spans(whole)[-1][1]
+    return whole[:end], whole[end:]
 
 
 def rewrite(scene, parts, done):
@@ -75,7 +89,7 @@ def position(scene, at):
 def flipped(how):
     """Anywhere but in the last record, where only the index knows that it was whole."""
     def damage(scene):
-        good = content(scene)
+        good, zeros = split(scene)
         last, _ = spans(good)[-1]
         path = scene.state / "journal"
         harm.overwrite(path, good[:last])
@@ -84,7 +98,7 @@ def flipped(how):
         first = next(at for at, (old, new) in enumerate(zip(good, changed)) if old != new)
         harm.overwrite(path, good)
         named = position(scene, first)
-        rewrite(scene, [changed, good[last:]], done)
+        rewrite(scene, [changed, good[last:], zeros], done)
         scene.named = named
     return damage
 
@@ -151,6 +165,12 @@ def headless_end(scene):
 def rolled_back(scene):
     good, [(begin, _)] = middle(scene, 1)
     rewrite(scene, [good[:begin]], f"truncated to {begin} bytes, the end of a record")
+
+
+def truncated(scene):
+    good = content(scene)
+    length = scene.dice.randrange(1, len(good))
+    rewrite(scene, [good[:length]], f"truncated to {length} bytes")
 
 
 def last_cut(scene):
