@@ -47,7 +47,10 @@ function play(answer: PlaybackAnswer, video: HTMLVideoElement): void {
   applyPosition(engine);
   engine.events.addEventListener('blocked', (event) => void showRefusal(engine, (event as CustomEvent<Refusal>).detail));
   openBridge(engine, arrivedAt);
-  const showInterface = once(() => void mount(engine));
+  // A press on the picture counts before the controls have come, too.
+  const press = () => (video.paused ? void engine.start() : video.pause());
+  video.addEventListener('click', press);
+  const showInterface = once(() => void mount(engine).then(() => video.removeEventListener('click', press)));
   if (!wishes.autoplay || (wishes.background && !mayMove())) return showInterface();
   for (const event of ['firstframe', 'autoplayblocked', 'blocked']) engine.events.addEventListener(event, showInterface);
   setTimeout(showInterface, PATIENCE_MS);

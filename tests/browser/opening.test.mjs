@@ -94,6 +94,21 @@ test('a library that comes late finds a video that plays', async (t) => {
   assert.deepEqual(await seen(), { sources: 1, changes: 0, waits: [] });
 });
 
+test('a press on the picture counts before the controls have come, and once when they have', async (t) => {
+  const { open: release, pass } = gate();
+  const { page } = await open(t, {}, { route: [/\/interface[^/]*\.js/, pass] });
+  const element = page.locator('#video');
+  await until('a frame', () => element.evaluate((video) => video.readyState >= video.HAVE_CURRENT_DATA));
+  assert.equal(await page.locator('media-controller').count(), 0);
+  await element.click();
+  await moves(page);
+  release();
+  await page.locator('media-controller .bar').waitFor();
+  await moves(page);
+  await element.click();
+  await until('it stops', () => element.evaluate((video) => video.paused));
+});
+
 test('a library that the line loses twice is asked for again', async (t) => {
   let losses = 0;
   const route = [/library\.js/, (route) => (losses++ < 2 ? route.abort('connectionreset') : route.continue())];

@@ -346,7 +346,6 @@ export async function play(frame, { isScripted = true } = {}) {
   const video = frame.locator('#video');
   if (isScripted) {
     await until('metadata', () => video.evaluate((video) => video.readyState >= video.HAVE_METADATA));
-    await until('controls', () => video.evaluate((video) => video.controls || video.tabIndex === 0 || document.querySelector('media-controller .bar')));
     await video.click();
   } else {
     const { height } = await video.boundingBox();
