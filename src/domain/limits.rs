@@ -79,8 +79,8 @@ pub const JOURNAL_HELD_BYTES: u64 = 16 << 20;
 pub const FREE_FILES: u64 = 64;
 /// Least room that is held, in bytes; below it the file system's own records take as much.
 pub const HELD_LEAST_BYTES: u64 = 64 << 10;
-/// Zeros that are written behind a journal's end at a time, in bytes, when fewer than a quarter are left: some thousand
-/// changes. A sync of blocks that a file has waits for the disk alone; of new ones, for the kernel's own threads, too, which
+/// Zeros that are written behind a journal's end at a time, in bytes, when fewer than a quarter are left: some
+/// hundreds of changes. A sync of blocks that a file has waits for the disk alone; of new ones, for the kernel's own threads, too, which
 /// has been seen to take seconds on a busy machine.
 pub const JOURNAL_PREPARED_BYTES: u64 = 1 << 20;
 /// Fewest of them before changes that wait have to wait for more, in bytes: a group of common changes.

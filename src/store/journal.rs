@@ -8,8 +8,8 @@
 //!
 //! An append is acknowledged after `fdatasync`. So that this need not wait for the file system's own records of the file,
 //! zeros are written behind the end ahead of need; there they mean nothing. What else a power cut may leave behind the last
-//! acknowledged byte is dropped at the next start; damage before it is an error with its position, never skipped: it might have been a
-//! revocation. Each commit says how much was on disk when it was written (`durable`), which tells the two apart even
+//! acknowledged byte is dropped at the next start; damage before it is an error with its position, never skipped: it might
+//! have been a revocation. Each commit says how much was on disk when it was written (`durable`), which tells the two apart even
 //! when the commits of one group reached the disk out of order. In the head of a compacted journal, whose commits share
 //! one number, `durable` is where the commit stands, so that none can be missing. A file without any commit is damaged,
 //! too: the first one is on disk before the state directory has its name.
